@@ -1,0 +1,1 @@
+"""Contrastive learning for label-efficient semantic segmentation."""

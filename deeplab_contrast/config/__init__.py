@@ -1,0 +1,1 @@
+"""The configuration of a run: gin files in, an experiment and its text out."""

@@ -1,0 +1,153 @@
+"""The experiment that a model_dir holds: its config.gin, and its lock."""
+
+import contextlib
+import os
+
+from deeplab_contrast.config import gin_text
+from deeplab_contrast.utils import errors, locking
+
+FILE = 'config.gin'
+
+# Parameters that cannot change what is learnt: where data lie, how often
+# something is written.
+FREE = frozenset(
+  ('data_dir', 'root', 'log_every', 'save_every', 'eval_every', 'keep')
+)
+
+_SHOWN = 5
+
+
+def config_file(model_dir: str) -> str:
+  """Returns the path of the experiment stored in a folder.
+
+  Raises:
+    ConfigError: there is none.
+  """
+  path = os.path.join(model_dir, FILE)
+  if not os.path.isfile(path):
+    raise errors.ConfigError(
+      f'{model_dir} holds no experiment (no {FILE}); train there first, or give'
+      ' --gin_file.'
+    )
+  return path
+
+
+@contextlib.contextmanager
+def prepare(model_dir: str, config: str, allow_config_change: bool = False):
+  """Claims a folder for a training run while inside, and stores its config.
+
+  Args:
+    model_dir: the folder; made if it is not there.
+    config: the text of the operative configuration.
+    allow_config_change: goes on when another configuration is stored.
+
+  Raises:
+    BusyError: another process trains there.
+    ConfigError: the folder holds another experiment, or foreign files.
+    SystemFault: the folder cannot be made or written.
+  """
+  with locking.model_dir_lock(model_dir):
+    check(model_dir, config, allow_config_change)
+    try:
+      _write(os.path.join(model_dir, FILE), config)
+    except OSError as error:
+      raise errors.SystemFault(
+        f'Cannot write {model_dir}/{FILE} ({error.strerror}).'
+      ) from error
+    yield
+
+
+def differences(stored: str, given: str) -> list[str]:
+  """Compares two configurations, without running them.
+
+  Args:
+    stored: text of an operative configuration.
+    given: text of another one.
+
+  Returns:
+    A phrase for every parameter that differs and is not in FREE.
+  """
+  old, new = _flatten(stored, FILE), _flatten(given, 'the given configuration')
+  result = []
+  for key in sorted({**old, **new}):
+    was, now = old.get(key), new.get(key)
+    if key[-1] in FREE or (was and now and was[1] == now[1]):
+      continue
+    name = (now or was)[0]
+    result.append(f'{name} stored {_show(was)}, given {_show(now)}')
+  return result
+
+
+def check(model_dir: str, config: str, allow_config_change: bool = False):
+  """Refuses a folder that holds anything but this very experiment.
+
+  Args:
+    model_dir: the folder; it need not exist.
+    config: the text of the operative configuration.
+    allow_config_change: accepts another stored configuration, but no folder of
+      foreign files.
+
+  Raises:
+    ConfigError: it holds another experiment, or foreign files.
+  """
+  path = os.path.join(model_dir, FILE)
+  if not os.path.exists(path):
+    # Hidden files are not anyone's work: the lock, NFS, a killed _write.
+    listing = os.listdir(model_dir) if os.path.isdir(model_dir) else []
+    foreign = sorted(f for f in listing if f[0] != '.')
+    if foreign:
+      raise errors.ConfigError(
+        f'{model_dir} is not empty ({", ".join(foreign[:_SHOWN])}) and holds no'
+        f' {FILE}; give another --model_dir.'
+      )
+    return
+  with open(path, encoding='utf-8') as file:
+    changes = differences(file.read(), config)
+  if changes and not allow_config_change:
+    more = len(changes) - _SHOWN
+    raise errors.ConfigError(
+      f'{model_dir} holds another experiment: {"; ".join(changes[:_SHOWN])}'
+      f'{f"; and {more} more" if more > 0 else ""}; give another --model_dir,'
+      ' or --allow_config_change to go on with the new values.'
+    )
+
+
+def _write(path, text):
+  temporary = os.path.join(os.path.dirname(path), f'.{FILE}.tmp')
+  with open(temporary, 'w', encoding='utf-8') as file:
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(temporary, path)
+
+
+def _flatten(text, file):
+  """Maps (full selector, scope, parameter) to (name, value) of each binding.
+
+  Macros are replaced by what they stand for, names by their full names.
+  """
+  source = gin_text.read_text(text, file, allowed=None)
+  macros = {b.parameter: b for b in source.bindings if not b.selector}
+  result = {}
+  for binding in source.bindings:
+    if binding.selector:
+      selector = gin_text.full_name(binding.selector, binding.imports)
+      key = selector, binding.scope, binding.parameter
+      result[key] = binding.name, _plain(binding, macros)
+  return result
+
+
+def _plain(binding, macros):
+  def leaf(value):
+    if isinstance(value, gin_text.Macro) and value.name in macros:
+      return _plain(macros[value.name], macros)
+    if isinstance(value, gin_text.Reference):
+      selector = gin_text.full_name(value.selector, binding.imports)
+      return gin_text.Reference(value.scope, selector, value.is_called)
+    return value
+
+  return gin_text.transform(binding.value, leaf)
+
+
+def _show(named_value):
+  return 'nothing' if named_value is None else repr(named_value[1])

@@ -1,0 +1,1 @@
+"""Tensors in, tensors out. Knows no dataset, task, file, flag or config."""

@@ -1,0 +1,49 @@
+"""Dropout whose mask is a pure function of a seed and a step counter."""
+
+import keras
+import tensorflow as tf
+
+
+class Dropout(keras.layers.Layer):
+  """Drops single values; the seed state is an ordinary, saved variable.
+
+  Keras' own layer keeps its random state where checkpoints of the model do not
+  look (keras#19796) and where replicas may not write. Here the state is one
+  counter: a resumed run draws the masks it would have drawn.
+
+  Args:
+    rate: the share of values set to zero in training.
+    seed: tells several such layers of one network apart.
+  """
+
+  def __init__(self, rate, seed=0, name='dropout'):
+    super().__init__(name=name)
+    self.rate = rate
+    self.seed = seed
+
+  def build(self, input_shape):
+    """Makes the counter of training calls, int64 []."""
+    del input_shape
+    self.calls = self.add_weight(
+      name='calls',
+      shape=(),
+      dtype='int64',
+      initializer='zeros',
+      trainable=False,
+      autocast=False,
+      aggregation='only_first_replica',
+    )
+
+  def call(self, inputs, training=False):
+    """Returns `inputs`, in training with values dropped and rescaled."""
+    if not training or self.rate == 0.0:
+      return inputs
+    context = tf.distribute.get_replica_context()
+    replica = context.replica_id_in_sync_group if context else 0
+    stream = tf.random.experimental.stateless_fold_in(
+      [self.seed, tf.cast(self.calls.value, tf.int32)], replica
+    )
+    self.calls.assign(self.calls.value + 1)
+    return tf.nn.experimental.stateless_dropout(
+      inputs, self.rate, seed=stream, rng_alg='philox'
+    )

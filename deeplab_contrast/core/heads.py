@@ -1,0 +1,80 @@
+"""What sits on the trunk: a classifier, or a projection for contrast."""
+
+import keras
+import tensorflow as tf
+
+from deeplab_contrast.core import conv, resize
+
+
+class Classifier(keras.layers.Layer):
+  """The original's logits layer: one 1x1 convolution with bias.
+
+  Args:
+    num_classes: number of classes of the dataset.
+  """
+
+  def __init__(self, num_classes):
+    super().__init__(name='logits')
+    self.num_classes = num_classes
+    self.semantic = keras.layers.Conv2D(
+      num_classes,
+      1,
+      kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
+      name='semantic',
+      # Logits stay float32 under mixed precision.
+      dtype='float32',
+    )
+
+  def call(self, features, training=False):
+    """Maps [batch, h, w, c] to float32 logits [batch, h, w, num_classes]."""
+    del training
+    return self.semantic(tf.cast(features, tf.float32))
+
+
+class Projection(keras.layers.Layer):
+  """The paper's projection head: three 1x1 convolutions, then unit length.
+
+  ReLU follows the first two. Features are first resized to half their size
+  (129 to 65 for crops of 513), the resolution of the loss. The head is dropped
+  after pretraining.
+
+  Args:
+    filters: channels of all three convolutions.
+    num_layers: number of convolutions; 3 in the paper.
+    scale: of the resizing, by the k * stride + 1 rule; 0.5 takes stride 4 to 8.
+  """
+
+  def __init__(self, filters=256, num_layers=3, scale=0.5):
+    super().__init__(name='projection')
+    self.scale = scale
+    self.convs = [
+      keras.layers.Conv2D(
+        filters,
+        1,
+        activation='relu' if i < num_layers - 1 else None,
+        kernel_initializer=conv.he_normal(),
+        name=f'conv{i + 1}',
+      )
+      for i in range(num_layers)
+    ]
+
+  def call(self, features, training=False):
+    """Projects.
+
+    Args:
+      features: [batch, h, w, c] at stride 4.
+      training: not used; the head has no batch norm and no dropout.
+
+    Returns:
+      float32 [batch, (h - 1) * scale + 1, (w - 1) * scale + 1, filters], of
+      length 1 along the last axis.
+    """
+    del training
+    size = [
+      resize.scale_dimension(s, self.scale)
+      for s in resize.spatial_size(features)
+    ]
+    net = resize.bilinear(features, size)
+    for layer in self.convs:
+      net = layer(net)
+    return tf.math.l2_normalize(tf.cast(net, tf.float32), axis=-1)

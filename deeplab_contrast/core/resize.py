@@ -1,0 +1,67 @@
+"""Resizing by the original's convention: corners of input and output align.
+
+Every size is k * stride + 1, so that a pixel of a smaller map sits exactly on
+a pixel of the larger one. (The original: deeplab/core/utils.py.)
+"""
+
+import tensorflow as tf
+
+
+def scale_dimension(size, scale):
+  """Scales a k * stride + 1 size: 513 * 1/4 gives 129, not 128.
+
+  Args:
+    size: int, or int32 tensor, the number of pixels of one side.
+    scale: float.
+
+  Returns:
+    An int for an int, an int32 tensor for a tensor.
+  """
+  if isinstance(size, int):
+    return int((float(size) - 1.0) * scale + 1.0)
+  size = tf.cast(size, tf.float32)
+  return tf.cast((size - 1.0) * scale + 1.0, tf.int32)
+
+
+def bilinear(images, size):
+  """Resizes images bilinearly, corners aligned.
+
+  Args:
+    images: [batch, height, width, channels], any float type or uint8.
+    size: (height, width), ints or int32 tensors.
+
+  Returns:
+    float32 [batch, size[0], size[1], channels].
+  """
+  return tf.raw_ops.ResizeBilinear(
+    images=images, size=tf.stack(size), align_corners=True
+  )
+
+
+def nearest(images, size):
+  """Resizes by the nearest pixel, corners aligned; ids stay ids.
+
+  Args:
+    images: [batch, height, width, channels], any numeric type.
+    size: (height, width), ints or int32 tensors.
+
+  Returns:
+    [batch, size[0], size[1], channels] of the type of `images`.
+  """
+  return tf.raw_ops.ResizeNearestNeighbor(
+    images=images, size=tf.stack(size), align_corners=True
+  )
+
+
+def labels_nearest(labels, size):
+  """Resizes label maps [batch, height, width] by the nearest pixel."""
+  return nearest(labels[..., tf.newaxis], size)[..., 0]
+
+
+def spatial_size(images):
+  """Height and width of [batch, height, width, ...]: ints where known."""
+  dynamic = tf.shape(images)
+  return [
+    known if known is not None else dynamic[axis]
+    for axis, known in enumerate(images.shape[1:3], start=1)
+  ]

@@ -1,0 +1,97 @@
+"""What a dataset is: its classes and colours, and how to prepare it."""
+
+import abc
+import dataclasses
+
+import tensorflow_datasets as tfds
+
+from deeplab_contrast import common
+from deeplab_contrast.utils import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+  """What the labels of a dataset mean.
+
+  Attributes:
+    name: what folders and reports call the dataset.
+    class_names: one name per class; class i is the label value i.
+    colors: one (red, green, blue) per class, 0 to 255, to show labels with.
+    ignore_label: the value of pixels that belong to no class.
+
+  Raises:
+    ConfigError: the attributes contradict each other.
+  """
+
+  name: str
+  class_names: tuple[str, ...]
+  colors: tuple[tuple[int, int, int], ...]
+  ignore_label: int = common.IGNORE_LABEL
+
+  def __post_init__(self):
+    # gin hands over lists where the source says tuple; equality and hashing
+    # want tuples.
+    object.__setattr__(self, 'class_names', tuple(self.class_names))
+    object.__setattr__(self, 'colors', tuple(map(tuple, self.colors)))
+    self._check_names()
+    self._check_colors()
+    if 0 <= self.ignore_label < self.num_classes:
+      raise errors.ConfigError(
+        f'Dataset {self.name!r} has classes 0 to {self.num_classes - 1}, so '
+        f'ignore_label must lie outside of them: got {self.ignore_label}.'
+      )
+
+  @property
+  def num_classes(self) -> int:
+    """How many classes there are, the ignored one not counted."""
+    return len(self.class_names)
+
+  def _check_names(self):
+    if not self.class_names:
+      raise errors.ConfigError(
+        f'Dataset {self.name!r} has no class: give class_names.'
+      )
+    repeated = {n for n in self.class_names if self.class_names.count(n) > 1}
+    if repeated:
+      raise errors.ConfigError(
+        f'Dataset {self.name!r} names several classes alike: '
+        f'{sorted(repeated)}; give each a name of its own.'
+      )
+
+  def _check_colors(self):
+    if len(self.colors) != self.num_classes:
+      raise errors.ConfigError(
+        f'Dataset {self.name!r} has {self.num_classes} class_names but '
+        f'{len(self.colors)} colors: give one color per class.'
+      )
+    for class_name, color in zip(self.class_names, self.colors, strict=True):
+      if len(color) != 3 or not all(0 <= value <= 255 for value in color):
+        raise errors.ConfigError(
+          f'The color of class {class_name!r} of dataset {self.name!r} must '
+          f'be three numbers from 0 to 255: got {color}.'
+        )
+
+
+class Dataset(abc.ABC):
+  """The description of a dataset: made in a moment, touches no file.
+
+  Each dataset is one frozen dataclass below this one, whose fields say all
+  that its contents depend on (its root folder, a seed, ...).
+
+  Attributes:
+    info: DatasetInfo, a class attribute or a property of the leaf.
+  """
+
+  info: DatasetInfo
+
+  @abc.abstractmethod
+  def builder(self, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    """The TFDS builder of this dataset, not yet prepared.
+
+    Its features are IMAGE (png or jpeg), LABEL (uint8 [height, width, 1] png
+    of class ids or `info.ignore_label`) and ID (text). Preparation puts
+    'max_height' and 'max_width' over all splits into `info.metadata`.
+
+    Args:
+      data_dir: where prepared datasets live; None for TFDS' own default.
+    """

@@ -1,0 +1,230 @@
+"""From examples to batches, as a pure function of (seed, position).
+
+A run sees the positions 0, 1, 2, ... Position n lies in epoch n // N, at a
+place that a permutation of that epoch maps to an example; everything random
+that happens to the example is drawn from (seed, n). So a run can start at any
+position at once, several hosts share the positions without talking, and a
+resumed run sees exactly what it would have seen.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL, SEED
+from deeplab_contrast.datasets import sources
+from deeplab_contrast.utils import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Pipeline:
+  """What to train on: a source, and what to do to each of its examples.
+
+  Attributes:
+    source: where the examples come from.
+    transforms: steps from dict to dict. The first is given IMAGE and LABEL
+      (encoded) and ID, strings [], and all are given SEED, int32 [2], of their
+      own. After the last, all is dense and (for batches of more than one) of
+      one static shape.
+  """
+
+  source: sources.Source
+  transforms: Sequence[Callable[[dict], dict]]
+
+  def dataset(
+    self,
+    examples,
+    *,
+    batch_size,
+    seed,
+    start=0,
+    host=0,
+    num_hosts=1,
+    keep_id=False,
+  ):
+    """Infinite, shuffled, augmented batches; starts anywhere in no time.
+
+    Args:
+      examples: the opened source, `self.source.open(data_dir)`.
+      batch_size: examples per batch of this host.
+      seed: int, of the order and of all augmentation.
+      start: the position of the first example of this batch over all hosts: a
+        multiple of `num_hosts`.
+      host: which of the hosts this is: it takes the positions start + host,
+        start + host + num_hosts, ...
+      num_hosts: how many hosts share the positions.
+      keep_id: whether batches keep ID; accelerators take no strings.
+
+    Returns:
+      A tf.data.Dataset of dicts of [batch_size, ...] tensors. It is not to be
+      sharded again. Reading errors end its iteration: see `data_error`.
+
+    Raises:
+      ConfigError: the numbers contradict each other, or batch_size is above 1
+        and the transforms leave the examples of different sizes.
+      DataError: there are no examples.
+    """
+    _check(examples, batch_size, start, host, num_hosts)
+
+    def load(position):
+      index = _index(position, len(examples), seed)
+      example = _read(examples, index, _seed_at(seed, position))
+      example = _apply(self.transforms, example)
+      return example if keep_id else _without(example, ID)
+
+    positions = tf.data.Dataset.range(start + host, tf.int64.max, num_hosts)
+    return _batches(_map(positions, load, batch_size), batch_size)
+
+
+def once(examples, transforms, batch_size):
+  """Every example once, in order, for evaluation.
+
+  The last batch is filled up with examples that count for nothing: LABEL is
+  IGNORE_LABEL, ID is empty, all else is 0.
+
+  Args:
+    examples: an opened source.
+    transforms: see Pipeline; their SEED depends on the position only.
+    batch_size: examples per batch.
+
+  Returns:
+    A tf.data.Dataset of dicts of [batch_size, ...] tensors, with ID.
+
+  Raises:
+    ConfigError: batch_size is above 1, but the examples differ in size.
+    DataError: there are no examples.
+  """
+  _check(examples, batch_size)
+
+  def load(position):
+    example = _read(examples, position, _seed_at(0, position))
+    return _apply(transforms, example)
+
+  dataset = _map(tf.data.Dataset.range(len(examples)), load, batch_size)
+  missing = -len(examples) % batch_size
+  if missing:
+    filler = tf.data.Dataset.from_tensors(_filler(dataset.element_spec))
+    dataset = dataset.concatenate(filler.repeat(missing))
+  return _batches(dataset, batch_size)
+
+
+def position_to_index(position, size, seed):
+  """Which of `size` examples a run with `seed` sees at a position: an int."""
+  return int(_index(tf.constant(position, tf.int64), size, seed))
+
+
+def ids_at(examples, seed, positions):
+  """The names of the examples a run sees at some positions.
+
+  Args:
+    examples: what the run trains on.
+    seed: of the run.
+    positions: ints, of the steps [a, b): range(a * batch, b * batch) with the
+      batch size of all hosts together.
+
+  Returns:
+    One id per position.
+  """
+  indices = [position_to_index(n, len(examples), seed) for n in positions]
+  return [examples[index][ID].decode() for index in indices]
+
+
+def data_error(error):
+  """The DataError behind what tf.data made of it.
+
+  Args:
+    error: tf.errors.OpError, caught while iterating over a dataset.
+
+  Returns:
+    The DataError that a source raised; None if it was something else.
+  """
+  found = re.search(r'\bDataError: (.*)', error.message)
+  return errors.DataError(found[1]) if found else None
+
+
+def _check(examples, batch_size, start=0, host=0, num_hosts=1):
+  if not len(examples):
+    raise errors.DataError('The source has no examples to train or test on.')
+  if batch_size < 1:
+    raise errors.ConfigError(f'batch_size must be positive: got {batch_size}.')
+  if not 0 <= host < num_hosts:
+    raise errors.ConfigError(f'There is no host {host} among {num_hosts}.')
+  if start < 0 or start % num_hosts:
+    raise errors.ConfigError(
+      f'start is {start}, but must be a multiple of the {num_hosts} hosts.'
+    )
+
+
+def _index(position, size, seed):
+  epoch, place = position // size, position % size
+  return tf.random.experimental.index_shuffle(
+    place, seed=tf.stack([tf.cast(seed, tf.int64), epoch]), max_index=size - 1
+  )
+
+
+def _seed_at(seed, position):
+  """int32 [2] for the example at a position."""
+  return tf.random.experimental.stateless_fold_in(
+    tf.stack([tf.cast(seed, tf.int64), 0]), tf.cast(position, tf.int32)
+  )
+
+
+def _read(examples, index, seed):
+  @tf.autograph.experimental.do_not_convert
+  def read(index):
+    example = examples[int(index)]
+    # As objects: NumPy's own strings would lose zero bytes at the end.
+    return np.array([example[key] for key in (IMAGE, LABEL, ID)], object)
+
+  strings = tf.numpy_function(read, [index], tf.string)
+  strings.set_shape([3])
+  return {IMAGE: strings[0], LABEL: strings[1], ID: strings[2], SEED: seed}
+
+
+def _apply(transforms, example):
+  seed = example[SEED]
+  for i, transform in enumerate(transforms):
+    own = tf.random.experimental.stateless_fold_in(seed, i)
+    example = transform({**example, SEED: own})
+  return _without(example, SEED)
+
+
+def _without(example, key):
+  return {k: v for k, v in example.items() if k != key}
+
+
+def _filler(spec):
+  """An example that counts for nothing."""
+  values = {LABEL: IGNORE_LABEL, ID: ''}
+  return {
+    key: tf.fill(s.shape, tf.constant(values.get(key, 0), s.dtype))
+    for key, s in spec.items()
+  }
+
+
+def _map(dataset, function, batch_size):
+  dataset = dataset.map(
+    function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+  )
+  spec = dataset.element_spec
+  loose = [key for key, s in spec.items() if not s.shape.is_fully_defined()]
+  if loose and batch_size > 1:
+    raise errors.ConfigError(
+      f'The transforms leave {sorted(loose)} of different sizes, of which no '
+      f'batch of {batch_size} can be made: pad or crop to one size, or use '
+      'batch_size 1.'
+    )
+  return dataset
+
+
+def _batches(dataset, batch_size):
+  options = tf.data.Options()
+  # The hosts have shared the positions already.
+  options.experimental_distribute.auto_shard_policy = (
+    tf.data.experimental.AutoShardPolicy.OFF
+  )
+  dataset = dataset.batch(batch_size, drop_remainder=True)
+  return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,0 +1,85 @@
+"""A predictor over a split, as numbers."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from deeplab_contrast import common
+from deeplab_contrast import predictor as predictor_lib
+from deeplab_contrast.core import confusion
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluator:
+  """Mean intersection over union on whole images.
+
+  Attributes:
+    predictor: how images are predicted.
+    batch_size: images at a time, over all replicas.
+    crop_size: (height, width) images are padded to; None takes the largest
+      image of the split, as k * 16 + 1.
+    limit: evaluates only the first so many images; None means all.
+  """
+
+  predictor: predictor_lib.Predictor = predictor_lib.Predictor()
+  batch_size: int = 8
+  crop_size: tuple[int, int] | None = None
+  limit: int | None = None
+
+  def pad_size(self, max_size):
+    """The one size all images are padded to.
+
+    Args:
+      max_size: (height, width), the largest sides of the split.
+
+    Returns:
+      (height, width).
+
+    Raises:
+      ValueError: when an image would not fit into `crop_size`.
+    """
+    if self.crop_size is None:
+      return tuple(-(-(side - 1) // 16) * 16 + 1 for side in max_size)
+    size = tuple(self.crop_size)
+    if size[0] < max_size[0] or size[1] < max_size[1]:
+      raise ValueError(
+        f'Evaluator.crop_size {size} is smaller than the largest image of the '
+        f'split, {tuple(max_size)} (height, width); make it at least that, or '
+        'None.'
+      )
+    return size
+
+  def evaluate(self, model, batches, info, strategy, poll=lambda: None):
+    """Runs over a split once.
+
+    Args:
+      model: a `DeepLab` with a `Classifier`.
+      batches: a dataset of full batches of IMAGE and LABEL; examples that fill
+        up the last batch have only ignored pixels.
+      info: the split's `DatasetInfo`.
+      strategy: the `tf.distribute` strategy the model was made under.
+      poll: called between batches, e.g. to stop on a signal.
+
+    Returns:
+      The dict of `confusion.scores`, with `matrix` added (int64 array).
+    """
+    step = self._step(model, info.num_classes, strategy)
+    distributed = strategy.experimental_distribute_dataset(batches)
+    total = tf.zeros([info.num_classes] * 2, tf.int64)
+    for batch in distributed:
+      poll()
+      total += step(batch[common.IMAGE], batch[common.LABEL])
+    matrix = total.numpy()
+    return {**confusion.scores(matrix), 'matrix': matrix}
+
+  def _step(self, model, num_classes, strategy):
+    def count(images, labels):
+      predictions = self.predictor.labels(model, images)
+      return confusion.confusion_matrix(labels, predictions, num_classes)
+
+    @tf.function(reduce_retracing=True)
+    def step(images, labels):
+      matrices = strategy.run(count, args=(images, labels))
+      return strategy.reduce(tf.distribute.ReduceOp.SUM, matrices, axis=None)
+
+    return step

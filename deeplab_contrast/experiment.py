@@ -1,0 +1,158 @@
+"""The root of a gin experiment: everything a command needs, in one object."""
+
+import contextlib
+import functools
+
+import keras
+import tensorflow as tf
+
+from deeplab_contrast import evaluator as evaluator_lib
+from deeplab_contrast import trainer as trainer_lib
+from deeplab_contrast.core import heads
+from deeplab_contrast.datasets import pipeline, sources, transforms
+from deeplab_contrast.tasks import task as task_lib
+from deeplab_contrast.utils import checkpoints, errors
+
+_PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
+
+
+class Experiment:
+  """One training and the way it is judged.
+
+  Built by `launch`, inside the scope of the strategy.
+
+  Args:
+    model: makes the `DeepLab` from the head of the task; not made yet, since
+      the precision comes first.
+    task: what a step teaches.
+    trainer: how it is taught.
+    train: the training data.
+    eval_source: the split that judges; None where there is none.
+    evaluator: how it judges.
+    precision: 'float32', 'mixed_bfloat16' or 'mixed_float16'.
+    seed: of the weights, the order of the data and all augmentation.
+    data_dir: where prepared datasets are kept; None is TFDS's default.
+
+  Raises:
+    ValueError: on an unknown precision.
+    ConfigError: when the two sources disagree on the classes.
+  """
+
+  def __init__(
+    self,
+    model,
+    task: task_lib.Task,
+    trainer: trainer_lib.Trainer,
+    train: pipeline.Pipeline,
+    eval_source: sources.Source | None = None,
+    evaluator: evaluator_lib.Evaluator | None = None,
+    precision: str = 'float32',
+    seed: int = 0,
+    data_dir: str | None = None,
+  ):
+    if precision not in _PRECISIONS:
+      raise ValueError(f'precision is {precision!r}; known: {_PRECISIONS}.')
+    keras.mixed_precision.set_global_policy(precision)
+    keras.utils.set_random_seed(seed)
+    self.model = model(head=task.make_head(train.source.info.num_classes))
+    self.task = task
+    self.trainer = trainer
+    self.train = train
+    self.eval_source = eval_source
+    self.evaluator = evaluator or evaluator_lib.Evaluator()
+    self.seed = seed
+    self.data_dir = data_dir
+    _check_same_classes(train.source, eval_source)
+
+  @property
+  def classifies(self):
+    """Whether the network gives classes, so that it can be evaluated."""
+    return isinstance(self.model.head, heads.Classifier)
+
+  def fit(self, strategy, model_dir):
+    """Trains into a folder; see `Trainer.fit`."""
+    examples = self.train.source.open(self.data_dir)
+    evaluate = None
+    if self.classifies and self.eval_source is not None:
+      # Opened now, so that faults are met before the training, not after.
+      self.eval_batches(self.eval_source.open(self.data_dir))
+      evaluate = functools.partial(self.evaluate, strategy)
+    with strategy.scope():
+      self.model.build_variables()
+    with _data_errors():
+      return self.trainer.fit(
+        self.model,
+        self.task,
+        functools.partial(self.train.dataset, examples, seed=self.seed),
+        strategy,
+        model_dir,
+        evaluate,
+        functools.partial(pipeline.ids_at, examples, self.seed),
+      )
+
+  def restore(self, strategy, model_dir):
+    """Loads the newest weights of a run; returns their step.
+
+    Raises:
+      ConfigError: when the run cannot be evaluated or has no checkpoint.
+    """
+    if not self.classifies or self.eval_source is None:
+      raise errors.ConfigError(
+        f'The experiment of {model_dir} has no classifier or no eval_source; '
+        'only softmax runs can be evaluated.'
+      )
+    with strategy.scope():
+      self.model.build_variables()
+    return checkpoints.restore_model(model_dir, self.model)[1]
+
+  def evaluate(self, strategy, poll=lambda: None):
+    """Scores the model on `eval_source`; see `Evaluator.evaluate`."""
+    examples = self._limited(self.eval_source.open(self.data_dir))
+    batches = self.eval_batches(examples)
+    with _data_errors():
+      return self.evaluator.evaluate(
+        self.model, batches, examples.info, strategy, poll
+      )
+
+  def eval_batches(self, examples):
+    """Whole images, padded to one size, each once and in order."""
+    size = self.pad_size(examples)
+    steps = (transforms.Decode(), transforms.Pad(size, exact=True))
+    return pipeline.once(examples, steps, self.evaluator.batch_size)
+
+  def pad_size(self, examples):
+    """The size images are padded to; see `Evaluator.pad_size`.
+
+    Raises:
+      ConfigError: when an image would not fit.
+    """
+    try:
+      return self.evaluator.pad_size(examples.max_size)
+    except ValueError as error:
+      raise errors.ConfigError(str(error)) from error
+
+  def _limited(self, examples):
+    limit = self.evaluator.limit
+    if limit is None or limit >= len(examples):
+      return examples
+    return sources.Subset(examples, range(limit))
+
+
+@contextlib.contextmanager
+def _data_errors():
+  """Gives back the sentence of a DataError raised inside tf.data."""
+  try:
+    yield
+  except tf.errors.OpError as error:
+    raise (pipeline.data_error(error) or error) from error
+
+
+def _check_same_classes(train, judged):
+  if judged is None:
+    return
+  ours, theirs = train.info, judged.info
+  if ours.class_names != theirs.class_names:
+    raise errors.ConfigError(
+      f'The training data ({ours.name}) and eval_source ({theirs.name}) have '
+      'other classes.'
+    )

@@ -1,0 +1,226 @@
+"""The edge of every command: flags, configuration, strategy, exit codes.
+
+A command is a function of one `Launch`, and ends with
+
+    if __name__ == '__main__':
+      launch.run(main)
+
+Nothing here imports TensorFlow before the command line is known to be right.
+"""
+
+import contextlib
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import app, flags, logging
+
+from deeplab_contrast.config import build, run_folder
+from deeplab_contrast.utils import distribution, errors, quiet
+
+# Builds the root of an experiment without flags, for recipes and tests.
+parse = build.parse
+
+_GIN_FILE = flags.DEFINE_multi_string(
+  'gin_file',
+  [],
+  'Experiment, relative to here, to the repository or to its gin_configs; may'
+  ' be repeated, later files override earlier ones. Default: the config.gin of'
+  ' --model_dir. A gin file runs code: read it before you run it',
+)
+_GIN_BINDINGS = flags.DEFINE_multi_string(
+  'gin_bindings',
+  [],
+  'Bindings laid on top, such as "STEPS = 10"; may be repeated',
+)
+_MODEL_DIR = flags.DEFINE_string('model_dir', None, "The run's folder.")
+_DATA_DIR = flags.DEFINE_string(
+  'data_dir', None, "Folder of prepared datasets. Default: TFDS's."
+)
+_STRATEGY = flags.DEFINE_enum(
+  'strategy', 'one', distribution.NAMES, 'How to use several devices.'
+)
+_SEED = flags.DEFINE_integer(
+  'seed', None, 'Seed of everything random.', lower_bound=0
+)
+_PRINT_CONFIG = flags.DEFINE_boolean(
+  'print_config', False, 'Print the resolved configuration and exit.'
+)
+_ALLOW_CONFIG_CHANGE = flags.DEFINE_boolean(
+  'allow_config_change',
+  False,
+  'Go on in a model_dir that holds another configuration.',
+)
+_ALLOW_IMPORT = flags.DEFINE_multi_string(
+  'allow_import', [], 'Package that gin files may import; may be repeated'
+)
+# So that --help of a command shows these flags: see `run`.
+flags.disclaim_key_flags()
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+  """What a command is started with.
+
+  Attributes:
+    experiment: the root object of the configuration; None where the command
+      can do without and none is given.
+    strategy: the `tf.distribute.Strategy`; None for a command without one.
+    model_dir: the run's folder, or None.
+    config: the operative configuration, as a gin file.
+    gin_bindings: of the command line, all.
+    unused_bindings: the left sides of those that the root does not use, with
+      a sentence that says so; empty unless the command tolerates them.
+    data_dir: the flag.
+    seed: the flag.
+    strategy_name: the flag.
+    allow_config_change: the flag.
+    allow_imports: the flag.
+  """
+
+  experiment: Any
+  strategy: Any
+  model_dir: str | None
+  config: str
+  gin_bindings: Sequence[str] = ()
+  unused_bindings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  data_dir: str | None = None
+  seed: int | None = None
+  strategy_name: str = 'one'
+  allow_config_change: bool = False
+  allow_imports: Sequence[str] = ()
+
+
+def run(
+  main: Callable[[Launch], int | None],
+  root: str = build.EXPERIMENT,
+  *,
+  distribute: bool = True,
+  needs_experiment: bool = True,
+  tolerate_unused_bindings: bool = False,
+):
+  """Runs a command and ends the process.
+
+  A UserError becomes one line on stderr and its exit code (with
+  `--verbosity=1`, its traceback too); any other exception is a bug and keeps
+  its traceback. A wrong command line ends with 2.
+
+  Args:
+    main: the command; may return an exit code.
+    root: full name of the class at the root of the configuration; by default
+      that of an experiment.
+    distribute: whether the command itself computes, by --strategy.
+    needs_experiment: whether it cannot do without a configuration.
+    tolerate_unused_bindings: whether it hands on the bindings of the command
+      line that its own root has no use for.
+  """
+  # TensorFlow reports the absence of a GPU as an error.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  flags.adopt_module_key_flags(sys.modules[__name__])
+
+  def guarded(argv):
+    del argv
+    if not flags.FLAGS['verbosity'].present:
+      quiet.warnings_only()
+    try:
+      if not (needs_experiment or _GIN_FILE.value or _MODEL_DIR.value):
+        return main(_launch(None, None))
+      launch = _configured(root, distribute, tolerate_unused_bindings)
+      if _PRINT_CONFIG.value:
+        print(launch.config)
+        return 0
+      return main(launch)
+    except errors.UserError as error:
+      logging.debug('%s', traceback.format_exc())
+      print(f'error: {error}', file=sys.stderr)
+      return error.exit_code
+
+  app.run(guarded, flags_parser=_parse_flags)
+
+
+def prepare_model_dir(launch: Launch):
+  """Returns a context in which the model_dir is this training run's own.
+
+  Checks that the folder is new or holds this experiment, stores the
+  configuration there, and keeps other processes out while inside. Of several
+  workers only the chief does anything.
+
+  Raises:
+    BusyError: another process trains there.
+    ConfigError: no model_dir, or it holds something else.
+    SystemFault: the folder cannot be made or written.
+  """
+  if launch.model_dir is None:
+    raise errors.ConfigError('Give --model_dir, the folder to train in.')
+  if launch.strategy and not distribution.is_chief(launch.strategy):
+    return contextlib.nullcontext()
+  return run_folder.prepare(
+    launch.model_dir, launch.config, launch.allow_config_change
+  )
+
+
+def _configured(root, distribute, tolerate_unused_bindings):
+  """Builds the experiment that the flags describe."""
+  name = _STRATEGY.value
+  flagged = {'seed': _SEED.value, 'data_dir': _DATA_DIR.value}
+  built = build.parse(
+    _gin_files(),
+    _GIN_BINDINGS.value,
+    root,
+    settings={k: v for k, v in flagged.items() if v is not None},
+    scope=(lambda: distribution.strategy(name).scope()) if distribute else None,
+    allow_imports=_ALLOW_IMPORT.value,
+    tolerate_unused_bindings=tolerate_unused_bindings,
+  )
+  return _launch(built, distribution.strategy(name) if distribute else None)
+
+
+def _launch(built, strategy):
+  return Launch(
+    experiment=built and built.root,
+    strategy=strategy,
+    model_dir=_MODEL_DIR.value,
+    config=built.config if built else '',
+    gin_bindings=tuple(_GIN_BINDINGS.value),
+    unused_bindings=built.unused if built else {},
+    data_dir=_DATA_DIR.value,
+    seed=_SEED.value,
+    strategy_name=_STRATEGY.value,
+    allow_config_change=_ALLOW_CONFIG_CHANGE.value,
+    allow_imports=tuple(_ALLOW_IMPORT.value),
+  )
+
+
+def _gin_files():
+  """The gin files of the command line, or the one of the model_dir."""
+  if _GIN_FILE.value:
+    return _GIN_FILE.value
+  if _MODEL_DIR.value:
+    return [run_folder.config_file(_MODEL_DIR.value)]
+  raise errors.ConfigError(
+    'Give --gin_file, an experiment, or --model_dir, a folder that holds one.'
+  )
+
+
+def _parse_flags(argv):
+  """Parses the command line; absl alone would end with 1, even for --help."""
+  try:
+    rest = flags.FLAGS(argv)
+  except flags.Error as error:
+    _refuse(str(error))
+  except SystemExit:  # Of --help and its like, which have printed it.
+    sys.exit(0)
+  if rest[1:]:
+    _refuse(f'Unexpected argument {rest[1]!r}; everything here is a --flag.')
+  if _MODEL_DIR.value and '://' in _MODEL_DIR.value:
+    _refuse('--model_dir must be a folder of this machine, mounted at least.')
+  return rest
+
+
+def _refuse(sentence):
+  """Ends the process: the command line is wrong."""
+  print(f'error: {sentence}', file=sys.stderr)
+  sys.exit(errors.ConfigError.exit_code)

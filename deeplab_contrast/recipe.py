@@ -1,0 +1,145 @@
+"""Runs a recipe: its stages one after the other, then compares the arms.
+
+python -m deeplab_contrast.recipe --gin_file=gin_configs/quickstart.gin \
+  --model_dir=runs/quickstart
+
+Every stage is its own process, whose command line is printed. Finished stages
+are skipped, interrupted ones go on, so the same command can be given again. At
+the end: a table as text, `results.json`, and `comparison.png`.
+`--gin_bindings` are handed to every stage that has a use for them.
+"""
+
+import dataclasses
+import sys
+import time
+
+from deeplab_contrast import comparison, launch, stages
+from deeplab_contrast.config import run_folder
+from deeplab_contrast.utils import errors, processes, results
+
+
+def main(launched):
+  """Runs what is not done yet and compares the results.
+
+  Args:
+    launched: the `launch.Launch` of this process; its root is a `Recipe`.
+
+  Raises:
+    UserError: with the exit code of the stage that failed.
+  """
+  model_dir, recipe = launched.model_dir, launched.experiment
+  if model_dir is None:
+    raise errors.ConfigError('Give --model_dir, the folder to work in.')
+  began = time.monotonic()
+  given = [
+    b for b in launched.gin_bindings if _name(b) in launched.unused_bindings
+  ]
+  jobs = _check(stages.plan(recipe, model_dir, given), launched)
+  with run_folder.prepare(
+    model_dir, launched.config, launched.allow_config_change
+  ):
+    for number, job in enumerate(jobs, start=1):
+      _train(job, f'[{number}/{len(jobs)}] {job.title}', launched)
+    judged = [job for job in jobs if job.stage.arm is not None]
+    pictured = [job for job in judged if job.seed == recipe.seeds[0]]
+    for job in pictured:
+      _draw(job, recipe.pictures, launched)
+    comparison.write(judged, pictured, model_dir)
+  print(f'{(time.monotonic() - began) / 60:.1f} minutes')
+
+
+def _name(binding):
+  return binding.partition('=')[0].strip()
+
+
+def _check(jobs, launched):
+  """Builds every experiment once, so that mistakes show before any work.
+
+  Returns:
+    The jobs, each with only those given bindings it has a use for.
+
+  Raises:
+    ConfigError: an experiment is wrong, a binding is of no use to any stage,
+      or a finished stage was another experiment.
+  """
+  idle = dict(launched.unused_bindings)
+  checked = []
+  for job in jobs:
+    built = _build(job, launched)
+    for binding in job.bindings:
+      if _name(binding) in built.unused:
+        raise errors.ConfigError(
+          f'Stage {job.stage.name!r}: {built.unused[_name(binding)]}'
+        )
+    idle = {name: why for name, why in idle.items() if name in built.unused}
+    useful = [b for b in job.given if _name(b) not in built.unused]
+    run_folder.check(job.model_dir, built.config, launched.allow_config_change)
+    checked.append(dataclasses.replace(job, given=tuple(useful)))
+  for why in idle.values():
+    raise errors.ConfigError(why)
+  return checked
+
+
+def _build(job, launched):
+  """Builds the experiment of a job; says whose it is when it is wrong."""
+  try:
+    built = launch.parse(
+      job.stage.gin_files,
+      (*job.bindings, *job.given),
+      settings=_settings(job, launched),
+      allow_imports=launched.allow_imports,
+      tolerate_unused_bindings=True,
+    )
+  except errors.UserError as error:
+    raise type(error)(f'Stage {job.stage.name!r}: {error}') from error
+  if job.stage.arm is not None and not built.root.classifies:
+    raise errors.ConfigError(
+      f'Stage {job.stage.name!r}: it has no classifier, so it cannot be arm '
+      f'{job.stage.arm!r} of a comparison.'
+    )
+  return built
+
+
+def _settings(job, launched):
+  settings = {'seed': job.seed}
+  if launched.data_dir is not None:
+    settings['data_dir'] = launched.data_dir
+  return settings
+
+
+def _train(job, title, launched):
+  if results.is_done(job.model_dir):
+    print(f'{title}: already complete')
+    return
+  print(f'{title}')
+  files = [f'--gin_file={name}' for name in job.stage.gin_files]
+  bindings = [f'--gin_bindings={b}' for b in (*job.bindings, *job.given)]
+  command = _command('train', job, launched, *files, *bindings)
+  processes.run([*command, f'--seed={job.seed}'], title)
+
+
+def _draw(job, count, launched):
+  if comparison.is_drawn(job.model_dir, count):
+    return
+  command = _command('vis', job, launched, f'--num_images={count}')
+  processes.run(command, f'The pictures of {job.title}')
+
+
+def _command(name, job, launched, *arguments):
+  command = [sys.executable, '-m', f'deeplab_contrast.{name}', *arguments]
+  command.append(f'--model_dir={job.model_dir}')
+  command.append(f'--strategy={launched.strategy_name}')
+  if launched.data_dir is not None:
+    command.append(f'--data_dir={launched.data_dir}')
+  if launched.allow_config_change:
+    command.append('--allow_config_change')
+  return [*command, *(f'--allow_import={p}' for p in launched.allow_imports)]
+
+
+if __name__ == '__main__':
+  launch.run(
+    main,
+    root='deeplab_contrast.stages.Recipe',
+    distribute=False,
+    tolerate_unused_bindings=True,
+  )

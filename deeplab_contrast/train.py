@@ -1,0 +1,35 @@
+"""Trains one experiment.
+
+python -m deeplab_contrast.train --gin_file=gin_configs/... --model_dir=runs/a
+
+Started again, it goes on from its newest checkpoint. With `--model_dir` alone
+it goes on with the experiment stored there.
+"""
+
+from deeplab_contrast import launch
+
+
+def main(launched):
+  """Trains until the last step, then judges the result.
+
+  Args:
+    launched: the `launch.Launch` of this process.
+  """
+  from deeplab_contrast.utils import results
+
+  model_dir, experiment = launched.model_dir, launched.experiment
+  with launch.prepare_model_dir(launched):
+    if results.is_done(model_dir):
+      print(f'{model_dir} is already complete; nothing to do.')
+      return
+    scores = experiment.fit(launched.strategy, model_dir)
+    if scores is not None:
+      info = experiment.eval_source.info
+      result = results.write(model_dir, experiment.trainer.steps, scores, info)
+      print(results.per_class_table(result))
+    results.write_done(model_dir, experiment.trainer.steps)
+    print(f'Done: {model_dir}')
+
+
+if __name__ == '__main__':
+  launch.run(main)

@@ -1,0 +1,309 @@
+"""The one training loop."""
+
+import contextlib
+import time
+
+import keras
+import tensorflow as tf
+
+from deeplab_contrast import common
+from deeplab_contrast.tasks import task as task_lib
+from deeplab_contrast.utils import checkpoints, errors, signals, writers
+
+
+class Trainer:
+  """Synchronous SGD from a stream of batches, with exact resume.
+
+  The data of a step follow from its number, so a run that was killed sees what
+  it would have seen, and on one CPU ends with the very same weights.
+
+  Args:
+    optimizer: a Keras optimizer; its learning rate may be a schedule.
+    steps: number of steps of the whole run.
+    batch_size: examples in a step, over all replicas.
+    weight_decay: the original's convention: weight_decay / 2 * sum(w^2) over
+      convolution kernels is added to the loss.
+    warm_start: `WarmStart`, where the weights come from; None for a new start.
+    log_every: steps between lines of the log.
+    save_every: steps between checkpoints.
+    eval_every: steps between evaluations; 0 evaluates at the end only.
+    keep: how many of the newest checkpoints are kept.
+    jit_compile: compiles the step with XLA (for one replica).
+  """
+
+  def __init__(
+    self,
+    optimizer: keras.optimizers.Optimizer,
+    steps: int,
+    batch_size: int = 16,
+    weight_decay: float = 4e-5,
+    warm_start: checkpoints.WarmStart | None = None,
+    log_every: int = 10,
+    save_every: int = 1000,
+    eval_every: int = 0,
+    keep: int = 3,
+    jit_compile: bool = False,
+  ):
+    for name, value in (
+      ('steps', steps),
+      ('batch_size', batch_size),
+      ('log_every', log_every),
+      ('save_every', save_every),
+      ('keep', keep),
+    ):
+      if not isinstance(value, int) or value < 1:
+        raise ValueError(f'{name} is {value!r}; it must be a whole number > 0.')
+    self.optimizer = optimizer
+    self.steps = steps
+    self.batch_size = batch_size
+    self.weight_decay = weight_decay
+    self.warm_start = warm_start
+    self.log_every = log_every
+    self.save_every = save_every
+    self.eval_every = eval_every
+    self.keep = keep
+    self.jit_compile = jit_compile
+
+  def fit(
+    self, model, task, stream, strategy, model_dir, evaluate=None, ids_at=None
+  ):
+    """Trains, or goes on training, until `steps`.
+
+    Args:
+      model: a `DeepLab`, made under `strategy`, its variables built.
+      task: what a step teaches.
+      stream: maps (batch_size, start, host, num_hosts) to this host's infinite
+        dataset of batches, from example `start` of the run on.
+      strategy: the `tf.distribute` strategy.
+      model_dir: the run's folder.
+      evaluate: maps a `poll` function to a dict of scores, whose floats are
+        logged; run every `eval_every` steps and at the end.
+      ids_at: maps positions of the stream to names of examples, for messages.
+
+    Returns:
+      The scores of the evaluation at the end; None without `evaluate`.
+
+    Raises:
+      NumericalError: when a loss or gradient stops being finite.
+      Preempted: after SIGTERM or SIGINT, with the state saved.
+      ConfigError: when the batches lack what the task needs.
+    """
+    _check_batch_size(self.batch_size, strategy)
+    with strategy.scope():
+      self.optimizer.build(model.trainable_variables)
+      step = tf.Variable(
+        0,
+        dtype=tf.int64,
+        trainable=False,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+      )
+    saver = checkpoints.Checkpoints(
+      model_dir, model, self.optimizer, step, self.keep
+    )
+    start = self._start(model, saver, step)
+    dataset = self._distribute(stream, strategy, start)
+    _check_needs(task, dataset.element_spec)
+    loop = _Loop(self, strategy, saver, step, model_dir, evaluate, ids_at)
+    train_step = self._make_step(model, task, strategy, step)
+    return loop.run(train_step, dataset, start)
+
+  def _start(self, model, saver, step):
+    path = saver.restore()
+    if path is not None:
+      print(f'Going on from {path}', flush=True)
+    elif self.warm_start is not None:
+      path = self.warm_start(model)
+      print(f'Starting from {path}', flush=True)
+    return int(step.numpy())
+
+  def _distribute(self, stream, strategy, start):
+    def make(context):
+      return stream(
+        batch_size=context.get_per_replica_batch_size(self.batch_size),
+        start=start * self.batch_size,
+        host=context.input_pipeline_id,
+        num_hosts=context.num_input_pipelines,
+      )
+
+    return strategy.distribute_datasets_from_function(make)
+
+  def _make_step(self, model, task, strategy, step):
+    """The compiled step: a distributed batch in, {name: float32 []} out."""
+    kernels = model.decayed_kernels()
+    variables = [v.value for v in model.trainable_variables]
+
+    def on_replica(batch):
+      with tf.GradientTape() as tape:
+        objective, numbers = self._objective(model, task, kernels, batch)
+        objective = self.optimizer.scale_loss(objective)
+      gradients = _all_reduce(tape.gradient(objective, variables))
+      numbers['gradient_norm'] = tf.linalg.global_norm(gradients)
+      # Keras sums over replicas once more.
+      replicas = strategy.num_replicas_in_sync
+      if replicas > 1:
+        gradients = [g / replicas for g in gradients]
+      self.optimizer.apply(gradients)
+      step.assign_add(1)
+      return numbers
+
+    on_replica = tf.function(on_replica, jit_compile=self.jit_compile or None)
+
+    @tf.function
+    def train_step(batch):
+      # All replicas compute the same numbers; the first one's will do.
+      numbers = strategy.run(on_replica, args=(batch,))
+      return tf.nest.map_structure(
+        lambda x: strategy.experimental_local_results(x)[0], numbers
+      )
+
+    return train_step
+
+  def _objective(self, model, task, kernels, batch):
+    """This replica's share of the objective, and the numbers to log."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    losses = task.losses(model, batch, training=True)
+    objective, numbers = 0.0, {}
+    for name, (total, count) in losses.items():
+      # The sum over replicas of total / global count is the global mean.
+      share = tf.math.divide_no_nan(total, _all_reduce(count))
+      objective += share
+      numbers[name] = _all_reduce(tf.stop_gradient(share))
+    decay = self.weight_decay * tf.add_n(
+      [tf.nn.l2_loss(tf.convert_to_tensor(k.value)) for k in kernels]
+    )
+    numbers['loss'] = tf.add_n(list(numbers.values())) + decay
+    return objective + decay / replicas, numbers
+
+  def learning_rate_at(self, step):
+    """The learning rate used by a step, as a float."""
+    rate = self.optimizer._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+      rate = rate(step)
+    return float(tf.convert_to_tensor(rate))
+
+
+class _Loop:
+  """One call of `fit`: steps, and what happens between them."""
+
+  def __init__(
+    self, trainer, strategy, saver, step, model_dir, evaluate, ids_at
+  ):
+    self._trainer = trainer
+    self._strategy = strategy
+    self._saver = saver
+    self._step = step
+    self._model_dir = model_dir
+    self._evaluate = evaluate
+    self._ids_at = ids_at
+    self._pending = []  # (step, numbers on the device) not looked at yet.
+    self._logged_at = time.monotonic()
+
+  def run(self, train_step, dataset, start):
+    """Runs the steps after `start`; returns the last evaluation or None."""
+    trainer = self._trainer
+    writer = writers.MetricWriter(self._model_dir, start)
+    progress = writers.Progress(trainer.steps, start)
+    batches = iter(dataset)
+    with (
+      contextlib.closing(writer),
+      contextlib.closing(progress),
+      signals.stop_request() as stop,
+    ):
+      # A run may have been killed between saving and judging.
+      if 0 < start < trainer.steps and self._judges_at(start):
+        self._judge(start, writer, stop)
+      for step in range(start + 1, trainer.steps + 1):
+        self._pending.append((step, train_step(next(batches))))
+        last = step == trainer.steps
+        if last or step % trainer.log_every == 0:
+          self._log(writer, progress)
+        if last or step % trainer.save_every == 0 or stop.signal is not None:
+          self._save()
+        stop.poll()
+        if not last and self._judges_at(step):
+          self._judge(step, writer, stop)
+      return self._judge(trainer.steps, writer, stop)
+
+  def _log(self, writer, progress):
+    last, values = self._collect()
+    now = time.monotonic()
+    seconds, self._logged_at = now - self._logged_at, now
+    values['images_per_second'] = self._images / max(seconds, 1e-9)
+    values['learning_rate'] = self._trainer.learning_rate_at(last - 1)
+    writer.write(last, 'train', values)
+    shown = ('loss', 'learning_rate', 'images_per_second')
+    progress.update(last, {name: values[name] for name in shown})
+
+  def _collect(self):
+    """Fetches pending numbers; refuses to go on when one is not finite."""
+    for step, numbers in self._pending:
+      values = {name: float(value) for name, value in numbers.items()}
+      if not all(map(_finite, values.values())):
+        raise errors.NumericalError(self._explain(step, values))
+    self._images = len(self._pending) * self._trainer.batch_size
+    self._pending.clear()
+    return step, values
+
+  def _explain(self, step, values):
+    bad = ', '.join(f'{k} {v}' for k, v in values.items() if not _finite(v))
+    size = self._trainer.batch_size
+    ids = ''
+    if self._ids_at is not None:
+      names = self._ids_at(range((step - 1) * size, step * size))
+      ids = f' Its images: {", ".join(names[:8])}{", ..." * (size > 8)}.'
+    rate = self._trainer.learning_rate_at(step - 1)
+    return (
+      f'Step {step} is not finite ({bad}) at learning rate {rate:.3g}; the '
+      'checkpoints before it are good. Try a lower learning rate.' + ids
+    )
+
+  def _save(self):
+    if self._pending:
+      self._collect()  # Weights after a bad step are never saved.
+    self._saver.save()
+
+  def _judges_at(self, step):
+    every = self._trainer.eval_every
+    return every > 0 and step % every == 0
+
+  def _judge(self, step, writer, stop):
+    if self._evaluate is None:
+      return None
+    scores = self._evaluate(stop.poll)
+    numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
+    writer.write(step, 'val', numbers)
+    text = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
+    print(f'step {step}  val  {text}', flush=True)
+    self._logged_at = time.monotonic()
+    return scores
+
+
+def _finite(value):
+  return value - value == 0.0
+
+
+def _all_reduce(value):
+  """Sums over replicas; the value itself when there is only one."""
+  context = tf.distribute.get_replica_context()
+  if context.num_replicas_in_sync == 1:
+    return value
+  return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def _check_batch_size(batch_size, strategy):
+  replicas = strategy.num_replicas_in_sync
+  if batch_size % replicas:
+    raise errors.ConfigError(
+      f'Trainer.batch_size {batch_size} does not divide among {replicas} '
+      'replicas; make it a multiple.'
+    )
+
+
+def _check_needs(task: task_lib.Task, spec):
+  missing = sorted(set(task.needs) - set(spec))
+  if missing:
+    hint = ' Add @transforms.TwoViews().' if common.VIEWS in missing else ''
+    raise errors.ConfigError(
+      f'{type(task).__name__} needs {missing} in every batch; the data offers '
+      f'{sorted(spec)}.{hint}'
+    )

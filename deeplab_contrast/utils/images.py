@@ -1,0 +1,262 @@
+"""Image and mask files: read strictly, refused by name, written atomically.
+
+What is read here goes into prepared datasets, so anything doubtful is refused
+with a sentence that names the file, the likely cause and the remedy.
+"""
+
+import io
+import os
+import struct
+import uuid
+import zlib
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from deeplab_contrast.utils import errors
+
+# What Pillow raises for a file that is cut off, damaged or not an image.
+_UNREADABLE = (
+  OSError,
+  SyntaxError,
+  ValueError,
+  EOFError,
+  struct.error,
+  zlib.error,
+)
+
+# Formats that give back exactly the ids that were stored.
+_LOSSLESS = ('PNG', 'BMP', 'TIFF', 'GIF')
+
+# JPEG files of some cameras carry a second, hidden picture (MPO); decoders
+# show the first.
+_JPEG = ('JPEG', 'MPO')
+
+
+def read_image(path):
+  """Reads an image file as bytes that decode to 8-bit RGB.
+
+  An 8-bit RGB or grey JPEG or PNG is kept byte for byte. CMYK, palette,
+  bilevel and fully opaque images with alpha, and other formats (BMP, TIFF,
+  WebP, GIF of one frame) are converted to RGB PNG. Refused, since any
+  conversion would be a guess: 16 bits or floats (which range matters?),
+  transparency (which background?), animation (which frame?).
+
+  Args:
+    path: an image file.
+
+  Returns:
+    (encoded, (height, width)): `tf.io.decode_image(encoded, channels=3,
+    expand_animations=False)` gives uint8 [height, width, 3].
+
+  Raises:
+    DataError: the file is missing, unreadable, or of a refused kind.
+  """
+  data = _read(path)
+  image = _open(data, path)
+  size = (image.height, image.width)
+  if _is_plain(image, data):
+    _check_decodes(data, path)
+    return data, size
+  return encode_png(np.asarray(_to_rgb(image, data, path))), size
+
+
+def read_mask(path):
+  """Reads a mask file as the class ids it stores.
+
+  Of a palette image the palette indices are the ids, never the brightness of
+  their colours (which is what `tf.io.decode_png` would give); of an 8-bit
+  grey image the pixel values are.
+
+  Args:
+    path: a mask file: PNG, BMP, TIFF or GIF, with palette or 8-bit grey.
+
+  Returns:
+    uint8 [height, width].
+
+  Raises:
+    DataError: the file is missing, unreadable, or cannot hold ids.
+  """
+  data = _read(path)
+  mask = _open(data, path)
+  reason = _why_no_mask(mask, data)
+  if reason:
+    raise errors.DataError(f'{path} is no mask: {reason}.')
+  _load(mask, path)
+  return np.asarray(mask).astype(np.uint8)
+
+
+def encode_png(pixels):
+  """Encodes uint8 [height, width] or [height, width, 3] as PNG bytes."""
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(buffer, 'PNG')
+  return buffer.getvalue()
+
+
+def write_palette_png(path, labels, colors):
+  """Writes class ids as a palette PNG that any viewer shows in colour.
+
+  The file appears whole or not at all: it is written beside its place and
+  then renamed.
+
+  Args:
+    path: where to; a local path, or any place `tf.io.gfile` can write.
+    labels: uint8 [height, width], class ids or IGNORE_LABEL.
+    colors: (red, green, blue) per class, 0 to 255. Ids beyond them get the
+      colours of PASCAL VOC, where 255 is cream.
+  """
+  palette = np.array([*colors, *voc_colormap(256)[len(colors) :]], np.uint8)
+  image = Image.fromarray(np.asarray(labels, np.uint8))
+  # putpalette turns a grey image into a palette image with the same indices.
+  image.putpalette(palette.tobytes())
+  buffer = io.BytesIO()
+  image.save(buffer, 'PNG')
+  _write_atomically(path, buffer.getvalue())
+
+
+def voc_colormap(count):
+  """The colours of PASCAL VOC: the bits of an id, dealt out to R, G and B.
+
+  Bits 0, 1, 2 of the id become the highest bits of red, green and blue, bits
+  3, 4, 5 the next lower ones, and so on: near ids get far colours. (The
+  development kit of VOC: VOClabelcolormap.m.)
+
+  Args:
+    count: int, how many colours, at most 256.
+
+  Returns:
+    `count` tuples (red, green, blue), 0 to 255.
+  """
+  return tuple(
+    tuple(_voc_channel(label >> first) for first in range(3))
+    for label in range(count)
+  )
+
+
+def _voc_channel(bits):
+  """Bits 0, 3, 6 become the highest three bits of a colour channel."""
+  return sum((bits >> (3 * i) & 1) << (7 - i) for i in range(3))
+
+
+def _read(path):
+  try:
+    with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
+      data = file.read()
+  except tf.errors.NotFoundError:
+    raise errors.DataError(f'{path} does not exist.') from None
+  except tf.errors.OpError as error:
+    raise errors.DataError(
+      f'{path} cannot be read: {error.message}.'
+    ) from error
+  if not data:
+    raise errors.DataError(f'{path} is empty: fetch or unpack it again.')
+  return data
+
+
+def _write_atomically(path, data):
+  path = os.fspath(path)
+  temporary = f'{path}.{uuid.uuid4().hex}.tmp'
+  with tf.io.gfile.GFile(temporary, 'wb') as file:
+    file.write(data)
+  tf.io.gfile.rename(temporary, path, overwrite=True)
+
+
+def _open(data, path):
+  """Opens the header; the pixels are not decoded yet."""
+  try:
+    image = Image.open(io.BytesIO(data))
+  except Image.DecompressionBombError:
+    raise errors.DataError(
+      f'{path} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels: cut it '
+      'into tiles.'
+    ) from None
+  except _UNREADABLE:
+    looks = data[:256].lstrip().lower()
+    what = 'a web page' if looks.startswith(b'<') else 'no image Pillow knows'
+    raise errors.DataError(
+      f'{path} is {what}, or damaged: fetch it again.'
+    ) from None
+  if image.format == 'PNG' and b'IEND\xaeB`\x82' not in data:
+    # Pillow is content when only the end mark is missing; TensorFlow is not.
+    raise errors.DataError(_damaged(path))
+  return image
+
+
+def _load(image, path):
+  try:
+    image.load()
+  except _UNREADABLE as error:
+    raise errors.DataError(_damaged(path)) from error
+
+
+def _check_decodes(data, path):
+  """Asks the very decoder that training will use."""
+  try:
+    tf.io.decode_image(data, channels=3, expand_animations=False)
+  except tf.errors.OpError as error:
+    raise errors.DataError(_damaged(path)) from error
+
+
+def _damaged(path):
+  return f'{path} is cut off or damaged: fetch or unpack it again.'
+
+
+def _bit_depth(image, data):
+  """Bits per sample of a PNG; Pillow tells them only through the mode."""
+  return data[24] if image.format == 'PNG' else 8
+
+
+def _has_alpha(image):
+  return 'A' in image.getbands() or 'transparency' in image.info
+
+
+def _is_plain(image, data):
+  if image.format in _JPEG:
+    return image.mode in ('RGB', 'L')
+  return (
+    image.format == 'PNG'
+    and image.mode in ('RGB', 'L')
+    and _bit_depth(image, data) == 8
+    and not _has_alpha(image)
+    and getattr(image, 'n_frames', 1) == 1
+  )
+
+
+def _to_rgb(image, data, path):
+  _load(image, path)
+  reason = _why_not_rgb(image, data)
+  if reason:
+    raise errors.DataError(f'{path} cannot become 8-bit RGB: {reason}.')
+  return image.convert('RGB')
+
+
+def _why_not_rgb(image, data):
+  if image.format not in _JPEG and getattr(image, 'n_frames', 1) > 1:
+    return f'it has {image.n_frames} frames; choose one'
+  if image.mode.startswith(('I', 'F')) or _bit_depth(image, data) > 8:
+    return 'it has 16 or more bits per channel; scale it to 8 bits'
+  if _has_alpha(image):
+    alpha = image.convert('RGBA').getchannel('A')
+    if alpha.getextrema()[0] < 255:
+      return 'it has transparent pixels; put it on a background'
+  return None
+
+
+def _why_no_mask(mask, data):
+  if mask.format not in _LOSSLESS:
+    return f'{mask.format} blurs ids; save it as palette or 8-bit grey PNG'
+  if mask.mode in ('RGB', 'RGBA', 'LA', 'PA'):
+    return (
+      f'it has the mode {mask.mode}, so it holds colours, not class ids; it '
+      'is a picture of the mask, or was saved by a program that dropped the '
+      'palette'
+    )
+  if mask.mode.startswith(('I', 'F')):
+    return 'it has 16 or more bits per pixel; class ids need 8-bit grey'
+  if mask.mode == 'L' and _bit_depth(mask, data) != 8:
+    # Decoders stretch such values to 0..255: id 1 of 4 bits would become 17.
+    return 'it is grey with fewer than 8 bits; save it as 8-bit grey'
+  if mask.mode not in ('P', 'L', '1'):
+    return f'it has the mode {mask.mode}; save it as palette or 8-bit grey PNG'
+  return None

@@ -1,0 +1,33 @@
+"""Keeping libraries from talking over our own messages."""
+
+import contextlib
+import os
+import sys
+
+from absl import logging
+
+
+@contextlib.contextmanager
+def no_stderr():
+  """Drops what is written to stderr while inside, also by C++ code.
+
+  TensorFlow greets everyone with lines about processors and CUDA drivers
+  before its log level can be set. Exceptions are not affected.
+  """
+  sys.stderr.flush()
+  kept = os.dup(2)
+  try:
+    with open(os.devnull, 'w') as nowhere:
+      os.dup2(nowhere.fileno(), 2)
+    yield
+  finally:
+    os.dup2(kept, 2)
+    os.close(kept)
+
+
+def warnings_only():
+  """Limits absl's log to warnings that mean something to the user."""
+  logging.set_verbosity(logging.WARNING)
+  logging.get_absl_logger().addFilter(
+    lambda record: 'custom data configuration' not in record.getMessage()
+  )

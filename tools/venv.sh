@@ -1,0 +1,18 @@
+# Sourced by the scripts beside it: makes .venv and installs the package into it
+# with the tested versions, unless that has been done. $1: extras, e.g. "[test]".
+# PYTHON names the interpreter (3.10 to 3.13); python3 by default.
+extras="${1:-}"
+stamp=".venv/.installed"
+want="$(cat setup.cfg pyproject.toml constraints.txt | cksum) $extras"
+if [ ! -x .venv/bin/python ]; then
+  "${PYTHON:-python3}" -m venv .venv
+fi
+case "$(cat "$stamp" 2>/dev/null)" in
+  "$want" | "$want[test]") ;;
+  *)
+    echo "Installing into .venv (about a minute, 3 GB) ..."
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+      --constraint constraints.txt --editable ".$extras"
+    echo "$want" > "$stamp"
+    ;;
+esac
