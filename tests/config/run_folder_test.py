@@ -1,0 +1,115 @@
+import os
+
+import pytest
+
+from deeplab_contrast.config import run_folder
+from deeplab_contrast.utils import errors, locking
+
+CONFIG = """
+from __gin__ import dynamic_registration
+from keras import optimizers
+from deeplab_contrast import trainer
+RATE = 0.1
+trainer.Trainer.optimizer = @optimizers.SGD()
+trainer.Trainer.steps = 10
+trainer.Trainer.log_every = 5
+optimizers.SGD.learning_rate = [%RATE]
+"""
+
+
+def prepare(folder, config=CONFIG, **kwargs):
+  with run_folder.prepare(str(folder), config, **kwargs):
+    return (folder / 'config.gin').read_text()
+
+
+def test_a_new_or_empty_folder_gets_the_configuration(tmp_path):
+  assert prepare(tmp_path) == CONFIG
+  assert prepare(tmp_path / 'new' / 'er') == CONFIG
+  assert run_folder.config_file(str(tmp_path)) == str(tmp_path / 'config.gin')
+  assert sorted(os.listdir(tmp_path)) == ['.lock', 'config.gin', 'new']
+
+
+def test_the_same_experiment_goes_on(tmp_path):
+  prepare(tmp_path)
+  (tmp_path / 'checkpoints').mkdir()
+  prepare(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('old', 'new'),
+  [
+    ('log_every = 5', 'log_every = 50'),
+    ('log_every = 5', 'log_every = %LOG\nLOG = 7'),
+    ('[%RATE]', '[0.1]'),
+    ('steps = 10', 'steps = 10.0'),
+    ('RATE', 'LEARNING_RATE'),
+    ('from keras import optimizers', 'from keras import optimizers as o'),
+  ],
+)
+def test_what_cannot_change_the_result_may_change(tmp_path, old, new):
+  prepare(tmp_path)
+  config = CONFIG.replace(old, new)
+  if new.endswith(' as o'):
+    config = config.replace('optimizers.SGD', 'o.SGD')
+  assert prepare(tmp_path, config) == config
+
+
+@pytest.mark.parametrize(
+  ('old', 'new', 'phrase'),
+  [
+    ('= 10', '= 20', r'Trainer.steps stored 10, given 20;'),
+    ('RATE = 0.1', 'RATE = 0.2', r'rate stored \[0.1\], given \[0.2\]'),
+    ('SGD()', 'Adam()', r'stored @keras.optimizers.SGD\(\), given @keras'),
+    ('trainer.Trainer.steps = 10\n', '', 'steps stored 10, given nothing'),
+  ],
+)
+def test_another_experiment_is_refused_naming_what_differs(
+  tmp_path, old, new, phrase
+):
+  prepare(tmp_path)
+  config = CONFIG.replace(old, new)
+  with pytest.raises(errors.ConfigError, match=phrase):
+    prepare(tmp_path, config)
+  assert (tmp_path / 'config.gin').read_text() == CONFIG
+  assert prepare(tmp_path, config, allow_config_change=True) == config
+
+
+def test_at_most_five_differences_are_shown(tmp_path):
+  lines = [f'trainer.Trainer.a{i} = 1\n' for i in range(7)]
+  prepare(tmp_path)
+  with pytest.raises(errors.ConfigError, match='a4 .*; and 2 more;') as caught:
+    prepare(tmp_path, CONFIG + ''.join(lines))
+  assert str(caught.value).count('stored nothing') == 5
+
+
+def test_a_folder_with_foreign_files_is_refused(tmp_path):
+  (tmp_path / '.nfs1').touch()
+  prepare(tmp_path)  # Hidden files are nobody's work.
+  os.remove(tmp_path / 'config.gin')
+  (tmp_path / 'thesis.tex').touch()
+  with pytest.raises(errors.ConfigError, match='not empty .thesis.tex.'):
+    prepare(tmp_path)
+  assert sorted(os.listdir(tmp_path)) == ['.lock', '.nfs1', 'thesis.tex']
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path):
+  with locking.model_dir_lock(str(tmp_path)), pytest.raises(errors.BusyError):
+    prepare(tmp_path)
+  assert not (tmp_path / 'config.gin').exists()
+
+
+def test_a_failed_write_keeps_the_old_configuration(tmp_path, monkeypatch):
+  prepare(tmp_path)
+
+  def no_space(fd):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(os, 'fsync', no_space)
+  with pytest.raises(errors.SystemFault, match='config.gin .No space left'):
+    prepare(tmp_path, CONFIG.replace('log_every = 5', 'log_every = 6'))
+  assert (tmp_path / 'config.gin').read_text() == CONFIG
+
+
+def test_a_folder_without_an_experiment_cannot_be_read(tmp_path):
+  with pytest.raises(errors.ConfigError, match='no config.gin.*--gin_file'):
+    run_folder.config_file(str(tmp_path))

@@ -1,0 +1,261 @@
+"""Every file of gin_configs parses, says what the paper says, and trains."""
+
+import functools
+import math
+import pathlib
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_contrast import launch, stages
+from deeplab_contrast.config import gin_text
+from deeplab_contrast.core import heads
+from deeplab_contrast.datasets import sources, transforms
+from deeplab_contrast.tasks import contrastive, softmax
+from deeplab_contrast.utils import checkpoints, writers
+from tests import fixtures
+
+FOLDER = pathlib.Path(gin_text.REPOSITORY, 'gin_configs')
+RECIPE = 'deeplab_contrast.stages.Recipe'
+TINY = 'gin_configs/tiny.gin'
+
+FILES = sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.rglob('*.gin'))
+RECIPES = [n for n in FILES if n.startswith(('recipes/', 'quickstart'))]
+
+
+def _is_experiment(name):
+  """Whether the comment of a file says how to train with it."""
+  command = f'deeplab_contrast.train --gin_file=gin_configs/{name} '
+  return command in (FOLDER / name).read_text()
+
+
+EXPERIMENTS = [name for name in FILES if _is_experiment(name)]
+
+# One of each kind; the others take the same path, at 10 s each.
+_QUICK = (
+  'voc2012/contrastive_pretrain.gin',
+  'voc2012/softmax_finetune_2118.gin',
+  'voc2012/softmax_scratch.gin',
+  'cityscapes/softmax_scratch_596.gin',
+)
+
+# What the mini datasets are too small for.
+_FEW = ('LABELS = 2',)
+_FEW_SCENES = ('scenes.Scenes.train = 4', 'scenes.Scenes.val = 2')
+
+# What the paper says: labels, learning rate, steps. Pretraining always takes
+# 300K; the others depend on the number of labels, see `_is_long`.
+_PAPER = {
+  'voc2012/contrastive_pretrain.gin': (10582, 0.1, 300_000),
+  'voc2012/contrastive_pretrain_2118.gin': (2118, 0.1, 300_000),
+  'voc2012/softmax_finetune.gin': (10582, 0.007, 300_000),
+  'voc2012/softmax_finetune_2118.gin': (2118, 0.007, 50_000),
+  'voc2012/softmax_scratch.gin': (10582, 0.03, 600_000),
+  'voc2012/softmax_scratch_2118.gin': (2118, 0.03, 300_000),
+  'cityscapes/contrastive_pretrain.gin': (2975, 0.1, 300_000),
+  'cityscapes/contrastive_pretrain_596.gin': (596, 0.1, 300_000),
+  'cityscapes/softmax_finetune.gin': (2975, 0.007, 300_000),
+  'cityscapes/softmax_finetune_596.gin': (596, 0.007, 50_000),
+  'cityscapes/softmax_scratch.gin': (2975, 0.03, 600_000),
+  'cityscapes/softmax_scratch_596.gin': (596, 0.03, 300_000),
+}
+_ALL_LABELS = {'voc2012': 10582, 'cityscapes': 2975}
+
+
+def _is_long(name, labels):
+  """The paper's rule for how long softmax training lasts."""
+  return labels > {'voc2012': 2500, 'cityscapes': 1000}[name.partition('/')[0]]
+
+
+def _parse(name, *overlays, init='INIT', bindings=(), **settings):
+  """Builds an experiment; INIT is given to those that start from a run."""
+  text = [f'INIT = {str(init)!r}'] if 'finetune' in name else []
+  files = [f'gin_configs/{name}', *overlays]
+  return launch.parse(files, (*bindings, *text), settings=settings)
+
+
+@functools.cache
+def _paper(name):
+  """An experiment of the paper as it stands."""
+  return _parse(name)
+
+
+def _macros(built):
+  """{name: value} of the macros that a configuration uses."""
+  operative = gin_text.read_text(built.config, 'config.gin', allowed=None)
+  return {b.parameter: b.value for b in operative.bindings if not b.selector}
+
+
+def test_no_experiment_is_forgotten():
+  of_paper = {n for n in FILES if n.startswith(('voc2012/', 'cityscapes/'))}
+  assert of_paper == set(_PAPER)
+  assert of_paper <= set(EXPERIMENTS)
+  assert set(_QUICK) <= of_paper
+  assert 'quickstart.gin' in RECIPES
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_comments_name_files_that_are_there(name):
+  text = (FOLDER / name).read_text()
+  for mentioned in re.findall(r'gin_configs/[\w/]+\.gin', text):
+    assert (FOLDER.parent / mentioned).is_file()
+  for neighbor in re.findall(r'Feeds (\S+\.gin)', text):
+    assert (FOLDER / name).with_name(neighbor).is_file()
+
+
+@pytest.mark.parametrize('name', sorted(_PAPER))
+def test_the_numbers_are_those_of_the_paper(name):
+  labels, rate, steps = _PAPER[name]
+  experiment = _paper(name).root
+  trainer = experiment.trainer
+  assert (trainer.steps, trainer.batch_size) == (steps, 16)
+  assert trainer.weight_decay == 4e-5
+  optimizer = trainer.optimizer
+  assert (type(optimizer).__name__, optimizer.momentum) == ('SGD', 0.9)
+  assert not optimizer.nesterov
+  # Cosine decay from `rate` to 0 over all steps.
+  fractions = np.array([0, 0.25, 1])
+  rates = [trainer.learning_rate_at(step) for step in fractions * steps]
+  expected = rate * (1 + np.cos(np.pi * fractions)) / 2
+  np.testing.assert_allclose(rates, expected, atol=1e-7)
+  budget = experiment.train.source
+  count = budget.count or _ALL_LABELS[name.partition('/')[0]]
+  assert count == labels
+  assert _macros(_paper(name))['PRECISION'] == 'float32'
+
+
+@pytest.mark.parametrize(
+  'name', sorted(name for name in _PAPER if 'pretrain' not in name)
+)
+def test_softmax_training_lasts_as_the_paper_rules(name):
+  steps = _paper(name).root.trainer.steps
+  short, long = (50, 300) if 'finetune' in name else (300, 600)
+  labels = _PAPER[name][0]
+  assert steps == 1000 * (long if _is_long(name, labels) else short)
+
+
+@pytest.mark.parametrize('name', sorted(_PAPER))
+def test_the_network_and_the_augmentation_are_those_of_the_paper(name):
+  experiment = _paper(name).root
+  assert experiment.model.trunk.backbone.output_stride == 16
+  macros = _macros(_paper(name))
+  assert macros['BACKBONE'] == 'resnet_v1_50_beta'
+  assert (macros['WIDTH'], macros['FILTERS']) == (1.0, 256)
+  assert macros['BATCH_NORM_DECAY'] == 0.9997
+  steps = {type(step): step for step in experiment.train.transforms}
+  order = [transforms.Decode, transforms.RandomScale, transforms.Pad]
+  order += [transforms.RandomCrop, transforms.RandomFlip]
+  assert list(steps)[:5] == order
+  assert steps[transforms.RandomScale] == transforms.RandomScale(0.5, 2.0, 0.25)
+  assert steps[transforms.Pad].size == (513, 513)
+  assert steps[transforms.RandomCrop].size == (513, 513)
+  assert steps[transforms.RandomFlip].probability == 0.5
+  if 'pretrain' in name:
+    assert isinstance(experiment.task, contrastive.Contrastive)
+    assert experiment.task.loss.temperature == 0.07
+    assert isinstance(experiment.model.head, heads.Projection)
+    twins = steps[transforms.TwoViews]
+    assert twins.distortion.strength == 1.0
+    assert not twins.distort_first
+  else:
+    assert isinstance(experiment.task, softmax.Softmax)
+    assert transforms.BrightnessContrast in steps
+  start = experiment.trainer.warm_start
+  assert (start is not None) == ('finetune' in name)
+  assert start is None or start.parts == ('trunk',)
+
+
+@pytest.mark.parametrize('name', sorted(_PAPER))
+def test_the_splits_are_those_of_the_paper(name):
+  experiment = _paper(name).root
+  folder = name.partition('/')[0]
+  split, size, classes = {
+    'voc2012': ('train_aug', (513, 513), 21),
+    'cityscapes': ('train', (1025, 2049), 19),
+  }[folder]
+  assert experiment.train.source.source.split == split
+  assert isinstance(experiment.train.source, sources.LabelBudget)
+  assert experiment.eval_source.split == 'val'
+  assert experiment.evaluator.crop_size == size
+  assert experiment.evaluator.limit is None
+  assert experiment.evaluator.predictor.scales == (1.0,)
+  assert experiment.eval_source.info.num_classes == classes
+
+
+@pytest.mark.parametrize('name', EXPERIMENTS)
+def test_the_tiny_overlay_shrinks_any_experiment(name):
+  built = _parse(name, TINY)
+  experiment, trainer = built.root, built.root.trainer
+  assert (trainer.steps, trainer.batch_size) == (2, 2)
+  sizes = {
+    step.size for step in experiment.train.transforms if hasattr(step, 'size')
+  }
+  assert sizes == {(65, 65)}
+  assert experiment.evaluator.limit == 2
+  macros = _macros(built)
+  assert (macros['WIDTH'], macros['FILTERS']) == (0.125, 16)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  """Mini trees where they are found without a root."""
+  folder = tmp_path_factory.mktemp('data')
+  fixtures.make_voc(folder / 'downloads' / 'manual')
+  fixtures.make_cityscapes(folder / 'downloads' / 'manual')
+  return str(folder)
+
+
+@pytest.fixture(scope='module')
+def trained(data_dir, tmp_path_factory):
+  """Maps an experiment to the (model_dir, scores) of its two steps."""
+  done = {}
+
+  def train(name, init=None):
+    if name not in done:
+      few = _FEW + (_FEW_SCENES if name.startswith('scenes/') else ())
+      built = _parse(name, TINY, init=init, bindings=few, data_dir=data_dir)
+      model_dir = str(tmp_path_factory.mktemp('run'))
+      scores = built.root.fit(tf.distribute.get_strategy(), model_dir)
+      done[name] = model_dir, scores
+    return done[name]
+
+  return train
+
+
+def _mark(name):
+  is_slow = name not in _QUICK
+  return pytest.param(name, marks=[pytest.mark.slow] if is_slow else [])
+
+
+@pytest.mark.parametrize('name', map(_mark, EXPERIMENTS))
+def test_two_real_steps(name, trained, capsys):
+  init = None
+  if 'finetune' in name:
+    init = trained(name.partition('/')[0] + '/contrastive_pretrain.gin')[0]
+  model_dir, scores = trained(name, init)
+  start = f'Starting from {init}/checkpoints/ckpt-2'
+  assert (start in capsys.readouterr().out) == (init is not None)
+  lines = writers.read_metrics(model_dir)
+  losses = {x['step']: x['loss'] for x in lines if x['split'] == 'train'}
+  assert list(losses) == [1, 2]
+  assert all(map(math.isfinite, losses.values()))
+  newest = checkpoints.list_checkpoints(f'{model_dir}/checkpoints')[0]
+  assert checkpoints.step_of(newest) == 2
+  if 'pretrain' in name:
+    assert scores is None
+  else:
+    assert 0 <= scores['miou'] <= 1
+    assert scores['pixels'] > 0
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_stage_of_a_recipe_builds(name, tmp_path):
+  recipe = launch.parse([f'gin_configs/{name}'], root=RECIPE).root
+  for job in stages.plan(recipe, str(tmp_path), ()):
+    # Nothing is tolerated here: a binding without a use would be refused.
+    built = launch.parse(job.stage.gin_files, job.bindings)
+    start, link = built.root.trainer.warm_start, job.stage.starts_from
+    assert (start and start.path) == (link and f'{tmp_path}/{link}')
+  assert any(stage.arm is not None for stage in recipe.stages)

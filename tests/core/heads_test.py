@@ -1,0 +1,107 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_contrast import model
+from deeplab_contrast.core import heads, resnet_v1
+
+
+def tiny(head, variant='resnet_v1_18_beta', output_stride=16, **kwargs):
+  backbone = resnet_v1.ResNetV1(variant, output_stride, width=0.125, **kwargs)
+  network = model.DeepLab(model.Trunk(backbone, filters=16), head)
+  network.build_variables()
+  return network
+
+
+@pytest.mark.parametrize('output_stride', [8, 16, 32])
+@pytest.mark.parametrize('size', [(65, 97), (64, 80)])
+def test_sizes_at_every_stop(output_stride, size):
+  network = tiny(heads.Classifier(5), output_stride=output_stride)
+  images = tf.zeros([2, *size, 3])
+  features = network.trunk.backbone(images)
+  quarter = tuple((s - 1) // 4 + 1 for s in size)
+  assert tuple(features['low'].shape[1:3]) == quarter
+  high = tuple((s - 1) // output_stride + 1 for s in size)
+  assert tuple(features['high'].shape[1:3]) == high
+  assert tuple(network(images).shape) == (2, *quarter, 5)
+
+
+def test_projection_is_unit_length_at_half_size():
+  network = tiny(heads.Projection(12))
+  images = tf.random.stateless_uniform([1, 65, 97, 3], [0, 1], 0, 255)
+  embedding = network(images)
+  assert tuple(embedding.shape) == (1, 9, 13, 12)
+  np.testing.assert_allclose(np.linalg.norm(embedding, axis=-1), 1, atol=1e-5)
+
+
+def test_projection_of_a_513_crop_is_65():
+  head = heads.Projection(4)
+  assert tuple(head(tf.zeros([1, 129, 129, 3])).shape) == (1, 65, 65, 4)
+
+
+def test_unknown_batch_and_size_in_a_graph():
+  network = tiny(heads.Projection(4))
+  signature = [tf.TensorSpec([None, None, None, 3])]
+  run = tf.function(lambda x: network(x), input_signature=signature)
+  image = tf.random.stateless_uniform([2, 81, 65, 3], [0, 1], 0, 255)
+  np.testing.assert_allclose(run(image), network(image), atol=1e-5)
+
+
+def test_dropout_only_in_training_and_repeatable():
+  outputs = []
+  for _ in range(2):
+    keras.utils.set_random_seed(3)
+    network = tiny(heads.Classifier(3))
+    image = tf.random.stateless_uniform([1, 33, 33, 3], [0, 1], 0, 255)
+    outputs.append([network(image, training=True) for _ in range(2)])
+    plain = network(image)
+    np.testing.assert_array_equal(plain, network(image))
+  np.testing.assert_array_equal(outputs[0], outputs[1])
+
+
+def test_weight_decay_is_on_convolutions_only():
+  network = tiny(heads.Classifier(3))
+  kernels = {k.path for k in network.decayed_kernels()}
+  for v in network.trainable_variables:
+    is_kernel = v.name == 'kernel' and '/depthwise/' not in v.path
+    assert (v.path in kernels) == is_kernel, v.path
+
+
+@pytest.mark.parametrize(
+  'kwargs, message',
+  [
+    ({'variant': 'resnet_50'}, 'Unknown ResNet variant'),
+    ({'output_stride': 4}, 'use 8, 16 or 32'),
+    ({'multi_grid': (1, 2)}, 'has 3 units'),
+  ],
+)
+def test_bad_arguments_are_named(kwargs, message):
+  with pytest.raises(ValueError, match=message):
+    resnet_v1.ResNetV1(**kwargs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('head', ['classifier', 'projection'])
+def test_training_pass_compiles_under_xla(head):
+  network = tiny(
+    heads.Classifier(3) if head == 'classifier' else heads.Projection(8)
+  )
+  image = tf.random.stateless_uniform([2, 33, 33, 3], [0, 1], 0, 255)
+  variables = [v.value for v in network.trainable_variables]
+
+  target = tf.random.stateless_normal(network(image).shape, seed=[4, 5])
+
+  def gradients(image):
+    with tf.GradientTape() as tape:
+      loss = tf.reduce_sum(network(image, training=True) * target)
+    return tape.gradient(loss, variables)
+
+  network.trunk.aspp.dropout.rate = 0.0
+  expected = tf.linalg.global_norm(tf.function(gradients)(image))
+  compiled = tf.function(gradients, jit_compile=True)(image)
+  # Batch statistics over a few pixels amplify rounding, so only the whole
+  # gradient is compared.
+  np.testing.assert_allclose(
+    tf.linalg.global_norm(compiled), expected, rtol=2e-2
+  )

@@ -1,0 +1,428 @@
+"""What a user can get wrong ends in one sentence and the right exit code.
+
+Every fault is met twice: inside this process, where it is quick, and through
+the command line, where it also has to be told well.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import resource
+
+import keras
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from deeplab_contrast import eval as eval_command
+from deeplab_contrast import launch, train, vis
+from deeplab_contrast.config import run_folder
+from deeplab_contrast.tasks import softmax
+from deeplab_contrast.utils import checkpoints, distribution, errors, locking
+from tests import fixtures, processes, tiny
+
+SCENES = 'gin_configs/scenes/'
+TINY = 'gin_configs/tiny.gin'
+COMMANDS = {'train': train, 'eval': eval_command, 'vis': vis}
+
+
+@dataclasses.dataclass
+class Fault:
+  """A command that must fail.
+
+  Attributes:
+    code: the exit code.
+    phrases: what its sentence says.
+    command: 'train', 'eval', ...
+    files: gin files; none takes the one of the model_dir.
+    bindings: laid on top.
+    model_dir: below the folder of the test; None gives none.
+    held: whether another process works in the model_dir.
+  """
+
+  code: int
+  phrases: tuple[str, ...]
+  command: str = 'train'
+  files: tuple[str, ...] = (SCENES + 'softmax_scratch.gin', TINY)
+  bindings: tuple[str, ...] = fixtures.TINY_SCENES
+  model_dir: str | None = 'run'
+  held: bool = False
+
+
+def _on_voc(code, root, *phrases):
+  """Training on a VOC tree that is not what it should be."""
+  files = ('gin_configs/voc2012/softmax_scratch.gin', TINY)
+  bindings = ('LABELS = 2', f'VOC_ROOT = {str(root)!r}')
+  return Fault(code, phrases, files=files, bindings=bindings)
+
+
+def no_dataset(folder):
+  """Neither raw nor prepared data."""
+  return _on_voc(3, folder / 'nowhere', 'PASCAL VOC 2012', f'{folder}/nowhere')
+
+
+def a_mask_with_an_unknown_id(folder):
+  """The brightness of a colour in place of a class id."""
+  root = pathlib.Path(fixtures.make_voc(folder))
+  mask = root / 'SegmentationClass' / '2007_000001.png'
+  with Image.open(mask) as picture:
+    picture.putpixel((5, 5), 77)
+    picture.save(mask)
+  return _on_voc(3, root, str(mask), '77')
+
+
+def a_mask_of_another_size(folder):
+  """Image and mask do not belong together."""
+  root = pathlib.Path(fixtures.make_voc(folder))
+  mask = root / 'SegmentationClass' / '2007_000001.png'
+  with Image.open(mask) as picture:
+    picture.crop((0, 0, 20, 30)).save(mask)
+  return _on_voc(3, root, str(mask), '30 x 20', '40 x 53', 'JPEGImages')
+
+
+def an_image_that_is_cut_off(folder):
+  """A copy that was interrupted."""
+  root = pathlib.Path(fixtures.make_voc(folder))
+  image = root / 'JPEGImages' / '2007_000000.jpg'
+  image.write_bytes(image.read_bytes()[:-300])
+  return _on_voc(3, root, str(image), 'cut off or damaged')
+
+
+def several_bad_files(folder):
+  """All are told at once."""
+  faults = (a_mask_with_an_unknown_id, an_image_that_is_cut_off)
+  named = [fault(folder / fault.__name__).phrases[0] for fault in faults]
+  broken = pathlib.Path(named[1])
+  root = pathlib.Path(named[0]).parents[1]
+  (root / 'JPEGImages' / broken.name).write_bytes(broken.read_bytes())
+  return _on_voc(3, root, '2 faults to mend', named[0], broken.name)
+
+
+def too_few_images(folder):
+  """More labels are asked for than there are."""
+  del folder
+  bindings = (*fixtures.TINY_SCENES, 'LABELS = 5')
+  return Fault(2, ('count is 5', 'only 4 '), bindings=bindings)
+
+
+def an_unknown_parameter(folder):
+  """A binding of a parameter that the class does not have."""
+  del folder
+  bindings = (*fixtures.TINY_SCENES, 'trainer.Trainer.step = 3')
+  return Fault(
+    2, ('no parameter step; did you mean steps?',), bindings=bindings
+  )
+
+
+def an_unknown_macro(folder):
+  """A misspelt name on the left."""
+  del folder
+  bindings = (*fixtures.TINY_SCENES, 'LEARNINGRATE = 1.0')
+  return Fault(2, ('did you mean LEARNING_RATE?',), bindings=bindings)
+
+
+def a_hole(folder):
+  """Fine-tuning that was not told what to start from."""
+  del folder
+  files = (SCENES + 'softmax_finetune.gin', TINY)
+  return Fault(2, ('INIT is required', 'INIT = ...'), files=files)
+
+
+def nothing_given(folder):
+  """Neither an experiment nor a folder that holds one."""
+  del folder
+  return Fault(2, ('--gin_file', '--model_dir'), 'train', (), (), None)
+
+
+def an_empty_folder_alone(folder):
+  """A model_dir without an experiment, and no experiment given."""
+  (folder / 'run').mkdir()
+  return Fault(2, ('holds no experiment', '--gin_file'), 'train', (), ())
+
+
+def another_experiment(folder):
+  """The folder of a run with another learning rate."""
+  _store(folder, 'softmax_scratch', 'LEARNING_RATE = 0.5')
+  return Fault(2, ('initial_learning_rate stored 0.5, given 0.1',))
+
+
+def a_foreign_folder(folder):
+  """A folder that holds someone's work."""
+  (folder / 'run').mkdir()
+  (folder / 'run' / 'thesis.tex').write_text('...')
+  return Fault(2, ('is not empty (thesis.tex)', '--model_dir'))
+
+
+def a_file_in_place_of_the_folder(folder):
+  """model_dir is a file."""
+  (folder / 'run').write_text('...')
+  return Fault(5, ('Cannot write into model_dir', f'{folder}/run'))
+
+
+def a_busy_folder(folder):
+  """Another process trains there."""
+  del folder
+  return Fault(6, ('works in model_dir',), held=True)
+
+
+def a_learning_rate_that_explodes(folder):
+  """The loss is not finite any more."""
+  del folder
+  bindings = (*fixtures.TINY_SCENES, 'STEPS = 9', 'LEARNING_RATE = 1e20')
+  phrases = (
+    'Step ',
+    'is not finite (softmax ',
+    'at learning rate',
+    'train_',
+  )
+  return Fault(4, phrases, bindings=bindings)
+
+
+def no_run_to_start_from(folder):
+  """INIT is not there."""
+  bindings = (*fixtures.TINY_SCENES, f'INIT = {str(folder / "nowhere")!r}')
+  files = (SCENES + 'softmax_finetune.gin', TINY)
+  return Fault(2, (f'{folder}/nowhere',), files=files, bindings=bindings)
+
+
+def no_checkpoint_to_judge(folder):
+  """eval before the first checkpoint."""
+  _store(folder, 'softmax_scratch')
+  return Fault(2, ('holds no checkpoint', 'train'), 'eval', (), ())
+
+
+def a_pretraining_to_judge(folder):
+  """eval of a run without classes."""
+  _store(folder, 'contrastive_pretrain')
+  return Fault(2, ('no classifier',), 'eval', (), ())
+
+
+def a_pretraining_to_show(folder):
+  """vis of a run without classes."""
+  _store(folder, 'contrastive_pretrain')
+  return Fault(2, ('no classifier',), 'vis', (), ())
+
+
+def a_checkpoint_of_another_network(folder):
+  """eval of weights that do not fit."""
+  _store(folder, 'softmax_scratch')
+  network = tiny.network(softmax.Softmax())
+  optimizer = keras.optimizers.SGD()
+  optimizer.build(network.trainable_variables)
+  step = tf.Variable(7, dtype=tf.int64)
+  run = str(folder / 'run')
+  checkpoints.Checkpoints(run, network, optimizer, step).save()
+  return Fault(2, ('ckpt-7 belongs to another network',), 'eval', (), ())
+
+
+def a_crop_smaller_than_the_images(folder):
+  """Judging would cut something off; it is known before the training."""
+  del folder
+  bindings = (*fixtures.TINY_SCENES, 'EVAL_CROP = (32, 48)')
+  phrases = ('crop_size (32, 48)', '(33, 49)')
+  return Fault(2, phrases, bindings=bindings)
+
+
+def _store(folder, experiment, *bindings):
+  """Stores an experiment in the model_dir, as its training would."""
+  built = launch.parse(
+    (f'{SCENES}{experiment}.gin', TINY), (*fixtures.TINY_SCENES, *bindings)
+  )
+  with run_folder.prepare(str(folder / 'run'), built.config):
+    pass
+
+
+FAULTS = (
+  no_dataset,
+  a_mask_with_an_unknown_id,
+  a_mask_of_another_size,
+  an_image_that_is_cut_off,
+  several_bad_files,
+  too_few_images,
+  an_unknown_parameter,
+  an_unknown_macro,
+  a_hole,
+  nothing_given,
+  an_empty_folder_alone,
+  another_experiment,
+  a_foreign_folder,
+  a_file_in_place_of_the_folder,
+  a_busy_folder,
+  a_learning_rate_that_explodes,
+  no_run_to_start_from,
+  no_checkpoint_to_judge,
+  a_pretraining_to_judge,
+  a_pretraining_to_show,
+  a_checkpoint_of_another_network,
+  a_crop_smaller_than_the_images,
+)
+
+# Those of which also the process is quick enough for every day.
+_QUICK = (
+  no_dataset,
+  several_bad_files,
+  an_unknown_macro,
+  nothing_given,
+  another_experiment,
+  a_busy_folder,
+)
+
+
+# Only the flags know these.
+_OF_FLAGS = (nothing_given, an_empty_folder_alone)
+
+
+def _params(faults, slow=()):
+  for fault in faults:
+    marks = [pytest.mark.slow] * (fault in slow)
+    yield pytest.param(fault, marks=marks, id=fault.__name__)
+
+
+def contents(folder):
+  """{file: bytes}, the lock left out: it says who looked last."""
+  return {
+    str(path.relative_to(folder)): path.read_bytes()
+    for path in sorted(folder.rglob('*'))
+    if path.is_file() and path.name != '.lock'
+  }
+
+
+@contextlib.contextmanager
+def hold(fault, folder):
+  """Works in the model_dir while inside, if the fault is about that."""
+  with contextlib.ExitStack() as stack:
+    if fault.held:
+      model_dir = str(folder / fault.model_dir)
+      stack.enter_context(locking.model_dir_lock(model_dir))
+    yield
+
+
+def assert_sentence(sentence, fault):
+  for phrase in fault.phrases:
+    assert phrase in sentence
+  # One sentence; a list of files goes on below it, set in.
+  assert all(line.startswith('  ') for line in sentence.split('\n')[1:])
+
+
+@pytest.mark.parametrize(
+  'make', _params([f for f in FAULTS if f not in _OF_FLAGS])
+)
+def test_a_fault_in_this_process(make, tmp_path):
+  fault = make(tmp_path)
+  files = fault.files or [str(tmp_path / 'run' / 'config.gin')]
+  before = contents(tmp_path)
+  with pytest.raises(errors.UserError) as caught, hold(fault, tmp_path):
+    settings = {'seed': 0, 'data_dir': str(tmp_path / 'data')}
+    built = launch.parse(files, fault.bindings, settings=settings)
+    launched = launch.Launch(
+      built.root,
+      distribution.strategy('one'),
+      str(tmp_path / fault.model_dir),
+      built.config,
+    )
+    COMMANDS[fault.command].main(launched)
+  assert caught.value.exit_code == fault.code
+  assert_sentence(str(caught.value), fault)
+  assert_kept(before, tmp_path)
+
+
+def assert_kept(before, folder):
+  after = contents(folder)
+  assert {name: after.get(name) for name in before} == before
+  assert not (folder / 'run' / 'DONE').exists()
+
+
+def _command(fault, folder):
+  return [
+    *(f'--gin_file={name}' for name in fault.files),
+    *(f'--gin_bindings={binding}' for binding in fault.bindings),
+    f'--data_dir={folder}/data',
+    *([f'--model_dir={folder / fault.model_dir}'] if fault.model_dir else []),
+  ]
+
+
+@pytest.mark.parametrize('make', _params(FAULTS, set(FAULTS) - set(_QUICK)))
+def test_a_fault_through_the_command_line(make, tmp_path):
+  fault = make(tmp_path)
+  before = contents(tmp_path)
+  with hold(fault, tmp_path):
+    done = processes.run_module(
+      fault.command,
+      *_command(fault, tmp_path),
+      TF_CPP_MIN_LOG_LEVEL='3',  # What the commands set where nobody else has.
+    )
+  assert done.returncode == fault.code, done.stderr
+  assert done.stderr.startswith('error: ') and done.stderr.endswith('\n')
+  assert done.stderr.count('error: ') == 1
+  assert_sentence(done.stderr[:-1], fault)
+  assert_kept(before, tmp_path)
+
+
+@pytest.mark.slow
+def test_after_a_full_disk_it_goes_on_from_the_checkpoint_before(tmp_path):
+  model_dir, folder = tmp_path / 'run', tmp_path / 'run' / 'checkpoints'
+  bindings = ('STEPS = 150', 'SAVE_EVERY = 149')
+  flags = processes.scenes_flags(
+    'softmax_scratch', tmp_path / 'data', *bindings
+  )
+  flags.append(f'--model_dir={model_dir}')
+  process = processes.start_module('train', *flags)
+  processes.wait_for_lines(process, model_dir / 'metrics.jsonl', 3)
+  process.terminate()
+  process.communicate()
+  (good,) = checkpoints.list_checkpoints(str(folder))
+
+  # Enough for all but a checkpoint.
+  process = start_with_small_files(200_000, flags)
+  _, stderr = process.communicate()
+  assert process.returncode == 5, stderr
+  assert stderr.startswith(f'error: Cannot write a checkpoint to {folder}')
+  assert 'MiB free' in stderr and stderr.count('\n') == 1
+  assert checkpoints.list_checkpoints(str(folder)) == [good]
+
+  done = processes.run_module('train', *flags)
+  assert done.returncode == 0, done.stderr
+  assert f'Going on from {good}' in done.stdout
+
+
+@pytest.mark.slow
+def test_a_disk_too_full_for_the_log(tmp_path):
+  model_dir = tmp_path / 'run'
+  bindings = ('STEPS = 150', 'SAVE_EVERY = 149')
+  flags = processes.scenes_flags(
+    'softmax_scratch', tmp_path / 'data', *bindings
+  )
+  built = launch.parse((SCENES + 'softmax_scratch.gin',), fixtures.TINY_SCENES)
+  built.root.train.source.open(str(tmp_path / 'data'))
+  # Enough for the configuration and some lines.
+  process = start_with_small_files(12_000, [*flags, f'--model_dir={model_dir}'])
+  _, stderr = process.communicate()
+  assert process.returncode == 5, stderr
+  assert stderr.count('error: ') == 1 and 'Traceback' not in stderr
+  assert (model_dir / 'metrics.jsonl').stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_a_disk_too_full_for_the_data(tmp_path):
+  flags = processes.scenes_flags(
+    'softmax_scratch', tmp_path / 'data', 'scenes.Scenes.train = 30'
+  )
+  process = start_with_small_files(
+    20_000, [*flags, f'--model_dir={tmp_path}/a']
+  )
+  _, stderr = process.communicate()
+  assert process.returncode == 5, stderr
+  assert stderr.startswith('error: scenes cannot be prepared in ')
+  assert stderr.count('\n') == 1
+  done = processes.run_module('train', *flags, f'--model_dir={tmp_path}/a')
+  assert done.returncode == 0, done.stderr
+
+
+def start_with_small_files(limit, flags):
+  """Starts a training that cannot write files beyond some number of bytes."""
+  limits = (limit, limit)
+  return processes.start_module(
+    'train',
+    *flags,
+    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+  )

@@ -1,0 +1,86 @@
+"""The smallest real network, batches and trainer, for tests."""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deeplab_contrast import common, model, trainer
+from deeplab_contrast.core import resnet_v1
+
+CLASSES = 3
+
+
+def network(task, seed=0, dropout_rate=0.1):
+  """A built network with the task's head; equal for equal seeds."""
+  keras.utils.set_random_seed(seed)
+  backbone = resnet_v1.ResNetV1('resnet_v1_18_beta', width=0.125)
+  trunk = model.Trunk(backbone, filters=8, dropout_rate=dropout_rate)
+  result = model.DeepLab(trunk, task.make_head(CLASSES))
+  result.build_variables()
+  return result
+
+
+def make_trainer(steps=4, learning_rate=0.05, **kwargs):
+  """A trainer of two images a step that saves after every step."""
+  schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+  optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+  arguments = {'batch_size': 2, 'save_every': 1, 'log_every': 1, **kwargs}
+  return trainer.Trainer(optimizer, steps, **arguments)
+
+
+def example(position, size=33, views=False):
+  """The example at a position of the stream, as NumPy arrays."""
+  rng = np.random.default_rng(position)
+  # Stripes wide enough for features at stride 4.
+  stripes = rng.integers(0, CLASSES, -(-size // 11)).repeat(11)[:size]
+  label = np.tile(stripes, (size, 1))
+  label[: position % 3] = common.IGNORE_LABEL
+  image = label[..., None] * 60.0 + rng.uniform(0, 60, (size, size, 3))
+  result = {common.LABEL: label.astype(np.int32)}
+  if views:
+    result[common.VIEWS] = np.stack([image, 255 - image]).astype(np.float32)
+  else:
+    result[common.IMAGE] = image.astype(np.float32)
+  return result
+
+
+def make_stream(views=False, fail_at=None, spoil_at=None, period=None):
+  """A stream for `Trainer.fit`.
+
+  Args:
+    views: examples for `Contrastive` rather than `Softmax`.
+    fail_at: the position whose reading raises an error.
+    spoil_at: the position whose pixels are not finite.
+    period: after so many examples they repeat.
+  """
+  first = example(0, views=views)
+
+  def stream(batch_size, start, host, num_hosts):
+    def generate():
+      position = start + host
+      while True:
+        if position == fail_at:
+          raise RuntimeError('The power went off.')
+        values = example(position % (period or sys.maxsize), views=views)
+        if position == spoil_at:
+          values = {
+            k: v * np.float32('nan') if v.dtype == np.float32 else v
+            for k, v in values.items()
+          }
+        yield values
+        position += num_hosts
+
+    signature = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in first.items()}
+    dataset = tf.data.Dataset.from_generator(
+      generate, output_signature=signature
+    )
+    return dataset.batch(batch_size, drop_remainder=True)
+
+  return stream
+
+
+def weights(model_):
+  """All weights by path, as arrays."""
+  return {v.path: np.array(v) for v in model_.weights}

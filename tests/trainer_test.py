@@ -1,0 +1,191 @@
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_contrast import common, trainer
+from deeplab_contrast.core import resize
+from deeplab_contrast.tasks import contrastive, softmax
+from deeplab_contrast.utils import checkpoints, errors, writers
+from tests import processes, tiny
+
+STRATEGY = tf.distribute.get_strategy()
+
+
+def fit(model_dir, steps=4, task=None, network=None, stream=None, **kwargs):
+  task = task or softmax.Softmax()
+  network = network or tiny.network(task)
+  evaluate = kwargs.pop('evaluate', None)
+  stream = stream or tiny.make_stream(isinstance(task, contrastive.Contrastive))
+  result = tiny.make_trainer(steps, **kwargs).fit(
+    network,
+    task,
+    stream,
+    STRATEGY,
+    str(model_dir),
+    evaluate,
+    lambda positions: [f'image{p}' for p in positions],
+  )
+  return network, result
+
+
+@pytest.mark.parametrize('task', [softmax.Softmax(), contrastive.Contrastive()])
+def test_loss_falls(tmp_path, task):
+  fit(
+    tmp_path,
+    steps=30,
+    task=task,
+    learning_rate=0.1,
+    save_every=100,
+    stream=tiny.make_stream(
+      isinstance(task, contrastive.Contrastive), period=4
+    ),
+  )
+  losses = [line['loss'] for line in writers.read_metrics(tmp_path)]
+  assert len(losses) == 30
+  assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+def test_a_broken_run_ends_bit_identical(tmp_path):
+  whole, _ = fit(tmp_path / 'whole', steps=5)
+  with pytest.raises(tf.errors.OpError, match='power went off'):
+    fit(tmp_path / 'broken', steps=5, stream=tiny.make_stream(fail_at=6))
+  assert not (tmp_path / 'broken' / 'DONE').exists()
+  resumed, _ = fit(
+    tmp_path / 'broken',
+    steps=5,
+    network=tiny.network(softmax.Softmax(), seed=99),
+  )
+  expected = tiny.weights(whole)
+  for path, value in tiny.weights(resumed).items():
+    np.testing.assert_array_equal(value, expected[path], err_msg=path)
+  first, second = (
+    [
+      {k: v for k, v in line.items() if k != 'images_per_second'}
+      for line in writers.read_metrics(tmp_path / name)
+    ]
+    for name in ('whole', 'broken')
+  )
+  assert first == second
+
+
+def test_one_step_by_hand(tmp_path):
+  """SGD with momentum and weight decay, against autodiff and NumPy."""
+  task = softmax.Softmax()
+  network = tiny.network(task, dropout_rate=0.0)
+  examples = [tiny.example(i) for i in range(2)]
+  batch = {k: tf.stack([e[k] for e in examples]) for k in examples[0]}
+  before = tiny.weights(network)
+  with tf.GradientTape() as tape:
+    logits = network(batch[common.IMAGE], training=True)
+    labels = batch[common.LABEL]
+    logits = resize.bilinear(logits, labels.shape[1:3])
+    valid = labels != common.IGNORE_LABEL
+    loss = tf.reduce_mean(
+      tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels[valid], logits[valid]
+      )
+    )
+    loss += (
+      0.5
+      * 0.01
+      * sum(tf.reduce_sum(k.value**2) for k in network.decayed_kernels())
+    )
+  variables = network.trainable_variables
+  gradients = tape.gradient(loss, [v.value for v in variables])
+  again = tiny.network(task, dropout_rate=0.0)
+  fit(tmp_path, steps=1, network=again, weight_decay=0.01)
+  for variable, gradient in zip(variables, gradients, strict=True):
+    expected = before[variable.path] - 0.05 * gradient.numpy()
+    actual = tiny.weights(again)[variable.path]
+    np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=1e-4)
+  logged = writers.read_metrics(tmp_path)[0]
+  assert logged['loss'] == pytest.approx(float(loss), rel=1e-5)
+  assert logged['gradient_norm'] == pytest.approx(
+    float(tf.linalg.global_norm(gradients)), rel=1e-4
+  )
+
+
+def test_not_finite_stops_at_the_step_and_saves_nothing_after(tmp_path):
+  with pytest.raises(errors.NumericalError, match='Step 3 .*image5') as e:
+    fit(tmp_path, steps=6, stream=tiny.make_stream(spoil_at=5), log_every=6)
+  assert e.value.exit_code == 4
+  paths = checkpoints.list_checkpoints(str(tmp_path / 'checkpoints'))
+  assert [checkpoints.step_of(p) for p in paths] == [2, 1]
+
+
+def test_stop_signal_saves_and_goes_on(tmp_path):
+  def evaluate(poll):
+    os.kill(os.getpid(), signal.SIGTERM)
+    poll()
+
+  with pytest.raises(errors.Preempted) as e:
+    fit(tmp_path, steps=4, save_every=100, eval_every=2, evaluate=evaluate)
+  assert e.value.exit_code == 143
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_learning_rate_and_scores_are_logged(tmp_path):
+  scores = {'miou': 0.5, 'matrix': np.eye(2)}
+  _, result = fit(tmp_path, steps=4, eval_every=2, evaluate=lambda _: scores)
+  assert result == scores
+  lines = writers.read_metrics(tmp_path)
+  rates = [x['learning_rate'] for x in lines if x['split'] == 'train']
+  expected = [0.05 * (1 + np.cos(np.pi * k / 4)) / 2 for k in range(4)]
+  np.testing.assert_allclose(rates, expected, rtol=1e-5)
+  judged = [x for x in lines if x['split'] == 'val']
+  assert judged == [{'step': s, 'split': 'val', 'miou': 0.5} for s in (2, 4)]
+
+
+def test_batches_without_views_are_refused(tmp_path):
+  with pytest.raises(errors.ConfigError, match='needs .*views.*TwoViews'):
+    fit(tmp_path, task=contrastive.Contrastive(), stream=tiny.make_stream())
+
+
+def test_bad_settings_are_named():
+  with pytest.raises(ValueError, match="steps is 'many'"):
+    trainer.Trainer(None, 'many')
+  with pytest.raises(ValueError, match='batch_size is -1'):
+    tiny.make_trainer(batch_size=-1)
+
+
+@pytest.mark.parametrize('task', ['softmax', 'contrastive'])
+def test_two_replicas_equal_one(tmp_path, task):
+  code = f"""
+    import sys
+    from tests import processes
+    two = processes.two_replicas() if sys.argv[2] == 'two' else None
+    import tensorflow as tf
+    from deeplab_contrast.tasks import contrastive, softmax
+    from tests import tiny
+    task = {task}.{task.capitalize()}()
+    strategy = two or tf.distribute.get_strategy()
+    with strategy.scope():
+      network = tiny.network(task, dropout_rate=0.0)
+      trainer = tiny.make_trainer(3, learning_rate=0.01, batch_size=4)
+    trainer.fit(network, task, tiny.make_stream({task == 'contrastive'}),
+                strategy, sys.argv[1])
+    """
+  for replicas in ('one', 'two'):
+    processes.run_python(code, tmp_path / replicas, replicas)
+  one, two = (writers.read_metrics(tmp_path / r) for r in ('one', 'two'))
+  # Batch statistics amplify rounding from step to step, gradients most.
+  for a, b, tolerance in zip(one, two, (1e-5, 1e-4, 1e-4), strict=True):
+    for name in (task, 'loss'):
+      np.testing.assert_allclose(a[name], b[name], rtol=tolerance)
+  norms = [metrics[0]['gradient_norm'] for metrics in (one, two)]
+  np.testing.assert_allclose(*norms, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_step_compiles_under_xla(tmp_path):
+  numbers = []
+  for jit in (False, True):
+    network = tiny.network(softmax.Softmax(), dropout_rate=0.0)
+    fit(tmp_path / str(jit), steps=2, network=network, jit_compile=jit)
+    numbers.append(
+      [x['loss'] for x in writers.read_metrics(tmp_path / str(jit))]
+    )
+  np.testing.assert_allclose(*numbers, rtol=1e-3)

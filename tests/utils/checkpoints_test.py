@@ -1,0 +1,109 @@
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_contrast.tasks import contrastive, softmax
+from deeplab_contrast.utils import checkpoints, errors
+from tests import tiny
+
+
+@pytest.fixture
+def run(tmp_path):
+  """A run with checkpoints 1 and 2; the weights of 1 are all below 10."""
+  network = tiny.network(contrastive.Contrastive())
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  step = tf.Variable(1, dtype=tf.int64)
+  saver = checkpoints.Checkpoints(str(tmp_path), network, optimizer, step)
+  saver.save()
+  step.assign(2)
+  variable = network.trunk.trainable_variables[0]
+  variable.assign(variable + 100)
+  saver.save()
+  return network, saver, step, tmp_path
+
+
+def damage(folder, pattern, change):
+  (path,) = pathlib.Path(folder, 'checkpoints').glob(pattern)
+  change(path)
+
+
+def flip_a_bit(path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 4
+  path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+  'pattern, change',
+  [
+    ('ckpt-2.data*', flip_a_bit),
+    ('ckpt-2.data*', lambda p: p.write_bytes(p.read_bytes()[:100])),
+    ('ckpt-2.data*', lambda p: p.unlink()),
+    ('ckpt-2.index', lambda p: p.unlink()),
+    ('ckpt-2.index', lambda p: p.write_bytes(b'')),
+  ],
+)
+def test_damaged_newest_falls_back(run, pattern, change):
+  network, saver, step, folder = run
+  damage(folder, pattern, change)
+  assert saver.restore().endswith('ckpt-1')
+  assert int(step) == 1
+  assert np.abs(network.trunk.trainable_variables[0]).max() < 10
+
+
+def test_all_damaged_lists_them(run):
+  _, saver, _, folder = run
+  for number in (1, 2):
+    damage(folder, f'ckpt-{number}.data*', flip_a_bit)
+  with pytest.raises(errors.SystemFault, match='ckpt-2.*ckpt-1'):
+    saver.restore()
+
+
+def test_leftovers_of_a_killed_save_are_swept(run):
+  _, saver, _, folder = run
+  leftover = folder / 'checkpoints' / 'ckpt-3_temp'
+  leftover.mkdir()
+  (leftover / 'part-00000').write_text('half')
+  assert saver.restore().endswith('ckpt-2')
+  assert not leftover.exists()
+
+
+def test_newest_is_by_step_not_by_time(run):
+  _, saver, _, folder = run
+  import os
+
+  for path in (folder / 'checkpoints').glob('ckpt-2*'):
+    os.utime(path, (0, 0))
+  assert saver.restore().endswith('ckpt-2')
+
+
+def test_warm_start_takes_the_trunk_only(run):
+  pretrained, _, _, folder = run
+  network = tiny.network(softmax.Softmax(), seed=5)
+  head = np.array(network.head.weights[0])
+  checkpoints.WarmStart(str(folder))(network)
+  for ours, theirs in zip(
+    network.trunk.weights, pretrained.trunk.weights, strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+  np.testing.assert_array_equal(network.head.weights[0], head)
+
+
+def test_warm_start_from_nothing_is_refused(tmp_path):
+  with pytest.raises(errors.ConfigError, match='neither a checkpoint nor'):
+    checkpoints.WarmStart(str(tmp_path / 'nowhere'))(None)
+
+
+def test_other_network_is_named(run):
+  _, _, _, folder = run
+  wider = tiny.network(softmax.Softmax())
+  with pytest.raises(errors.ConfigError, match='another network'):
+    checkpoints.restore_model(str(folder), wider)
+
+
+def test_no_checkpoint_says_how_to_train(tmp_path):
+  with pytest.raises(errors.ConfigError, match='train it first'):
+    checkpoints.restore_model(str(tmp_path), None)

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from deeplab_contrast.datasets import info
+from deeplab_contrast.utils import panels, results
+
+INFO = info.DatasetInfo('two', ('cat', 'dog'), ((200, 0, 0), (0, 200, 0)))
+SCORES = {
+  'miou': 0.5,
+  'pixel_accuracy': 0.75,
+  'iou': np.array([0.5, np.nan]),
+  'pixels': 8,
+  'matrix': np.array([[6, 2], [0, 0]]),
+}
+
+
+def test_written_and_read(tmp_path):
+  written = results.write(str(tmp_path), 30, SCORES, INFO)
+  read = results.read(str(tmp_path))
+  assert read['iou'] == {'cat': 0.5, 'dog': None}
+  assert (read['step'], read['miou'], read['pixels']) == (30, 0.5, 8)
+  assert read['matrix'] == [[6, 2], [0, 0]]
+  assert results.per_class_table(read) == results.per_class_table(written)
+  assert results.read(str(tmp_path / 'elsewhere')) is None
+
+
+def test_table_by_eye(tmp_path):
+  result = results.write(str(tmp_path), 30, SCORES, INFO)
+  assert results.per_class_table(result) == (
+    'class           IoU %\n'
+    '--------------  -----\n'
+    'cat              50.0\n'
+    'dog               n/a\n'
+    'mean (mIoU)      50.0\n'
+    'pixel accuracy   75.0'
+  )
+
+
+def test_done(tmp_path):
+  assert not results.is_done(str(tmp_path))
+  results.write_done(str(tmp_path), 7)
+  assert results.is_done(str(tmp_path))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+  path = tmp_path / 'x.json'
+  results.write_json(str(path), {'a': 1})
+  with pytest.raises(TypeError):
+    results.write_json(str(path), {'a': object()})
+  assert path.read_text() == '{\n "a": 1\n}\n'
+
+
+def test_colorize():
+  label = np.array([[0, 1], [255, 1]])
+  np.testing.assert_array_equal(
+    panels.colorize(label, INFO.colors),
+    [[[200, 0, 0], [0, 200, 0]], [[255, 255, 255], [0, 200, 0]]],
+  )
+
+
+def test_grid_holds_every_picture_and_colour(tmp_path):
+  rows = [
+    [np.full((10, 20, 3), 10 * (2 * i + j + 1), np.uint8) for j in range(2)]
+    for i in range(3)
+  ]
+  legend = panels.legend({'cat': (1, 2, 3), 'dog': (4, 5, 6)})
+  grid = panels.grid(rows, ['left', 'right'], legend, width=40)
+  path = tmp_path / 'deep' / 'grid.png'
+  panels.save(grid, str(path))
+  pixels = {tuple(p) for p in np.asarray(grid).reshape(-1, 3)}
+  for value in (10, 20, 30, 40, 50, 60):
+    assert (value,) * 3 in pixels
+  assert {(1, 2, 3), (4, 5, 6)} <= pixels
+  assert path.exists()
+  assert not list(path.parent.glob('*.tmp'))
