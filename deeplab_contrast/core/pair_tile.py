@@ -1,0 +1,229 @@
+"""One tile of the pair kernel: some anchors against all contrast pixels.
+
+From the features of both come the scores, from the scores the losses of the
+anchors and their gradients by the scores.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from deeplab_contrast import common
+
+# Rows of a tile. Of 128 to 1024, 256 and 512 were the fastest on CPUs at 4,225
+# contrast pixels; the smaller needs half the memory.
+TILE = 256
+
+# Scores up to this size need no maximum taken off before the exponential: up to
+# twice this (less a middle), exponentials, their inverses and sums of 1e9 of
+# either are normal float32.
+_SAFE_SCORE = 30.0
+
+# An exponential next to which a sum of 1e9 ones vanishes in float32.
+_CERTAIN = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """Which pairs meet in which way.
+
+  With s_pq = f_p . g_q / temperature, positives Pos(p) = {q of p's class} and
+  negatives Neg(p) = {q of another class}, an anchor's loss is
+
+      one_positive=False:  mean_{q in Pos(p)} -log(e^s_pq / sum_{k in Pos(p)
+                               or Neg(p)} e^s_pk)
+      one_positive=True:   mean_{q in Pos(p)} -log(e^s_pq / (e^s_pq +
+                               sum_{k in Neg(p)} e^s_pk))
+
+  Attributes:
+    temperature: float.
+    one_positive: a positive does not compete with the other positives.
+    own_negatives: only pixels of the anchor's own image are negatives.
+    matmul: dtype of the factors of the matrix products, 'float32' or
+      'bfloat16'; None takes the dtype in which layers compute. Exponentials and
+      sums are float32 always.
+    tile: how many anchors are taken at a time.
+  """
+
+  temperature: float
+  one_positive: bool = False
+  own_negatives: bool = False
+  matmul: str | None = None
+  tile: int = TILE
+
+  @property
+  def dtype(self):
+    """The tf.DType of the factors of the matrix products."""
+    name = self.matmul or keras.config.dtype_policy().compute_dtype
+    return tf.bfloat16 if name == 'bfloat16' else tf.float32
+
+  @property
+  def pull_in_pairs(self):
+    """Whether the gradient of the positives is added pair by pair.
+
+    Without `one_positive` it needs no pairs, see `_pull`. But the two parts of
+    the gradient almost cancel once classes are compact, and products that come
+    out in bfloat16 are not precise enough to be subtracted.
+    """
+    return self.dtype == tf.bfloat16 and not self.one_positive
+
+
+class Set(NamedTuple):
+  """One set of pixels (or a batch of them) as the sweep wants it."""
+
+  anchors: Any
+  labels: Any
+  images: Any
+  weights: Any  # Of the anchors in the mean; 0 for those that don't count.
+  positives: Any  # Of each anchor.
+  contrast: Any
+  contrast_labels: Any
+  contrast_images: Any
+  valid: Any  # Of the contrast pixels.
+  middle: Any  # float32, taken off all scores before they are rounded.
+
+
+def is_safe(batch, rule):
+  """Whether (bool []) no score is large, by the lengths of the features."""
+  lengths = [
+    tf.sqrt(tf.reduce_max(tf.reduce_sum(tf.square(x), axis=-1)))
+    for x in (batch.anchors, batch.contrast)
+  ]
+  return lengths[0] * lengths[1] / rule.temperature <= _SAFE_SCORE
+
+
+def score_factors(anchors, contrast, rule, middle):
+  """Factors whose product is the scores - middle, in the rule's dtype.
+
+  Args:
+    anchors: [..., channels], over the temperature.
+    contrast: [pixels, channels].
+    rule: `Rule`.
+    middle: float32 [], of bfloat16 precision; 0 for float32.
+
+  Returns:
+    [..., factors], [factors, pixels].
+  """
+  if rule.dtype == tf.bfloat16:
+    anchors = _with_channel(anchors, middle)
+    contrast = _with_channel(contrast, -1.0)
+  contrast = tf.cast(contrast, rule.dtype)
+  return tf.cast(anchors, rule.dtype), tf.transpose(contrast)
+
+
+def _with_channel(x, value):
+  """One more channel, and zeros: bfloat16 kernels want a multiple of 32."""
+  size = tf.shape(x)[:-1]
+  ones = tf.ones(tf.concat([size, [1]], axis=0))
+  zeros = tf.zeros(tf.concat([size, [-(x.shape[-1] + 1) % 32]], axis=0))
+  return tf.concat([x, value * ones, zeros], axis=-1)
+
+
+def matmul(a, b, rule, transpose_a=False):
+  """A float32 product of factors of the rule's dtype."""
+  product = tf.matmul(
+    tf.cast(a, rule.dtype), tf.cast(b, rule.dtype), transpose_a=transpose_a
+  )
+  return tf.cast(product, tf.float32)
+
+
+def losses(scores, rows, rule, safe):
+  """The losses of the anchors of a tile, and what their gradients are made of.
+
+  Args:
+    scores: float32 [tile, contrast], less `rows.middle`.
+    rows: `Set` whose anchors are those of the tile.
+    rule: `Rule`.
+    safe: bool [], see `is_safe`.
+
+  Returns:
+    Losses, [tile]; their gradients by the scores, [tile, contrast], but for the
+    factor [tile] that comes last, and for ignored contrast pixels. Without
+    `one_positive` the losses lack the pull of the positives, and the gradients
+    have it by `pull_in_pairs` only.
+  """
+  tile_losses = _one_positive if rule.one_positive else _softmax
+  return tile_losses(scores, rows, rule, safe)
+
+
+def _same_class(rows):
+  """Whether a pair is of one class; ignored pixels are of none."""
+  ignored = rows.contrast_labels == common.IGNORE_LABEL
+  labels = tf.where(ignored, -1, rows.contrast_labels)
+  return rows.labels[:, tf.newaxis] == labels
+
+
+def _same_image(rows):
+  """Whether a pair is of one image."""
+  return rows.images[:, tf.newaxis] == rows.contrast_images
+
+
+def _only(mask, values):
+  """Values where there is no mask or it is true, else 0."""
+  return values if mask is None else tf.where(mask, values, 0.0)
+
+
+def _softmax(scores, rows, rule, safe):
+  """For each anchor the loss log sum_k e^s_pk; see `losses`."""
+  allowed = None
+  if rule.own_negatives:
+    allowed = _same_image(rows) | _same_class(rows)
+
+  def shifted():
+    # Ignored pixels must not set the maximum either.
+    real = rows.valid[tf.newaxis] > 0
+    mask = real if allowed is None else real & allowed
+    kept = tf.where(mask, scores, -float('inf'))
+    top = _finite(tf.reduce_max(kept, axis=1))
+    return kept - top[:, tf.newaxis], top
+
+  unshifted = lambda: (scores, tf.zeros_like(rows.weights))  # noqa: E731
+  scores, top = tf.cond(safe, unshifted, shifted)
+  pairs = _only(allowed, tf.exp(scores))
+  # The product leaves the ignored out, at no cost of a mask.
+  sums = tf.linalg.matvec(pairs, rows.valid)
+  sums = tf.where(sums > 0, sums, 1.0)
+  if rule.pull_in_pairs:
+    pull = sums / tf.maximum(rows.positives, 1.0)
+    pairs -= _only(_same_class(rows), pull[:, tf.newaxis])
+  return tf.math.log(sums) + top + rows.middle, pairs, 1.0 / sums
+
+
+def _one_positive(scores, rows, rule, safe):
+  """For each anchor the loss sum_{q in Pos(p)} log(1 + Neg_p / e^s_pq).
+
+  Neg_p is the sum of e^s_pk over negatives. See `losses`.
+  """
+  positive = _same_class(rows)
+  negative = ~positive
+  if rule.own_negatives:
+    negative &= _same_image(rows)
+
+  def shifted():
+    # Next to the largest negative a positive is either of its size or certain.
+    mask = negative & (rows.valid[tf.newaxis] > 0)
+    kept = tf.where(mask, scores, -float('inf'))
+    top = _finite(tf.reduce_max(kept, axis=1))
+    return tf.minimum(scores - top[:, tf.newaxis], _CERTAIN)
+
+  scores = tf.cond(safe, lambda: scores, shifted)
+  exponentials = tf.exp(scores)
+  others = _only(negative, exponentials)
+  sums = tf.linalg.matvec(others, rows.valid)
+  counts = tf.cast(sums > 0, tf.float32)  # Nothing to tell apart: no loss.
+  sums = tf.where(sums > 0, sums, 1.0)[:, tf.newaxis]
+  both = exponentials + sums
+  loss = tf.reduce_sum(_only(positive, tf.math.log(both) - scores), axis=1)
+  # One after the other: at once they would need twice the memory.
+  with tf.control_dependencies([loss]):
+    inverse = _only(positive, 1.0 / both)
+  # A positive loses Neg_p / both; a negative gains e^s_pk sum_q 1 / both.
+  gains = others * tf.reduce_sum(inverse, axis=1, keepdims=True)
+  return loss * counts, gains - sums * inverse, counts
+
+
+def _finite(top):
+  """Maxima, 0 where there was nothing to take one of."""
+  return tf.where(tf.math.is_finite(top), top, 0.0)

@@ -1,0 +1,33 @@
+"""Measures the speed and memory of the parts that decide both.
+
+  python tools/benchmark.py loss                      # 65x65 pixels, batch 4
+  python tools/benchmark.py loss --pixels=129 --batch=1 --json
+  python tools/benchmark.py loss --loss=batch --batch=16
+
+Every figure is measured in the run that prints it, against a peer; nothing is
+remembered. Ratios hold where seconds do not: machines differ.
+"""
+
+import argparse
+import pathlib
+import sys
+
+# Run as a script, so the repository is not on the path by itself.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from tools.benchmarks import loss  # noqa: E402
+
+
+def main():
+  """Runs the benchmark that is named first."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  commands = parser.add_subparsers(required=True)
+  loss.add_command(commands)
+  arguments = parser.parse_args()
+  return arguments.run(arguments)
+
+
+if __name__ == '__main__':
+  sys.exit(main())
