@@ -34,6 +34,14 @@ MAY_IMPORT = {
   'common': (),
   # L1
   'core': ('common', 'core.conv', 'core.dropout', 'core.norm', 'core.resize'),
+  'core.pair_kernel': ('common', 'core.by_class', 'core.pair_tile'),
+  'core.pixel_selection': ('common', 'core.by_class'),
+  'core.pixel_contrast': (
+    'common',
+    'core.pair_kernel',
+    'core.pair_tile',
+    'core.pixel_selection',
+  ),
   'utils': ('common', 'utils'),
   # L2
   'datasets': (

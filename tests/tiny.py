@@ -38,7 +38,10 @@ def example(position, size=33, views=False):
   label = np.tile(stripes, (size, 1))
   label[: position % 3] = common.IGNORE_LABEL
   image = label[..., None] * 60.0 + rng.uniform(0, 60, (size, size, 3))
-  result = {common.LABEL: label.astype(np.int32)}
+  result = {
+    common.LABEL: label.astype(np.int32),
+    common.SEED: np.array([position, 0], np.int32),
+  }
   if views:
     result[common.VIEWS] = np.stack([image, 255 - image]).astype(np.float32)
   else:

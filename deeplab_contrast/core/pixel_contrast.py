@@ -62,17 +62,18 @@ class PixelContrast(abc.ABC):
     if pixels is None:
       pixels = tf.reduce_prod(tf.shape(labels)[1:])
     labels = tf.reshape(tf.cast(labels, tf.int32), [-1, pixels])
-    features = [
-      tf.reshape(tf.cast(x, tf.float32), [-1, pixels, x.shape[-1]])
-      for x in (anchors, contrast)
-    ]
     labels = self.selection.labels(labels)
-    if self.selection.per_image is not None:
-      places = self.selection.draw(labels, seed)
-      labels, *features = (
-        tf.gather(x, places, batch_dims=1) for x in (labels, *features)
-      )
-    return self._sum(*features, labels, seed)
+    places = self.selection.draw(labels, seed)
+
+    def prepare(features):
+      shape = [-1, pixels, features.shape[-1]]
+      flat = tf.reshape(tf.cast(features, tf.float32), shape)
+      return _take(flat, places)
+
+    prepared = prepare(anchors)
+    # One view stays one tensor: a set against itself needs one gradient.
+    twin = prepared if contrast is anchors else prepare(contrast)
+    return self._sum(prepared, twin, _take(labels, places), seed)
 
   @abc.abstractmethod
   def _sum(self, anchors, contrast, labels, seed):
@@ -162,7 +163,7 @@ class Batch(PixelContrast):
     ]
     if self.sample is not None:
       places = _draw(bag[0], self.sample, seed)
-      bag = [tf.gather(x, places, batch_dims=1) for x in bag]
+      bag = [_take(x, places) for x in bag]
     labels, anchors, contrast = bag
     losses = pair_kernel.pair_losses(
       pair_kernel.Pixels(anchors, labels),
@@ -243,13 +244,19 @@ def _two_images(labels):
 
 def _shuffled(num, seed):
   """int32 [num]: the numbers below num in random order."""
-  return tf.random.experimental.stateless_shuffle(tf.range(num), seed)
+  # TensorFlow's own shuffle does not compile under XLA.
+  return tf.argsort(tf.random.stateless_uniform([num], seed))
 
 
 def _next_in_ring(num, seed):
   """int32 [num]: who comes next, in a ring of random order."""
   order = _shuffled(num, seed)
   return tf.gather(tf.roll(order, -1, axis=0), tf.argsort(order))
+
+
+def _take(x, places):
+  """Pixels at some places of each image; all if places is None."""
+  return x if places is None else tf.gather(x, places, batch_dims=1)
 
 
 def _draw(labels, num, seed):

@@ -53,16 +53,18 @@ class PixelSelection:
     return labels
 
   def draw(self, labels, seed):
-    """Places of the pixels that are drawn, where `per_image` is given.
+    """Draws pixels of each image.
 
     Args:
       labels: int32 [batch, pixels], from `labels`.
       seed: int32 [2].
 
     Returns:
-      int32 [batch, min(per_image, pixels)]; where an image has fewer pixels
-      that count, some of the places are of ignored ones.
+      Their places, int32 [batch, min(per_image, pixels)]: where an image has
+      fewer pixels that count, some are of ignored ones. None for all of them.
     """
+    if self.per_image is None:
+      return None
     # Below 1 by enough not to be rounded up next to a label.
     keys = tf.random.stateless_uniform(tf.shape(labels), seed, maxval=0.99)
     # Within its class a pixel has a random rank. All the first ones come first,

@@ -59,8 +59,9 @@ class Pipeline:
       keep_id: whether batches keep ID; accelerators take no strings.
 
     Returns:
-      A tf.data.Dataset of dicts of [batch_size, ...] tensors. It is not to be
-      sharded again. Reading errors end its iteration: see `data_error`.
+      A tf.data.Dataset of dicts of [batch_size, ...] tensors, with SEED, int32
+      [batch_size, 2], for what is drawn at random in the step itself. It is not
+      to be sharded again. Reading errors end its iteration: see `data_error`.
 
     Raises:
       ConfigError: the numbers contradict each other, or batch_size is above 1
@@ -72,7 +73,8 @@ class Pipeline:
     def load(position):
       index = _index(position, len(examples), seed)
       example = _read(examples, index, _seed_at(seed, position))
-      example = _apply(self.transforms, example)
+      own = example[SEED]
+      example = {**_apply(self.transforms, example), SEED: own}
       return example if keep_id else _without(example, ID)
 
     positions = tf.data.Dataset.range(start + host, tf.int64.max, num_hosts)

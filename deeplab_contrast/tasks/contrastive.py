@@ -6,20 +6,32 @@ from deeplab_contrast import common
 from deeplab_contrast.core import heads, pixel_contrast, resize
 from deeplab_contrast.tasks import task
 
+# What the loss draws at random has a seed of its own, which no transform has:
+# those are numbered from 0.
+_LOSS_SEED = 1_000_000
+
 
 class Contrastive(task.Task):
   """Contrast between an image and its colour-distorted twin.
 
   Args:
-    loss: maps (embeddings of the image, of the twin, labels) to `Weighted`; the
-      within-image loss of the paper by default.
+    loss: a `pixel_contrast.PixelContrast`; the within-image loss of the paper
+      by default.
     projection: makes the projection head.
+    views: 2, or 1 where the image is its own twin: no distortion, and half the
+      work of the network. Batches then need `IMAGE`, not `VIEWS`.
+
+  Raises:
+    ValueError: on another number of views.
   """
 
-  needs = (common.VIEWS, common.LABEL)
-
-  def __init__(self, loss=None, projection=heads.Projection):
+  def __init__(self, loss=None, projection=heads.Projection, views=2):
+    if views not in (1, 2):
+      raise ValueError(f'views is {views}; it must be 1 or 2.')
     self.loss = loss or pixel_contrast.WithinImage()
+    self.views = views
+    image = common.VIEWS if views == 2 else common.IMAGE
+    self.needs = (image, common.LABEL, common.SEED)
     self._projection = projection
 
   def make_head(self, num_classes):
@@ -28,12 +40,22 @@ class Contrastive(task.Task):
     return self._projection()
 
   def losses(self, model, batch, training):
-    """Returns `{'contrastive': Weighted over images}`; see `Task.losses`."""
+    """Returns `{'contrastive': Weighted}`; see `Task.losses`."""
+    anchors, contrast = self._embeddings(model, batch, training)
+    size = resize.spatial_size(anchors)
+    labels = resize.labels_nearest(batch[common.LABEL], size)
+    # One draw for the batch of a replica, from the seed of its first example.
+    seed = tf.random.experimental.stateless_fold_in(
+      batch[common.SEED][0], _LOSS_SEED
+    )
+    return {'contrastive': self.loss(anchors, contrast, labels, seed)}
+
+  def _embeddings(self, model, batch, training):
+    """Of the image and of its twin."""
+    if self.views == 1:
+      embeddings = model(batch[common.IMAGE], training=training)
+      return embeddings, embeddings
     views = batch[common.VIEWS]
     # Both views go through the network together and share its statistics.
     images = tf.concat([views[:, 0], views[:, 1]], axis=0)
-    embeddings = model(images, training=training)
-    anchors, contrast = tf.split(embeddings, 2)
-    size = resize.spatial_size(embeddings)
-    labels = resize.labels_nearest(batch[common.LABEL], size)
-    return {'contrastive': self.loss(anchors, contrast, labels)}
+    return tf.split(model(images, training=training), 2)

@@ -307,6 +307,29 @@ def test_maps_are_flattened_per_image(name):
   assert float(count) == flat[1]
 
 
+@pytest.mark.parametrize('name', LOSSES)
+def test_compiles_under_xla(name):
+  # Compiled, the same seed draws other numbers; of two images there is one
+  # ring, and two shuffles.
+  f, g, y = oracle.random_case(12, batch=2)
+  loss = LOSSES[name]()
+  compiled = tf.function(loss, jit_compile=True)
+  total, count = compiled(*as_maps(f, g, y), tf.constant(SEED))
+  wanted = [sum(expected(name, f, g, y, 0.07))]
+  if name == 'released_cross':
+    orders = [(0, 1), (1, 0)]
+    wanted = [sum(oracle.released_cross(f, g, y, 0.07, x)) for x in orders]
+  assert any(np.isclose(total, x, rtol=1e-5) for x in wanted)
+  assert count == (1 if name == 'batch' else 2)
+
+
+def test_a_sample_compiles_under_xla():
+  f, g, y = oracle.random_case(12)
+  compiled = tf.function(pixel_contrast.Batch(sample=20), jit_compile=True)
+  total, count = compiled(*as_maps(f, g, y), tf.constant(SEED))
+  assert 0 < total < 100 and count == 1
+
+
 @pytest.mark.parametrize(
   ('settings', 'message'),
   [
