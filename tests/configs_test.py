@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deeplab_contrast import launch, stages
 from deeplab_contrast.config import gin_text
-from deeplab_contrast.core import heads
+from deeplab_contrast.core import heads, pixel_contrast
 from deeplab_contrast.datasets import sources, transforms
 from deeplab_contrast.tasks import contrastive, softmax
 from deeplab_contrast.utils import checkpoints, writers
@@ -50,6 +50,10 @@ _FEW_SCENES = ('scenes.Scenes.train = 4', 'scenes.Scenes.val = 2')
 _PAPER = {
   'voc2012/contrastive_pretrain.gin': (10582, 0.1, 300_000),
   'voc2012/contrastive_pretrain_2118.gin': (2118, 0.1, 300_000),
+  'voc2012/contrastive_batch_2118.gin': (2118, 0.1, 300_000),
+  'voc2012/contrastive_cross_image_2118.gin': (2118, 0.1, 300_000),
+  'voc2012/contrastive_one_view_2118.gin': (2118, 0.1, 300_000),
+  'voc2012/contrastive_stride4_2118.gin': (2118, 0.1, 300_000),
   'voc2012/softmax_finetune.gin': (10582, 0.007, 300_000),
   'voc2012/softmax_finetune_2118.gin': (2118, 0.007, 50_000),
   'voc2012/softmax_scratch.gin': (10582, 0.03, 600_000),
@@ -127,13 +131,21 @@ def test_the_numbers_are_those_of_the_paper(name):
 
 
 @pytest.mark.parametrize(
-  'name', sorted(name for name in _PAPER if 'pretrain' not in name)
+  'name', sorted(name for name in _PAPER if 'softmax' in name)
 )
 def test_softmax_training_lasts_as_the_paper_rules(name):
   steps = _paper(name).root.trainer.steps
   short, long = (50, 300) if 'finetune' in name else (300, 600)
   labels = _PAPER[name][0]
   assert steps == 1000 * (long if _is_long(name, labels) else short)
+
+
+def _loss_of(name):
+  if 'cross_image' in name:
+    return pixel_contrast.CrossImage(0.07)
+  if 'batch' in name:
+    return pixel_contrast.Batch(0.07, sample=10_000)
+  return pixel_contrast.WithinImage(0.07)
 
 
 @pytest.mark.parametrize('name', sorted(_PAPER))
@@ -152,10 +164,16 @@ def test_the_network_and_the_augmentation_are_those_of_the_paper(name):
   assert steps[transforms.Pad].size == (513, 513)
   assert steps[transforms.RandomCrop].size == (513, 513)
   assert steps[transforms.RandomFlip].probability == 0.5
-  if 'pretrain' in name:
+  if 'contrastive' in name:
     assert isinstance(experiment.task, contrastive.Contrastive)
-    assert experiment.task.loss.temperature == 0.07
+    assert experiment.task.loss == _loss_of(name)
     assert isinstance(experiment.model.head, heads.Projection)
+    scale = 1.0 if 'stride4' in name else 0.5
+    assert experiment.model.head.scale == scale
+    if 'one_view' in name:
+      assert experiment.task.views == 1
+      assert transforms.TwoViews not in steps
+      return
     twins = steps[transforms.TwoViews]
     assert twins.distortion.strength == 1.0
     assert not twins.distort_first

@@ -181,7 +181,7 @@ def _sweep(pixels, rule, safe):
     The loss, []; its gradients by `pixels.anchors` and `pixels.contrast`.
   """
   num, channels = _size(pixels.anchors), pixels.anchors.shape[1]
-  tile = min(rule.tile, num) if isinstance(num, int) else rule.tile
+  tile = rule.rows(num, _size(pixels.contrast))
   tiles = _cut(pixels, tile, rule)
   num_tiles = _size(tiles.anchors)
   valid = pixels.valid[:, tf.newaxis]

@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 
-# Rows of a tile. Of 128 to 1024, 256 and 512 were the fastest on CPUs at 4,225
-# contrast pixels; the smaller needs half the memory.
-TILE = 256
+# Anchors of a tile, and pairs of it. At 4,225 contrast pixels 256 and 512
+# anchors were the fastest on a CPU, 128 slower by a fifth. At 16,641, 64 anchors
+# were slower than 256 by a tenth, at less than half the memory.
+_FEWEST, _MOST, _PAIRS = 64, 256, 2**20
 
 # Scores up to this size need no maximum taken off before the exponential: up to
 # twice this (less a middle), exponentials, their inverses and sums of 1e9 of
@@ -44,20 +45,29 @@ class Rule:
     matmul: dtype of the factors of the matrix products, 'float32' or
       'bfloat16'; None takes the dtype in which layers compute. Exponentials and
       sums are float32 always.
-    tile: how many anchors are taken at a time.
+    tile: how many anchors are taken at a time; None chooses.
   """
 
   temperature: float
   one_positive: bool = False
   own_negatives: bool = False
   matmul: str | None = None
-  tile: int = TILE
+  tile: int | None = None
 
   @property
   def dtype(self):
     """The tf.DType of the factors of the matrix products."""
     name = self.matmul or keras.config.dtype_policy().compute_dtype
     return tf.bfloat16 if name == 'bfloat16' else tf.float32
+
+  def rows(self, num_anchors, num_contrast):
+    """How many anchors to take at a time; sizes may be unknown."""
+    rows = self.tile
+    if rows is None:
+      known = isinstance(num_contrast, int)
+      rows = _PAIRS // num_contrast if known else _MOST
+      rows = max(_FEWEST, min(_MOST, rows))
+    return min(rows, num_anchors) if isinstance(num_anchors, int) else rows
 
   @property
   def pull_in_pairs(self):

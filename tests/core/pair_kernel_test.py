@@ -196,6 +196,14 @@ def test_bfloat16_of_compact_classes():
     assert relative(actual, wanted) < 5e-2
 
 
+def test_tiles_are_smaller_where_there_are_more_pixels():
+  rows = pair_tile.Rule(0.07).rows
+  sizes = [rows(n, n) for n in (100, 65**2, 129**2, 16 * 65**2)]
+  assert sizes == [100, 248, 64, 64]
+  assert rows(tf.constant(5), tf.constant(5)) == 256
+  assert pair_tile.Rule(0.07, tile=7).rows(100, 100) == 7
+
+
 def test_dtype_follows_the_precision_policy():
   assert pair_tile.Rule(0.07).dtype == tf.float32
   before = keras.config.dtype_policy()
