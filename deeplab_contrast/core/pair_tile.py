@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 
-# Anchors of a tile, and pairs of it. At 4,225 contrast pixels 256 and 512
-# anchors were the fastest on a CPU, 128 slower by a fifth. At 16,641, 64 anchors
-# were slower than 256 by a tenth, at less than half the memory.
+# Anchors of a tile, and its pairs. At 4,225 contrast pixels 256 and 512 anchors
+# were the fastest on a CPU, 128 slower by a fifth. At 16,641 tiles of 64 were
+# slower than those of 256 by a tenth, at less than half the memory.
 _FEWEST, _MOST, _PAIRS = 64, 256, 2**20
 
 # Scores up to this size need no maximum taken off before the exponential: up to
