@@ -6,8 +6,6 @@ import tensorflow as tf
 
 from deeplab_contrast.core import resize
 
-_LOGITS_STRIDE = 4
-
 
 @dataclasses.dataclass(frozen=True)
 class Predictor:
@@ -54,16 +52,15 @@ class Predictor:
 
   def _one_pass(self, model, images, scale, mirrored):
     size = resize.spatial_size(images)
-    if scale != 1.0:
-      scaled = [resize.scale_dimension(s, scale) for s in size]
-      images = resize.bilinear(images, scaled)
+    scaled = resize.by_factor(images, scale)
     if mirrored:
-      images = images[:, :, ::-1]
-    logits = model(images, training=False)
+      scaled = scaled[:, :, ::-1]
+    logits = model(scaled, training=False)
     if mirrored:
       logits = logits[:, :, ::-1]
-    if scale < 1.0:
-      # The original first brings all scales to the grid of scale 1.
-      grid = [resize.scale_dimension(s, 1.0 / _LOGITS_STRIDE) for s in size]
+    if scale != 1.0:
+      # The original first brings all scales to one grid.
+      finest = max(1.0, scale) / model.logits_stride
+      grid = [resize.scale_dimension(side, finest) for side in size]
       logits = resize.bilinear(logits, grid)
     return tf.nn.softmax(resize.bilinear(logits, size))

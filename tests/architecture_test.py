@@ -33,7 +33,15 @@ MAY_IMPORT = {
   # L0
   'common': (),
   # L1
-  'core': ('common', 'core.conv', 'core.dropout', 'core.norm', 'core.resize'),
+  'core': (
+    'common',
+    'core.atrous',
+    'core.conv',
+    'core.dropout',
+    'core.norm',
+    'core.pixels',
+    'core.resize',
+  ),
   'core.pair_kernel': ('common', 'core.by_class', 'core.pair_tile'),
   'core.pixel_selection': ('common', 'core.by_class'),
   'core.pixel_contrast': (

@@ -1,43 +1,16 @@
-"""The original network's names, weight rule and image rule, for golden tests.
+"""The original network's weight rule and image rule, for golden tests.
 
 The rules are described in shared/golden/README.md.
 """
 
 import pathlib
-import re
 import zlib
 
 import numpy as np
 
+from deeplab_contrast.core import original_names
+
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'golden'
-
-_LAST = {
-  'kernel': 'weights',
-  'bias': 'biases',
-  'gamma': 'gamma',
-  'beta': 'beta',
-  'moving_mean': 'moving_mean',
-  'moving_variance': 'moving_variance',
-}
-
-
-def original_name(path):
-  """The name in the original of one of our variables, from its Keras path.
-
-  deeplab/trunk/resnet_v1_50/block1_unit_2/conv3/conv/kernel becomes
-  resnet_v1_50/block1/unit_2/bottleneck_v1/conv3/weights.
-  """
-  parts = path.split('/')
-  parts = [p for p in parts if p not in ('deeplab', 'trunk', 'aspp', 'conv')]
-  name = '/'.join(parts[:-1])
-  unit = 'lite_bottleneck_v1' if 'resnet_v1_18' in name else 'bottleneck_v1'
-  name = re.sub(r'(block\d)_(unit_\d+)', rf'\1/\2/{unit}', name)
-  name = re.sub(r'/pointwise', '_pointwise', name)
-  last = _LAST[parts[-1]]
-  if name.endswith('/depthwise'):
-    name, last = name[: -len('/depthwise')] + '_depthwise', 'depthwise_weights'
-  name = name.replace('/depthwise_BatchNorm', '_depthwise/BatchNorm')
-  return f'{name}/{last}'
 
 
 def rule_weights(name, shape):
@@ -60,14 +33,10 @@ def rule_weights(name, shape):
   return z.astype(np.float32)
 
 
-def weights_of(model):
-  """Our variables of the original's kind, as {original name: variable}."""
-  return {original_name(v.path): v for v in model.weights if v.name != 'calls'}
-
-
 def set_rule_weights(model):
   """Gives a built model the golden weights."""
-  for name, variable in weights_of(model).items():
+  named = original_names.by_original_name(model.weights)
+  for name, variable in named.items():
     variable.assign(rule_weights(name, tuple(variable.shape)))
 
 

@@ -1,5 +1,6 @@
 """The smallest real network, batches and trainer, for tests."""
 
+import functools
 import sys
 
 import keras
@@ -7,16 +8,24 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common, model, trainer
-from deeplab_contrast.core import resnet_v1
+from deeplab_contrast.core import aspp, decoder, resnet_v1
 
 CLASSES = 3
+
+
+def small_parts(filters, **aspp_arguments):
+  """Makers of a narrow ASPP and decoder, for `model.Trunk`."""
+  return (
+    functools.partial(aspp.ASPP, aspp_convs_filters=filters, **aspp_arguments),
+    functools.partial(decoder.Decoder, decoder_filters=filters),
+  )
 
 
 def network(task, seed=0, dropout_rate=0.1):
   """A built network with the task's head; equal for equal seeds."""
   keras.utils.set_random_seed(seed)
   backbone = resnet_v1.ResNetV1('resnet_v1_18_beta', width=0.125)
-  trunk = model.Trunk(backbone, filters=8, dropout_rate=dropout_rate)
+  trunk = model.Trunk(backbone, *small_parts(8, dropout_rate=dropout_rate))
   result = model.DeepLab(trunk, task.make_head(CLASSES))
   result.build_variables()
   return result

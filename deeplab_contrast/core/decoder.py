@@ -5,64 +5,127 @@ import tensorflow as tf
 
 from deeplab_contrast.core import conv, resize
 
+_LOW_LEVEL_FILTERS = 48
+
 
 class Decoder(keras.layers.Layer):
-  """Joins the ASPP output with a low-level feature map at stride 4.
+  """Refines features stage by stage with low-level ones.
+
+  Arguments have the names and defaults of the original's flags, but for
+  `decoder_output_stride`: its flag has none, which is DeepLabV3 without plus.
 
   Args:
-    filters: channels of the two 3x3 convolutions.
-    low_level_filters: channels the low-level feature is reduced to.
-    separable: split separable 3x3 convolutions (the original's default).
+    decoder_output_stride: strides of the stages, from coarse to fine; None or
+      () is no decoder at all.
+    decoder_filters: channels of the convolutions.
+    decoder_use_separable_conv: split separable 3x3 convolutions or plain ones.
+    decoder_use_sum_merge: one convolution plus the low-level feature, rather
+      than two convolutions of both.
+    decoder_output_is_logits: 1x1 convolutions without batch norm and
+      activation, of as many filters as there are classes: no logits layer
+      follows.
+    use_bounded_activation: ReLU6 rather than ReLU.
     batch_norm_decay: share of the old moving statistics kept at an update.
+
+  Raises:
+    ValueError: when strides do not descend or are not 4, 8 or 16, or logits
+      are asked for from two convolutions.
   """
 
   def __init__(
     self,
-    filters=256,
-    low_level_filters=48,
-    separable=True,
+    decoder_output_stride=(4,),
+    decoder_filters=256,
+    decoder_use_separable_conv=True,
+    decoder_use_sum_merge=False,
+    decoder_output_is_logits=False,
+    use_bounded_activation=False,
     batch_norm_decay=0.9997,
   ):
     super().__init__(name='decoder')
-    self.feature_projection = conv.ConvNorm(
-      low_level_filters,
-      1,
-      momentum=batch_norm_decay,
-      initializer=keras.initializers.GlorotUniform(),
-      name='feature_projection0',
-    )
-    self.convs = [
-      conv.SeparableConvNorm(
-        filters, momentum=batch_norm_decay, name=f'decoder_conv{i}'
-      )
-      if separable
-      else conv.ConvNorm(
-        filters,
-        3,
-        momentum=batch_norm_decay,
-        initializer=keras.initializers.GlorotUniform(),
-        name=f'decoder_conv{i}',
-      )
-      for i in range(2)
-    ]
+    self.strides = tuple(decoder_output_stride or ())
+    _check(self.strides)
+    self.filters = decoder_filters
+    self.sums = decoder_use_sum_merge
+    self.output_is_logits = decoder_output_is_logits
+    self.separable = decoder_use_separable_conv and not decoder_output_is_logits
+    relu = tf.nn.relu6 if use_bounded_activation else tf.nn.relu
+    self._shared = {
+      'activation': None if decoder_output_is_logits else relu,
+      'momentum': batch_norm_decay,
+    }
+    # As in the original, only the stages after the first have a number.
+    endings = ['' if i == 0 else f'_{i}' for i in range(len(self.strides))]
+    self.projections = [self._project(ending) for ending in endings]
+    self.stages = [self._make_stage(ending) for ending in endings]
 
-  def call(self, low, high, size, training=False):
+  def _project(self, ending):
+    filters = self.filters if self.sums else _LOW_LEVEL_FILTERS
+    return self._conv(1, f'feature_projection0{ending}', filters)
+
+  def _make_stage(self, ending):
+    """The convolutions of a stage; a list of one or two."""
+    if self.sums:
+      if self.separable:
+        return [self._separable(f'decoder_split_sep_conv0{ending}')]
+      kernel_size = 1 if self.output_is_logits else 3
+      return [self._conv(kernel_size, f'decoder_conv0{ending}')]
+    if self.separable:
+      return [self._separable(f'decoder_conv{i}{ending}') for i in range(2)]
+    scope = f'decoder_conv0{ending}'
+    # slim.repeat puts the two into a scope of their own.
+    return [self._conv(3, f'{scope}.{scope}_{i}') for i in (1, 2)]
+
+  def _conv(self, kernel_size, name, filters=None):
+    return conv.ConvNorm(
+      filters or self.filters,
+      kernel_size,
+      normalize=not self.output_is_logits,
+      initializer=keras.initializers.GlorotUniform(),
+      name=name,
+      **self._shared,
+    )
+
+  def _separable(self, name):
+    return conv.SeparableConvNorm(self.filters, name, **self._shared)
+
+  def call(self, features, low, size, training=False):
     """Refines features.
 
     Args:
-      low: [batch, h4, w4, c], the backbone's low-level feature.
-      high: [batch, h, w, c], the ASPP output.
-      size: (height, width) of the result, a quarter of the image's.
+      features: [batch, h, w, c], the ASPP output.
+      low: {stride: [batch, h', w', c']}, low-level features of the backbone.
+      size: (height, width) of the image.
       training: whether batch norm uses the statistics of the batch.
 
     Returns:
-      [batch, size[0], size[1], filters].
+      [batch, (size[0] - 1) / stride + 1, ..., filters] at the last stride.
     """
-    low = self.feature_projection(low, training=training)
-    joined = tf.concat([_to_size(high, size), _to_size(low, size)], axis=-1)
-    for layer in self.convs:
-      joined = layer(joined, training=training)
-    return joined
+    for stride, projection, convs in zip(
+      self.strides, self.projections, self.stages, strict=True
+    ):
+      grid = [resize.scale_dimension(side, 1.0 / stride) for side in size]
+      projected = projection(low[stride], training=training)
+      features, projected = _to_size(features, grid), _to_size(projected, grid)
+      if not self.sums:
+        features = tf.concat([features, projected], axis=-1)
+      for layer in convs:
+        features = layer(features, training=training)
+      if self.sums:
+        features += projected
+    return features
+
+
+def _check(strides):
+  if any(stride not in (4, 8, 16) for stride in strides):
+    raise ValueError(
+      f'decoder_output_stride is {strides}; low-level features have strides '
+      '16, 8 and 4.'
+    )
+  if any(a <= b for a, b in zip(strides, strides[1:], strict=False)):
+    raise ValueError(
+      f'decoder_output_stride is {strides}; list strides from coarse to fine.'
+    )
 
 
 def _to_size(features, size):

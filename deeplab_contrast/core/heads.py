@@ -9,26 +9,45 @@ from deeplab_contrast.core import conv, resize
 class Classifier(keras.layers.Layer):
   """The original's logits layer: one 1x1 convolution with bias.
 
+  Or, with atrous rates, the sum of several: DeepLabV2, which the original does
+  with `aspp_with_batch_norm=False`, that is, a trunk without ASPP.
+
   Args:
     num_classes: number of classes of the dataset.
+    logits_kernel_size: side of the kernels; 1 unless there are rates.
+    atrous_rates: of several convolutions whose sum the logits are.
+
+  Raises:
+    ValueError: on a larger kernel without rates.
   """
 
-  def __init__(self, num_classes):
+  def __init__(self, num_classes, logits_kernel_size=1, atrous_rates=None):
+    if not atrous_rates and logits_kernel_size != 1:
+      raise ValueError(
+        f'logits_kernel_size is {logits_kernel_size}; without atrous_rates it '
+        'must be 1.'
+      )
     super().__init__(name='logits')
     self.num_classes = num_classes
-    self.semantic = keras.layers.Conv2D(
-      num_classes,
-      1,
-      kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.01),
-      name='semantic',
-      # Logits stay float32 under mixed precision.
-      dtype='float32',
-    )
+    self.branches = [
+      keras.layers.Conv2D(
+        num_classes,
+        logits_kernel_size,
+        padding='same',
+        dilation_rate=rate,
+        kernel_initializer=conv.truncated_normal(0.01),
+        name=f'semantic_{i}' if i else 'semantic',
+        # Logits stay float32 under mixed precision.
+        dtype='float32',
+      )
+      for i, rate in enumerate(atrous_rates or (1,))
+    ]
 
   def call(self, features, training=False):
     """Maps [batch, h, w, c] to float32 logits [batch, h, w, num_classes]."""
     del training
-    return self.semantic(tf.cast(features, tf.float32))
+    features = tf.cast(features, tf.float32)
+    return tf.add_n([branch(features) for branch in self.branches])
 
 
 class Projection(keras.layers.Layer):

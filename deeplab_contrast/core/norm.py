@@ -21,8 +21,9 @@ class BatchNorm(keras.layers.Layer):
   does, also when the statistics come from several replicas. Statistics, scale
   and offset stay float32 under mixed precision.
 
-  With `trainable = False` the moving statistics are used in training too: this
-  is the original's `fine_tune_batch_norm=False`.
+  With `is_frozen` the moving statistics are used in training too, while gamma
+  and beta go on learning: this is the original's `fine_tune_batch_norm=False`.
+  `trainable = False` stops those as well.
 
   Args:
     momentum: the share of the old moving statistics kept at an update (the
@@ -35,6 +36,7 @@ class BatchNorm(keras.layers.Layer):
     super().__init__(name=name)
     self.momentum = momentum
     self.epsilon = epsilon
+    self.is_frozen = False
 
   def build(self, input_shape):
     """Makes gamma, beta and the moving statistics, each [channels]."""
@@ -60,7 +62,7 @@ class BatchNorm(keras.layers.Layer):
   def call(self, inputs, training=False):
     """Normalizes [batch, height, width, channels], keeping shape and type."""
     inputs = tf.convert_to_tensor(inputs)
-    if not (training and self.trainable):
+    if not training or self.is_frozen or not self.trainable:
       return self._with_moving_statistics(inputs)
     if _num_replicas() > 1:
       outputs, mean, variance = self._synchronized(inputs)

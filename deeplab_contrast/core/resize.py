@@ -38,6 +38,14 @@ def bilinear(images, size):
   )
 
 
+def by_factor(images, scale):
+  """Resizes [batch, height, width, c] to `scale_dimension` of its sides."""
+  if scale == 1.0:
+    return images
+  size = [scale_dimension(side, scale) for side in spatial_size(images)]
+  return bilinear(images, size)
+
+
 def nearest(images, size):
   """Resizes by the nearest pixel, corners aligned; ids stay ids.
 

@@ -1,17 +1,31 @@
+"""The network against outputs of the original's, computed with its own code."""
+
 import csv
+import functools
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from deeplab_contrast import model, predictor
-from deeplab_contrast.core import heads, resize, resnet_v1
+from deeplab_contrast.core import (
+  aspp,
+  decoder,
+  heads,
+  mobilenet_v2,
+  original_names,
+  resize,
+  resnet_v1,
+  xception,
+)
 from tests import original
 
 needs_golden = pytest.mark.skipif(
   not original.GOLDEN.is_dir(), reason='shared/golden is absent'
 )
 
+# case: (variant, output stride, multi-grid)
 CASES = {
   'r50b_os16_129': ('resnet_v1_50_beta', 16, None),
   'r50b_os16_129_mg124': ('resnet_v1_50_beta', 16, (1, 2, 4)),
@@ -21,28 +35,66 @@ CASES = {
   'r101b_os16_97': ('resnet_v1_101_beta', 16, None),
   'r50_os16_97': ('resnet_v1_50', 16, None),
   'r18b_os16_97': ('resnet_v1_18_beta', 16, None),
+  'x65_os16_97': ('xception_65', 16, None),
+  'mnv2_os16_97': ('mobilenet_v2', 16, None),
 }
 
-QUICK = ('r50b_os16_100x134', 'r18b_os16_97')
+QUICK = ('r50b_os16_100x134', 'r18b_os16_97', 'mnv2_os16_97')
+QUICK_VARIANTS = ('resnet_v1_50_beta', 'mobilenet_v2')
 
 
-def make(variant, output_stride=16, multi_grid=None, dropout_rate=0.1):
-  backbone = resnet_v1.ResNetV1(variant, output_stride, multi_grid)
-  trunk = model.Trunk(backbone, dropout_rate=dropout_rate)
+def make(
+  variant,
+  output_stride=16,
+  multi_grid=None,
+  dropout_rate=0.1,
+  fine_tune_batch_norm=True,
+):
+  if variant == 'mobilenet_v2':
+    backbone = mobilenet_v2.MobileNetV2(output_stride)
+  elif 'xception' in variant:
+    backbone = xception.Xception(variant, output_stride, multi_grid)
+  else:
+    backbone = resnet_v1.ResNetV1(variant, output_stride, multi_grid)
+  plain = variant == 'mobilenet_v2'  # Neither atrous branches nor decoder.
+  trunk = model.Trunk(
+    backbone,
+    functools.partial(
+      aspp.ASPP, () if plain else None, dropout_rate=dropout_rate
+    ),
+    functools.partial(decoder.Decoder, None if plain else (4,)),
+    fine_tune_batch_norm=fine_tune_batch_norm,
+  )
   network = model.DeepLab(trunk, heads.Classifier(21))
   network.build_variables()
   original.set_rule_weights(network)
   return network
 
 
+def by_name(network):
+  return original_names.by_original_name(network.weights)
+
+
+def slow_unless(quick, names):
+  return [
+    n if n in quick else pytest.param(n, marks=pytest.mark.slow) for n in names
+  ]
+
+
 @needs_golden
 @pytest.mark.parametrize(
   'variant',
-  [
-    'resnet_v1_50_beta',
-    pytest.param('resnet_v1_18_beta', marks=pytest.mark.slow),
-    pytest.param('resnet_v1_50', marks=pytest.mark.slow),
-  ],
+  slow_unless(
+    QUICK_VARIANTS,
+    (
+      'resnet_v1_50_beta',
+      'resnet_v1_50',
+      'resnet_v1_18_beta',
+      'resnet_v1_101_beta',
+      'xception_65',
+      'mobilenet_v2',
+    ),
+  ),
 )
 def test_golden_variables(variant):
   with open(original.GOLDEN / f'variables_{variant}.csv') as f:
@@ -51,17 +103,28 @@ def test_golden_variables(variant):
     r['name']: (tuple(map(int, r['shape'].split('x'))), r['trainable'] == '1')
     for r in rows
   }
-  ours = {
+  actual = {
     name: (tuple(v.shape), v.trainable)
-    for name, v in original.weights_of(make(variant)).items()
+    for name, v in by_name(make(variant)).items()
   }
-  assert ours == expected
+  assert actual == expected
+
+
+@needs_golden
+def test_golden_weight_rule():
+  """The rule as we wrote it makes the weights the values were made with."""
+  with open(original.GOLDEN / 'weights_check.csv') as f:
+    for row in csv.DictReader(f):
+      shape = tuple(map(int, row['shape'].split('x')))
+      weights = original.rule_weights(row['name'], shape)
+      crc = zlib.crc32(np.ascontiguousarray(weights).tobytes())
+      assert crc == int(row['crc32_of_float32_bytes']), row['name']
 
 
 @needs_golden
 @pytest.mark.parametrize(
   'case',
-  [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in CASES],
+  slow_unless(QUICK, CASES),
 )
 def test_golden_logits(case):
   stored = np.load(original.GOLDEN / f'{case}.npz')
@@ -80,10 +143,9 @@ def test_golden_logits(case):
 @needs_golden
 def test_golden_frozen_norm_gradients():
   stored = np.load(original.GOLDEN / 'train_r50b_os16_65_frozen_bn.npz')
-  network = make('resnet_v1_50_beta', dropout_rate=0.0)
-  for layer in network._flatten_layers():
-    if 'BatchNorm' in layer.name:
-      layer.trainable = False
+  network = make(
+    'resnet_v1_50_beta', dropout_rate=0.0, fine_tune_batch_norm=False
+  )
   with open(
     original.GOLDEN / 'gradients_train_r50b_os16_65_frozen_bn.csv'
   ) as f:
@@ -101,9 +163,9 @@ def test_golden_frozen_norm_gradients():
     total = loss + decay
   np.testing.assert_allclose(loss, stored['cross_entropy_loss'], rtol=1e-5)
   np.testing.assert_allclose(decay, stored['regularization_loss'], rtol=1e-5)
-  by_name = original.weights_of(network)
   variables = network.trainable_variables
-  names = {id(v): n for n, v in by_name.items()}
+  names = {id(v): n for n, v in by_name(network).items()}
+  assert {names[id(v)] for v in variables} == set(rows)
   gradients = tape.gradient(total, [v.value for v in variables])
   regularized = {names[id(k)] for k in kernels}
   norm_column = next(c for c in next(iter(rows.values())) if 'norm' in c)
@@ -124,7 +186,7 @@ def test_golden_moving_statistics():
   stored = np.load(original.GOLDEN / 'train_r50b_os16_65_batch4.npz')
   network = make('resnet_v1_50_beta', dropout_rate=0.0)
   network(tf.constant(stored['image']), training=True)
-  ours = original.weights_of(network)
+  ours = by_name(network)
   for i, name in enumerate(stored['bn_names']):
     name = str(name)
     for kind in ('moving_mean', 'moving_variance'):
