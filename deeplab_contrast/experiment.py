@@ -103,7 +103,8 @@ class Experiment:
       )
     with strategy.scope():
       self.model.build_variables()
-    return checkpoints.restore_model(model_dir, self.model)[1]
+    averaged = self.trainer.optimizer.use_ema
+    return checkpoints.restore_model(model_dir, self.model, averaged)[1]
 
   def evaluate(self, strategy, poll=lambda: None):
     """Scores the model on `eval_source`; see `Evaluator.evaluate`."""

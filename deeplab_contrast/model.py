@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from deeplab_contrast.core import aspp as aspp_lib
 from deeplab_contrast.core import decoder as decoder_lib
-from deeplab_contrast.core import heads, norm, resize
+from deeplab_contrast.core import heads, norm, original_names, resize
 
 
 class Trunk(keras.layers.Layer):
@@ -144,6 +144,24 @@ class DeepLab(keras.Model):
     """
     layers = self._flatten_layers(include_self=False)
     return [x.kernel for x in layers if isinstance(x, keras.layers.Conv2D)]
+
+  def gradient_multipliers(self, multiplier=1.0, logits_only=False):
+    """How much more each trainable variable learns; see `original_names`.
+
+    Args:
+      multiplier: the original's last_layer_gradient_multiplier.
+      logits_only: the original's last_layers_contain_logits_only.
+
+    Returns:
+      A list of floats, in the order of `trainable_variables`.
+    """
+    layers = original_names.EXTRA_LAYERS
+    if logits_only:
+      layers = original_names.LOGITS_ONLY
+    return [
+      original_names.gradient_multiplier(v.path, multiplier, layers)
+      for v in self.trainable_variables
+    ]
 
 
 def _freeze(layers):

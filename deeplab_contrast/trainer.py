@@ -8,7 +8,13 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.utils import checkpoints, errors, signals, writers
+from deeplab_contrast.utils import (
+  averages,
+  checkpoints,
+  errors,
+  signals,
+  writers,
+)
 
 
 class Trainer:
@@ -23,6 +29,10 @@ class Trainer:
     batch_size: examples in a step, over all replicas.
     weight_decay: the original's convention: weight_decay / 2 * sum(w^2) over
       convolution kernels is added to the loss.
+    last_layer_gradient_multiplier: how much more the last layers learn; biases
+      always learn twice as fast as the rest, as in the original.
+    last_layers_contain_logits_only: whether the last layers are the logits
+      layer, or all but the backbone.
     warm_start: `WarmStart`, where the weights come from; None for a new start.
     log_every: steps between lines of the log.
     save_every: steps between checkpoints.
@@ -37,6 +47,8 @@ class Trainer:
     steps: int,
     batch_size: int = 16,
     weight_decay: float = 4e-5,
+    last_layer_gradient_multiplier: float = 1.0,
+    last_layers_contain_logits_only: bool = False,
     warm_start: checkpoints.WarmStart | None = None,
     log_every: int = 10,
     save_every: int = 1000,
@@ -57,6 +69,8 @@ class Trainer:
     self.steps = steps
     self.batch_size = batch_size
     self.weight_decay = weight_decay
+    self.last_layer_gradient_multiplier = last_layer_gradient_multiplier
+    self.last_layers_contain_logits_only = last_layers_contain_logits_only
     self.warm_start = warm_start
     self.log_every = log_every
     self.save_every = save_every
@@ -103,6 +117,8 @@ class Trainer:
     start = self._start(model, saver, step)
     dataset = self._distribute(stream, strategy, start)
     _check_needs(task, dataset.element_spec)
+    if evaluate is not None:
+      evaluate = self._on_averages(evaluate, model)
     loop = _Loop(self, strategy, saver, step, model_dir, evaluate, ids_at)
     train_step = self._make_step(model, task, strategy, step)
     return loop.run(train_step, dataset, start)
@@ -115,6 +131,15 @@ class Trainer:
       path = self.warm_start(model)
       print(f'Starting from {path}', flush=True)
     return int(step.numpy())
+
+  def _on_averages(self, evaluate, model):
+    """Evaluates the averaged weights of an optimizer that keeps some."""
+
+    def run(poll):
+      with averages.applied(self.optimizer, model):
+        return evaluate(poll)
+
+    return run
 
   def _distribute(self, stream, strategy, start):
     def make(context):
@@ -131,18 +156,25 @@ class Trainer:
     """The compiled step: a distributed batch in, {name: float32 []} out."""
     kernels = model.decayed_kernels()
     variables = [v.value for v in model.trainable_variables]
+    multipliers = model.gradient_multipliers(
+      self.last_layer_gradient_multiplier, self.last_layers_contain_logits_only
+    )
 
     def on_replica(batch):
       with tf.GradientTape() as tape:
-        objective, numbers = self._objective(model, task, kernels, batch)
+        losses = task.losses(model, batch, training=True, step=step.value())
+        objective, numbers = self._objective(losses, kernels)
         objective = self.optimizer.scale_loss(objective)
       gradients = _all_reduce(tape.gradient(objective, variables))
       numbers['gradient_norm'] = tf.linalg.global_norm(gradients)
       # Keras sums over replicas once more.
-      replicas = strategy.num_replicas_in_sync
-      if replicas > 1:
-        gradients = [g / replicas for g in gradients]
-      self.optimizer.apply(gradients)
+      shares = [m / strategy.num_replicas_in_sync for m in multipliers]
+      self.optimizer.apply(
+        [
+          g if m == 1.0 else g * m
+          for g, m in zip(gradients, shares, strict=True)
+        ]
+      )
       step.assign_add(1)
       return numbers
 
@@ -158,10 +190,9 @@ class Trainer:
 
     return train_step
 
-  def _objective(self, model, task, kernels, batch):
+  def _objective(self, losses, kernels):
     """This replica's share of the objective, and the numbers to log."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    losses = task.losses(model, batch, training=True)
     objective, numbers = 0.0, {}
     for name, (total, count) in losses.items():
       # The sum over replicas of total / global count is the global mean.

@@ -21,11 +21,12 @@ def small_parts(filters, **aspp_arguments):
   )
 
 
-def network(task, seed=0, dropout_rate=0.1):
+def network(task, seed=0, dropout_rate=0.1, **trunk_arguments):
   """A built network with the task's head; equal for equal seeds."""
   keras.utils.set_random_seed(seed)
   backbone = resnet_v1.ResNetV1('resnet_v1_18_beta', width=0.125)
-  trunk = model.Trunk(backbone, *small_parts(8, dropout_rate=dropout_rate))
+  parts = small_parts(8, dropout_rate=dropout_rate)
+  trunk = model.Trunk(backbone, *parts, **trunk_arguments)
   result = model.DeepLab(trunk, task.make_head(CLASSES))
   result.build_variables()
   return result

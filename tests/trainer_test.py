@@ -1,6 +1,7 @@
 import os
 import signal
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -98,7 +99,8 @@ def test_one_step_by_hand(tmp_path):
   again = tiny.network(task, dropout_rate=0.0)
   fit(tmp_path, steps=1, network=again, weight_decay=0.01)
   for variable, gradient in zip(variables, gradients, strict=True):
-    expected = before[variable.path] - 0.05 * gradient.numpy()
+    rate = 0.1 if variable.name == 'bias' else 0.05
+    expected = before[variable.path] - rate * gradient.numpy()
     actual = tiny.weights(again)[variable.path]
     np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=1e-4)
   logged = writers.read_metrics(tmp_path)[0]
@@ -106,6 +108,102 @@ def test_one_step_by_hand(tmp_path):
   assert logged['gradient_norm'] == pytest.approx(
     float(tf.linalg.global_norm(gradients)), rel=1e-4
   )
+
+
+def test_last_layers_learn_faster(tmp_path):
+  """Ten times, and their biases twice that: the update of the first step."""
+  updates = []
+  for i, multiplier in enumerate((1.0, 10.0)):
+    network = tiny.network(softmax.Softmax(), dropout_rate=0.0)
+    before = tiny.weights(network)
+    fit(
+      tmp_path / str(i),
+      steps=1,
+      network=network,
+      weight_decay=0.0,
+      last_layer_gradient_multiplier=multiplier,
+      last_layers_contain_logits_only=True,
+    )
+    after = tiny.weights(network)
+    updates.append({k: after[k] - before[k] for k in before})
+  trained = {v.path for v in network.trainable_variables}
+  for path, update in updates[0].items():
+    factor = 10 if path in trained and '/logits/' in path else 1
+    np.testing.assert_allclose(
+      updates[1][path], factor * update, rtol=1e-3, atol=1e-7, err_msg=path
+    )
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
+  """Two steps of two images, accumulated, are one step of four."""
+  ends = []
+  for size, accumulate in ((4, None), (2, 2)):
+    # Frozen: statistics of a batch would depend on its size.
+    network = tiny.network(
+      softmax.Softmax(), dropout_rate=0.0, fine_tune_batch_norm=False
+    )
+    optimizer = keras.optimizers.SGD(
+      0.1, momentum=0.9, gradient_accumulation_steps=accumulate
+    )
+    steps = 4 // size
+    result = trainer.Trainer(optimizer, steps, size, log_every=1)
+    result.fit(
+      network,
+      _MeanOverImages(),
+      tiny.make_stream(),
+      STRATEGY,
+      str(tmp_path / str(size)),
+    )
+    ends.append(tiny.weights(network))
+  for path, value in ends[0].items():
+    np.testing.assert_allclose(ends[1][path], value, atol=1e-6, err_msg=path)
+
+
+class _MeanOverImages(softmax.Softmax):
+  """Counts images, of which every batch has as many, rather than pixels."""
+
+  def losses(self, model, batch, training, step):
+    total, _ = super().losses(model, batch, training, step)['softmax']
+    count = tf.cast(tf.shape(batch[common.LABEL])[0], tf.float32)
+    return {'softmax': common.Weighted(total / 1000.0, count)}
+
+
+def test_averaged_weights_are_judged_saved_and_resumed(tmp_path):
+  judged, model_dir = [], str(tmp_path)
+
+  def run(steps, network):
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+    current = trainer.Trainer(optimizer, steps, 2, save_every=1, log_every=1)
+    current.fit(
+      network,
+      softmax.Softmax(),
+      tiny.make_stream(),
+      STRATEGY,
+      model_dir,
+      lambda _: judged.append(tiny.weights(network)) or {},
+    )
+    return tiny.weights(network)
+
+  weights = [run(n, tiny.network(softmax.Softmax(), seed=n)) for n in (1, 2, 3)]
+  path = next(p for p in weights[0] if p.endswith('logits/semantic/kernel'))
+  average = weights[0][path]
+  for trained, seen in zip(weights[1:], judged[1:], strict=True):
+    average = 0.5 * average + 0.5 * trained[path]
+    np.testing.assert_allclose(seen[path], average, rtol=1e-5)
+    assert not np.allclose(trained[path], average)
+  restored = tiny.network(softmax.Softmax(), seed=9)
+  checkpoints.restore_model(model_dir, restored, averaged=True)
+  for name, value in tiny.weights(restored).items():
+    np.testing.assert_array_equal(value, judged[-1][name], err_msg=name)
+  checkpoints.restore_model(model_dir, restored)
+  np.testing.assert_array_equal(tiny.weights(restored)[path], weights[-1][path])
+
+
+def test_averages_that_are_not_there(tmp_path):
+  fit(tmp_path, steps=1)
+  network = tiny.network(softmax.Softmax())
+  with pytest.raises(errors.ConfigError, match='use_ema'):
+    checkpoints.restore_model(str(tmp_path), network, averaged=True)
 
 
 def test_not_finite_stops_at_the_step_and_saves_nothing_after(tmp_path):

@@ -79,7 +79,13 @@ def gradient_multiplier(path, multiplier=1.0, last_layers=EXTRA_LAYERS):
   Returns:
     float.
   """
-  name = original_name(path) or path
+  return multiplier_of_name(
+    original_name(path) or path, multiplier, last_layers
+  )
+
+
+def multiplier_of_name(name, multiplier, last_layers):
+  """As `gradient_multiplier`, of a variable's original name."""
   result = 2.0 if 'biases' in name else 1.0
   # Any part of the name counts, as in the original.
   return result * (multiplier if any(x in name for x in last_layers) else 1.0)

@@ -5,21 +5,61 @@ import tensorflow as tf
 from deeplab_contrast import common
 
 
-def pixel_cross_entropy(logits, labels):
-  """Softmax cross entropy over all pixels that are not ignored.
+def pixel_cross_entropy(logits, labels, label_weights=None, mined=1.0):
+  """Softmax cross entropy over all pixels that are not ignored, or the hardest.
+
+  As in the original, class weights weigh losses, but pixels are counted, not
+  their weights; of mined pixels only those are counted whose loss is not 0.
 
   Args:
     logits: float [batch, height, width, classes], at the labels' resolution.
     labels: int [batch, height, width], class ids or `IGNORE_LABEL`.
+    label_weights: a weight for every class; None weighs all alike.
+    mined: the share of all pixels, ignored ones included, whose losses are the
+      largest and alone count; a float, or a float32 tensor [].
 
   Returns:
     `Weighted`: the sum over the pixels that count, and how many they are.
   """
   valid = labels != common.IGNORE_LABEL
-  entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
-    tf.where(valid, labels, 0), tf.cast(logits, tf.float32)
+  classes = tf.where(valid, labels, 0)
+  losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+    classes, tf.cast(logits, tf.float32)
   )
-  weights = tf.cast(valid, tf.float32)
-  return common.Weighted(
-    tf.reduce_sum(entropy * weights), tf.reduce_sum(weights)
-  )
+  losses *= tf.cast(valid, tf.float32)
+  if label_weights is not None:
+    losses *= tf.gather(tf.constant(label_weights, tf.float32), classes)
+  if isinstance(mined, float) and mined == 1.0:
+    count = tf.reduce_sum(tf.cast(valid, tf.float32))
+    return common.Weighted(tf.reduce_sum(losses), count)
+  return _hardest(tf.reshape(losses, [-1]), mined)
+
+
+def mined_share(top_k_percent_pixels, hard_example_mining_step, step):
+  """The share of pixels to mine: falls from 1 to its final value.
+
+  Args:
+    top_k_percent_pixels: float, the final share (0..1, despite its name).
+    hard_example_mining_step: int, when it is reached; 0 is at once.
+    step: int tensor [], of the training.
+
+  Returns:
+    A float where it is constant, else a float32 tensor [].
+  """
+  if top_k_percent_pixels == 1.0 or hard_example_mining_step == 0:
+    return float(top_k_percent_pixels)
+  ratio = tf.cast(step, tf.float32) / hard_example_mining_step
+  ratio = tf.minimum(1.0, ratio)
+  return ratio * top_k_percent_pixels + (1.0 - ratio)
+
+
+def _hardest(losses, share):
+  """The largest losses of a share of all pixels [pixels]."""
+  count = tf.cast(tf.size(losses), tf.float32)
+  # A mask over all, sorted: a number of pixels that changes from step to step
+  # would be a shape that does, which XLA cannot compile.
+  kept = tf.range(tf.size(losses)) < tf.cast(share * count, tf.int32)
+  losses = tf.sort(losses, direction='DESCENDING')
+  losses = tf.where(kept, losses, 0.0)
+  present = tf.reduce_sum(tf.cast(losses != 0.0, tf.float32))
+  return common.Weighted(tf.reduce_sum(losses), present)

@@ -39,8 +39,9 @@ class Contrastive(task.Task):
     del num_classes
     return self._projection()
 
-  def losses(self, model, batch, training):
+  def losses(self, model, batch, training, step):
     """Returns `{'contrastive': Weighted}`; see `Task.losses`."""
+    del step
     anchors, contrast = self._embeddings(model, batch, training)
     size = resize.spatial_size(anchors)
     labels = resize.labels_nearest(batch[common.LABEL], size)

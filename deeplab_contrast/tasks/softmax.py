@@ -6,17 +6,79 @@ from deeplab_contrast.tasks import task
 
 
 class Softmax(task.Task):
-  """Cross entropy of logits upsampled to the labels' resolution."""
+  """Cross entropy, with the original's options under the original's names.
+
+  Args:
+    classifier: makes the logits layer, given the number of classes.
+    upsample_logits: compares at the labels' resolution; otherwise labels are
+      brought to that of the logits.
+    label_weights: a weight for every class; None weighs all alike.
+    top_k_percent_pixels: only this share of the pixels, the hardest, counts;
+      0..1. With several replicas each takes its share of its own batch.
+    hard_example_mining_step: until this step that share falls linearly from 1.
+
+  Raises:
+    ValueError: on a share that is not in (0, 1].
+  """
 
   needs = (common.IMAGE, common.LABEL)
 
-  def make_head(self, num_classes):
-    """A classifier of the dataset's classes."""
-    return heads.Classifier(num_classes)
+  def __init__(
+    self,
+    classifier=heads.Classifier,
+    upsample_logits=True,
+    label_weights=None,
+    top_k_percent_pixels=1.0,
+    hard_example_mining_step=0,
+  ):
+    if not 0 < top_k_percent_pixels <= 1:
+      raise ValueError(
+        f'top_k_percent_pixels is {top_k_percent_pixels}; it is a share, more '
+        'than 0 and at most 1.'
+      )
+    self.upsample_logits = upsample_logits
+    self.label_weights = label_weights and tuple(label_weights)
+    self.top_k_percent_pixels = float(top_k_percent_pixels)
+    self.hard_example_mining_step = hard_example_mining_step
+    self._classifier = classifier
 
-  def losses(self, model, batch, training):
-    """Returns `{'softmax': Weighted over pixels}`; see `Task.losses`."""
-    labels = batch[common.LABEL]
-    logits = model(batch[common.IMAGE], training=training)
-    logits = resize.bilinear(logits, resize.spatial_size(labels))
-    return {'softmax': softmax_loss.pixel_cross_entropy(logits, labels)}
+  def make_head(self, num_classes):
+    """A classifier of the dataset's classes.
+
+    Raises:
+      ValueError: when there are not as many label_weights.
+    """
+    weights = self.label_weights
+    if weights is not None and len(weights) != num_classes:
+      raise ValueError(
+        f'label_weights has {len(weights)} weights for {num_classes} classes.'
+      )
+    return self._classifier(num_classes)
+
+  def losses(self, model, batch, training, step):
+    """Returns `{'softmax': Weighted over pixels}`; see `Task.losses`.
+
+    Over an image pyramid there is one for every scale, and one for all merged.
+    """
+    images = batch[common.IMAGE]
+    if len(model.image_pyramid) == 1:
+      scales = {'softmax': model(images, training=training)}
+    else:
+      logits = model.logits_of_scales(images, training=training)
+      scales = {f'softmax_{name}': value for name, value in logits.items()}
+    mined = softmax_loss.mined_share(
+      self.top_k_percent_pixels, self.hard_example_mining_step, step
+    )
+    return {
+      name: self._loss(logits, batch[common.LABEL], mined)
+      for name, logits in scales.items()
+    }
+
+  def _loss(self, logits, labels, mined):
+    if self.upsample_logits:
+      logits = resize.bilinear(logits, resize.spatial_size(labels))
+    else:
+      labels = resize.labels_nearest(labels, resize.spatial_size(logits))
+    return softmax_loss.pixel_cross_entropy(
+      logits, labels, self.label_weights, mined
+    )

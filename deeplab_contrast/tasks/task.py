@@ -19,13 +19,14 @@ class Task(abc.ABC):
     """The head this task trains, for a dataset of so many classes."""
 
   @abc.abstractmethod
-  def losses(self, model, batch, training) -> dict[str, common.Weighted]:
+  def losses(self, model, batch, training, step) -> dict[str, common.Weighted]:
     """Computes the losses of one replica's batch.
 
     Args:
       model: a `model.DeepLab`.
       batch: dict of tensors with at least the keys `needs`.
       training: bool.
+      step: int64 [], how many steps of the training are done.
 
     Returns:
       `Weighted` pairs by name; the objective is the sum of their quotients.

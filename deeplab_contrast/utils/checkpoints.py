@@ -9,7 +9,7 @@ import shutil
 import tensorflow as tf
 from absl import logging
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import averages, errors
 
 FOLDER = 'checkpoints'
 
@@ -31,6 +31,7 @@ class Checkpoints:
       model=self._variables,
       optimizer=_by_path(optimizer.variables),
       step=step,
+      **_averages(averages.of(optimizer, model)),
     )
     self._step = step
     self._folder = os.path.join(model_dir, FOLDER)
@@ -121,12 +122,13 @@ class WarmStart:
     return paths[0]
 
 
-def restore_model(model_dir, model):
+def restore_model(model_dir, model, averaged=False):
   """Restores the whole model from the newest readable checkpoint of a run.
 
   Args:
     model_dir: the run's folder.
     model: a built Keras model.
+    averaged: takes the averaged weights of trainable variables.
 
   Returns:
     (path, step) of the checkpoint used.
@@ -145,6 +147,8 @@ def restore_model(model_dir, model):
   for path in paths:
     try:
       _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
+      if averaged:
+        _restore_averages(path, model.trainable_variables)
     except _Unreadable as e:
       logging.warning('%s cannot be read (%s); trying an older one.', path, e)
       continue
@@ -203,6 +207,29 @@ def _restore(checkpoint, path, variables, exact):
       f'{path} belongs to another network or optimizer: {_first_line(e)} Use '
       'the gin file it was trained with, or another --model_dir.'
     ) from e
+
+
+def _averages(named):
+  """The averages as a part of a checkpoint; none without an average."""
+  if not named:
+    return {}
+  return {
+    'average': {
+      path.partition('/')[2]: average.value for path, average in named.items()
+    }
+  }
+
+
+def _restore_averages(path, variables):
+  """Gives variables the averages that a checkpoint holds of them."""
+  status = tf.train.Checkpoint(average=_by_path(variables)).read(path)
+  try:
+    status.assert_existing_objects_matched()
+  except AssertionError as e:
+    raise errors.ConfigError(
+      f'{path} holds no averaged weights; it was trained without use_ema.'
+    ) from e
+  status.expect_partial()
 
 
 def _check_shapes(path, variables):
