@@ -17,15 +17,25 @@ class Predictor:
   Attributes:
     scales: factors the images are resized by; (1.0,) is one plain pass.
     flip: whether to add a mirrored pass for every scale.
+    prediction_with_upsampled_logits: the original's flag: without it labels
+      are decided on the grid of the logits and then brought to the image by
+      the nearest pixel, which takes less memory; for one plain pass only.
   """
 
   scales: tuple[float, ...] = (1.0,)
   flip: bool = False
+  prediction_with_upsampled_logits: bool = True
 
   def __post_init__(self):
-    """Refuses an empty or non-positive list of scales."""
+    """Refuses scales and passes that make no sense."""
     if not self.scales or min(self.scales) <= 0:
       raise ValueError(f'scales is {self.scales}; name at least one, all > 0.')
+    is_plain = tuple(self.scales) == (1.0,) and not self.flip
+    if not self.prediction_with_upsampled_logits and not is_plain:
+      raise ValueError(
+        'Without prediction_with_upsampled_logits there is nothing to average '
+        f'over: scales is {self.scales}, flip is {self.flip}.'
+      )
 
   def probabilities(self, model, images):
     """Predicts.
@@ -47,6 +57,10 @@ class Predictor:
 
   def labels(self, model, images):
     """The most probable class, int32 [batch, height, width]."""
+    if not self.prediction_with_upsampled_logits:
+      logits = model(tf.cast(images, tf.float32), training=False)
+      labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
+      return resize.labels_nearest(labels, resize.spatial_size(images))
     probabilities = self.probabilities(model, images)
     return tf.argmax(probabilities, axis=-1, output_type=tf.int32)
 

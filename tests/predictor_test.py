@@ -104,3 +104,16 @@ def test_size_images_are_padded_to():
   assert fixed.pad_size((375, 500)) == (513, 513)
   with pytest.raises(ValueError, match='crop_size .513, 513. is smaller'):
     fixed.pad_size((375, 514))
+
+
+def test_labels_decided_on_the_grid_of_the_logits(network):
+  x = images(2)
+  predicted = predictor.Predictor(prediction_with_upsampled_logits=False)
+  labels = np.argmax(network(x), -1)
+  rows = np.round(np.arange(33) / 4 + 1e-6).astype(int)
+  columns = np.round(np.arange(49) / 4 + 1e-6).astype(int)
+  np.testing.assert_array_equal(
+    predicted.labels(network, x), labels[:, rows][:, :, columns]
+  )
+  with pytest.raises(ValueError, match='nothing to average'):
+    predictor.Predictor((0.5,), prediction_with_upsampled_logits=False)

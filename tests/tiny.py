@@ -59,7 +59,7 @@ def example(position, size=33, views=False):
   return result
 
 
-def make_stream(views=False, fail_at=None, spoil_at=None, period=None):
+def make_stream(views=False, fail_at=None, spoil_at=None, period=None, size=33):
   """A stream for `Trainer.fit`.
 
   Args:
