@@ -93,17 +93,15 @@ def test_every_example_is_a_function_of_its_position(kind, folder, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('kind', ['pseudo', 'mixture'])
 def test_likewise_with_all_distortions(kind, folder, monkeypatch):
   source = make(kind, folder)
   count = 3 * len(source.open(None))
   steps = (*STEPS[:-1], transforms.TwoViews())
   whole = hashes(source, count, steps=steps)
-  for number in (1, 2):
-    workers(monkeypatch, number)
-    for start in (1, count - 2):
-      part = hashes(source, count - start, start=start, steps=steps)
-      assert part == whole[start:]
+  workers(monkeypatch, 1)
+  part = hashes(source, count - 4, start=4, steps=steps)
+  assert part == whole[4:]
   for host in range(3):
     own = hashes(source, count // 3, host=host, num_hosts=3, steps=steps)
     assert own == whole[host::3]
