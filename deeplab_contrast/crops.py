@@ -127,6 +127,8 @@ class _VoidMarked(sources.Examples):
 
   def __getitem__(self, index):
     example = self._examples[index]
+    if not example[common.LABEL]:  # Without a label: see `transforms.Decode`.
+      return example
     label = tf.io.decode_png(example[common.LABEL])[..., 0].numpy()
     label[label == common.IGNORE_LABEL] = _VOID
     return {**example, common.LABEL: images.encode_png(label)}
