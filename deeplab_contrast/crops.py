@@ -143,7 +143,9 @@ def _run(experiment, examples, count):
   run = experiment.train.dataset(
     examples, batch_size=1, seed=experiment.seed, keep_id=True
   )
-  return list(itertools.islice(run.as_numpy_iterator(), count))
+  # To the very end: an iterator that is dropped while Python functions of its
+  # dataset still run waits for them, and they wait for Python's lock.
+  return list(run.take(count).as_numpy_iterator())
 
 
 def _crop(experiment, position, seen, marked):
