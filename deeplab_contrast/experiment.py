@@ -79,7 +79,7 @@ class Experiment:
       evaluate = functools.partial(self.evaluate, strategy)
     with strategy.scope():
       self.model.build_variables()
-    with _data_errors():
+    with data_errors():
       return self.trainer.fit(
         self.model,
         self.task,
@@ -110,7 +110,7 @@ class Experiment:
     """Scores the model on `eval_source`; see `Evaluator.evaluate`."""
     examples = self._limited(self.eval_source.open(self.data_dir))
     batches = self.eval_batches(examples)
-    with _data_errors():
+    with data_errors():
       return self.evaluator.evaluate(
         self.model, batches, examples.info, strategy, poll
       )
@@ -140,7 +140,7 @@ class Experiment:
 
 
 @contextlib.contextmanager
-def _data_errors():
+def data_errors():
   """Gives back the sentence of a DataError raised inside tf.data."""
   try:
     yield

@@ -101,6 +101,7 @@ def run(
   distribute: bool = True,
   needs_experiment: bool = True,
   tolerate_unused_bindings: bool = False,
+  not_needed: Sequence[str] = (),
 ):
   """Runs a command and ends the process.
 
@@ -116,6 +117,7 @@ def run(
     needs_experiment: whether it cannot do without a configuration.
     tolerate_unused_bindings: whether it hands on the bindings of the command
       line that its own root has no use for.
+    not_needed: macros that a configuration may leave open.
   """
   # TensorFlow reports the absence of a GPU as an error.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -128,7 +130,9 @@ def run(
     try:
       if not (needs_experiment or _GIN_FILE.value or _MODEL_DIR.value):
         return main(_launch(None, None))
-      launch = _configured(root, distribute, tolerate_unused_bindings)
+      launch = _configured(
+        root, distribute, tolerate_unused_bindings, not_needed
+      )
       if _PRINT_CONFIG.value:
         print(launch.config)
         return 0
@@ -162,7 +166,7 @@ def prepare_model_dir(launch: Launch):
   )
 
 
-def _configured(root, distribute, tolerate_unused_bindings):
+def _configured(root, distribute, tolerate_unused_bindings, not_needed):
   """Builds the experiment that the flags describe."""
   name = _STRATEGY.value
   flagged = {'seed': _SEED.value, 'data_dir': _DATA_DIR.value}
@@ -174,6 +178,7 @@ def _configured(root, distribute, tolerate_unused_bindings):
     scope=(lambda: distribution.strategy(name).scope()) if distribute else None,
     allow_imports=_ALLOW_IMPORT.value,
     tolerate_unused_bindings=tolerate_unused_bindings,
+    not_needed=not_needed,
   )
   return _launch(built, distribution.strategy(name) if distribute else None)
 

@@ -24,7 +24,7 @@ _LIBRARY = (
   'trainer',
   'evaluator',
 )
-_COMMANDS = ('train', 'eval', 'vis', 'recipe')
+_COMMANDS = ('train', 'eval', 'vis', 'browse', 'recipe')
 
 # What a module may import of the package. A row holds for what lies inside it
 # too, unless there is a longer one. Inside core and tasks only the parts that
@@ -71,6 +71,7 @@ MAY_IMPORT = {
   'config': ('config', 'utils'),
   'launch': ('config', 'utils'),
   'experiment': _LIBRARY,
+  'crops': _LIBRARY,
   'pictures': _LIBRARY,
   'stages': _LIBRARY,
   'comparison': ('utils',),
@@ -80,6 +81,7 @@ MAY_IMPORT = {
     (
       'comparison',
       'config.run_folder',
+      'crops',
       'experiment',
       'launch',
       'pictures',

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_contrast import launch, stages
+from deeplab_contrast import crops, launch, stages
 from deeplab_contrast.config import gin_text
 from deeplab_contrast.core import heads, pixel_contrast
 from deeplab_contrast.datasets import sources, transforms
@@ -266,6 +266,83 @@ def test_two_real_steps(name, trained, capsys):
   else:
     assert 0 <= scores['miou'] <= 1
     assert scores['pixels'] > 0
+
+
+@pytest.mark.parametrize('name', map(_mark, EXPERIMENTS))
+def test_its_crops_can_be_looked_at(name, data_dir):
+  few = _FEW + (_FEW_SCENES if name.startswith('scenes/') else ())
+  # INIT stays open: nothing is trained.
+  files = [f'gin_configs/{name}', TINY]
+  settings = {'data_dir': data_dir}
+  experiment = launch.parse(
+    files, few, settings=settings, not_needed=('INIT',)
+  ).root
+  seen = crops.collect(experiment, 2)
+  info = experiment.train.source.info
+  of_both = 'contrastive' in name and 'one_view' not in name
+  assert len(seen[0].views) == 1 + of_both
+  cells = 17 if 'stride4' in name else 9 if 'contrastive' in name else 65
+  assert seen[0].loss_label.shape == (cells, cells)
+  assert crops.draw(seen, info).width > 256
+  assert 'padding' in crops.table(seen, info)
+
+
+# Budgets and sources, laid over experiments.
+
+OVERLAYS = [n for n in FILES if n.startswith('budgets/')]
+
+_PSEUDO = "PSEUDO_LABELS = 'labels'"
+
+
+def _experiment_of(overlay):
+  """Some experiment of the dataset of a budget."""
+  dataset = overlay.partition('/')[2].partition('_')[0]
+  return f'{dataset}/softmax_scratch.gin'
+
+
+def test_the_budgets_of_the_paper_are_there():
+  budgets = {n.removeprefix('budgets/').removesuffix('.gin') for n in OVERLAYS}
+  voc = {f'voc2012_{n}' for n in (529, 1059, 2118, 5295, 10582)}
+  assert voc | {'cityscapes_596', 'cityscapes_2975'} <= budgets
+
+
+@pytest.mark.parametrize('overlay', OVERLAYS)
+def test_a_budget_lies_over_its_dataset(overlay):
+  built = _parse(_experiment_of(overlay), f'gin_configs/{overlay}')
+  count = int(overlay.rpartition('_')[2].removesuffix('.gin'))
+  budget = built.root.train.source
+  assert (budget.count, budget.seed, budget.balanced) == (count, 0, False)
+  assert f'{count:,} labelled images' in (FOLDER / overlay).read_text()
+
+
+@pytest.mark.parametrize('dataset', ['voc2012', 'cityscapes', 'scenes'])
+def test_other_ways_to_choose_labels(dataset):
+  name = f'{dataset}/softmax_scratch.gin'
+  fraction = _parse(name, bindings=('LABELS = 0.2', 'BALANCED = True'))
+  budget = fraction.root.train.source
+  assert (budget.count, budget.balanced) == (0.2, True)
+  listed = _parse(name, bindings=('LABELS = None', "LABEL_LIST = 'a.txt'"))
+  assert listed.root.train.source.ids_file == 'a.txt'
+
+
+@pytest.mark.parametrize('kind', ['pseudo_labelled', 'mixture'])
+@pytest.mark.parametrize(
+  'name',
+  ['voc2012/contrastive_pretrain_2118.gin', 'scenes/softmax_scratch.gin'],
+)
+def test_pseudo_labels_lie_over_any_experiment(kind, name, tmp_path):
+  overlay = f'gin_configs/sources/{kind}.gin'
+  built = _parse(name, overlay, bindings=(_PSEUDO,))
+  source = built.root.train.source
+  labelled, pseudo = source.sources
+  assert pseudo.source.budget == labelled == _parse(name).root.train.source
+  assert pseudo.folder == 'labels'
+  if kind == 'mixture':
+    assert source.proportions == (1, 1)
+  # What a run stores is read back as the same.
+  path = tmp_path / 'config.gin'
+  path.write_text(built.config)
+  assert launch.parse([str(path)]).root.train.source == source
 
 
 @pytest.mark.parametrize('name', RECIPES)

@@ -53,6 +53,7 @@ def parse(
   scope: Callable[[], Any] | None = None,
   allow_imports: Sequence[str] = (),
   tolerate_unused_bindings: bool = False,
+  not_needed: Sequence[str] = (),
 ) -> Built:
   """Builds the root object of an experiment; needs no flags.
 
@@ -69,6 +70,7 @@ def parse(
     allow_imports: packages that the files may import, besides our own.
     tolerate_unused_bindings: returns the unused ones of `bindings` rather than
       refusing them; those of the files are always refused.
+    not_needed: macros that may be left open; they are then None.
 
   Returns:
     The object, its configuration, and the unused bindings.
@@ -81,6 +83,7 @@ def parse(
   source, foreign = _read(gin_files, bindings, allowed)
   if not tolerate_unused_bindings:
     source.bindings += foreign  # The check of names refuses them.
+  source.bindings = gin_check.fill_holes(source.bindings, not_needed)
   gin_check.check_macros(source.bindings)
   root_class = _import_root(root)
   known, _ = gin_check.parameters(root_class)

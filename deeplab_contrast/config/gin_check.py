@@ -4,6 +4,7 @@ The first checks need the text only; the names are checked once the modules are
 imported, and what nothing used is known once the root object is built.
 """
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -32,6 +33,31 @@ def check_macros(bindings: list[gin_text.Binding]):
         f'{binding.name} is required; give it in a later gin file or with'
         f' --gin_bindings="{binding.name} = ..."',
       )
+
+
+def fill_holes(
+  bindings: list[gin_text.Binding], macros: Iterable[str]
+) -> list[gin_text.Binding]:
+  """Lets macros that were left open (%gin.REQUIRED) be None.
+
+  Args:
+    bindings: all that were made.
+    macros: the names of those that nobody is going to use.
+  """
+
+  def is_hole(binding):
+    value = binding.value
+    return (
+      not binding.selector
+      and binding.parameter in macros
+      and isinstance(value, gin_text.Macro)
+      and value.name in _REQUIRED
+    )
+
+  return [
+    dataclasses.replace(binding, value=None) if is_hole(binding) else binding
+    for binding in bindings
+  ]
 
 
 def check_names(source: gin_text.Source, allowed: Iterable[str]):

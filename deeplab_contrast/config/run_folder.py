@@ -14,6 +14,9 @@ FREE = frozenset(
   ('data_dir', 'root', 'log_every', 'save_every', 'eval_every', 'keep')
 )
 
+# Folders of pictures that may be there before the training.
+PICTURES = frozenset(('browse',))
+
 _SHOWN = 5
 
 
@@ -94,7 +97,7 @@ def check(model_dir: str, config: str, allow_config_change: bool = False):
   if not os.path.exists(path):
     # Hidden files are not anyone's work: the lock, NFS, a killed _write.
     listing = os.listdir(model_dir) if os.path.isdir(model_dir) else []
-    foreign = sorted(f for f in listing if f[0] != '.')
+    foreign = sorted(f for f in listing if f[0] != '.' and f not in PICTURES)
     if foreign:
       raise errors.ConfigError(
         f'{model_dir} is not empty ({", ".join(foreign[:_SHOWN])}) and holds no'

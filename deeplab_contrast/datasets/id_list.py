@@ -3,31 +3,44 @@
 import collections
 import os
 import pathlib
+import re
 
 import tensorflow as tf
 
 from deeplab_contrast.utils import errors
 
+# "images/a.jpg labels/a.png", also with a comma or a tab between them.
+_TWO_COLUMNS = re.compile(
+  r'(?P<image>\S.*?\.(jpe?g|png|bmp|tiff?|webp))(\s*,\s*|\s+)\S.*\.png',
+  re.IGNORECASE,
+)
+_FILE_NAME = re.compile(r'\S.*\.(jpe?g|png|bmp|tiff?|webp)', re.IGNORECASE)
 
-def read(path):
+
+def read(path, known=()):
   """Reads a list of image ids.
 
-  A line is an id as it stands ("2007_000032"), or the two columns in which
-  lists for semi-supervised learning are often published ("JPEGImages/x.jpg
-  SegmentationClass/x.png"), of which the file name without ending is the id.
-  Blank lines are skipped.
+  A line is an id as it stands ("2007_000032"), or a file name, or the two
+  columns in which lists for semi-supervised learning are often published
+  ("JPEGImages/x.jpg SegmentationClass/x.png", "leftImg8bit/train/a/
+  x_leftImg8bit.png gtFine/train/a/x_gtFine_labelIds.png"). Of a file name
+  the id is the last part without its ending; or, if `known` has such an id,
+  more of its folders ("a/x"). Blank lines are skipped.
 
   Args:
     path: a UTF-8 text file.
+    known: a set or dict of the ids that there are. A line that is one of them
+      is taken as it stands.
 
   Returns:
-    The ids in the order of the file: at least one, none twice.
+    The ids in the order of the file: at least one, none twice. They need not
+    be known.
 
   Raises:
     DataError: the file is missing, empty, no text, or names an id twice.
   """
   lines = (line.strip() for line in _text(path).splitlines())
-  ids = [_id_of(line) for line in lines if line]
+  ids = [_id_of(line, known) for line in lines if line]
   if not ids:
     raise errors.DataError(f'{path} is empty: write one image id per line.')
   strange = [i for i in ids if not i.isprintable()]
@@ -62,9 +75,15 @@ def _text(path):
     raise errors.DataError(f'The list {path} is no UTF-8 text.') from None
 
 
-def _id_of(line):
-  columns = line.split()
-  if len(columns) != 2 or not columns[1].endswith('.png'):
+def _id_of(line, known):
+  if line in known:
     return line
+  columns = _TWO_COLUMNS.fullmatch(line)
+  name = columns['image'] if columns else line
+  if not _FILE_NAME.fullmatch(name):
+    return line
+  path = pathlib.PurePosixPath(name.replace('\\', '/')).with_suffix('')
   # Cityscapes puts the kind of the file behind the id.
-  return pathlib.PurePosixPath(columns[0]).stem.removesuffix('_leftImg8bit')
+  parts = path.as_posix().removesuffix('_leftImg8bit').split('/')
+  endings = ('/'.join(parts[i:]) for i in range(len(parts)))
+  return next((ending for ending in endings if ending in known), parts[-1])

@@ -1,7 +1,8 @@
 """From examples to batches, as a pure function of (seed, position).
 
 A run sees the positions 0, 1, 2, ... Position n lies in epoch n // N, at a
-place that a permutation of that epoch maps to an example; everything random
+place that a permutation of that epoch maps to an example (unless the source
+has an order of its own, see `order.Interleaved`); everything random
 that happens to the example is drawn from (seed, n). So a run can start at any
 position at once, several hosts share the positions without talking, and a
 resumed run sees exactly what it would have seen.
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL, SEED
-from deeplab_contrast.datasets import sources
+from deeplab_contrast.datasets import order, sources
 from deeplab_contrast.utils import errors
 
 
@@ -71,7 +72,7 @@ class Pipeline:
     _check(examples, batch_size, start, host, num_hosts)
 
     def load(position):
-      index = _index(position, len(examples), seed)
+      index = _index(position, examples, seed)
       example = _read(examples, index, _seed_at(seed, position))
       own = example[SEED]
       example = {**_apply(self.transforms, example), SEED: own}
@@ -115,7 +116,7 @@ def once(examples, transforms, batch_size):
 
 def position_to_index(position, size, seed):
   """Which of `size` examples a run with `seed` sees at a position: an int."""
-  return int(_index(tf.constant(position, tf.int64), size, seed))
+  return int(order.shuffled(tf.constant(position, tf.int64), size, seed))
 
 
 def ids_at(examples, seed, positions):
@@ -130,7 +131,8 @@ def ids_at(examples, seed, positions):
   Returns:
     One id per position.
   """
-  indices = [position_to_index(n, len(examples), seed) for n in positions]
+  positions = [tf.constant(n, tf.int64) for n in positions]
+  indices = [int(_index(n, examples, seed)) for n in positions]
   return [examples[index][ID].decode() for index in indices]
 
 
@@ -160,11 +162,10 @@ def _check(examples, batch_size, start=0, host=0, num_hosts=1):
     )
 
 
-def _index(position, size, seed):
-  epoch, place = position // size, position % size
-  return tf.random.experimental.index_shuffle(
-    place, seed=tf.stack([tf.cast(seed, tf.int64), epoch]), max_index=size - 1
-  )
+def _index(position, examples, seed):
+  if examples.order is not None:
+    return examples.order(position, seed)
+  return order.shuffled(position, len(examples), seed)
 
 
 def _seed_at(seed, position):

@@ -6,6 +6,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _MARGIN = 6
+_GAP = 18
+_LINE = 22  # Height of a line of text.
+_SWATCH = 14
+_CHECKER = 7
 _VOID = (255, 255, 255)
 
 
@@ -25,38 +29,86 @@ def colorize(label, colors):
   return table[np.asarray(label, np.uint8)]
 
 
-def grid(rows, headings, legend, width=256):
+def photo(picture, width):
+  """Brings a photograph to a width, smoothly where it shrinks.
+
+  Args:
+    picture: uint8 [height, width, 3].
+    width: in pixels.
+
+  Returns:
+    uint8 [about height * scale, width, 3].
+  """
+  image = Image.fromarray(np.asarray(picture, np.uint8))
+  if image.width <= width:
+    return np.asarray(_to_width(picture, width))
+  size = (width, _height(image, width))
+  return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+
+
+def label_map(label, colors, width, padding=None):
+  """Paints a label map at a width: white is void, checkers are padding.
+
+  Args:
+    label: int [height, width]; ids without a colour are void.
+    colors: one (red, green, blue) per class.
+    width: of the result, in pixels.
+    padding: bool [height, width], where there is no image.
+
+  Returns:
+    uint8 [about height * scale, width, 3].
+  """
+  painted = np.array(_to_width(colorize(label, colors), width))
+  if padding is not None and padding.any():
+    outside = np.where(padding[..., np.newaxis], np.uint8(1), np.zeros(3))
+    outside = np.asarray(_to_width(outside, width), bool)
+    painted[outside] = checkers(*painted.shape[:2])[outside]
+  return painted
+
+
+def checkers(height, width):
+  """Grey checkers, where there is nothing: uint8 [height, width, 3]."""
+  y, x = np.indices((height, width)) // _CHECKER
+  grey = np.where((x + y) % 2, 190, 235).astype(np.uint8)
+  return np.repeat(grey[..., np.newaxis], 3, axis=-1)
+
+
+def grid(rows, headings, legend, width=256, captions=None, group=None):
   """Draws rows of pictures under headings, with a legend of classes below.
 
   Args:
-    rows: lists of uint8 arrays [height, width, 3], one list for each row.
+    rows: lists of uint8 arrays [height, width, 3], one list for each row; the
+      last one may be shorter.
     headings: one string per column.
-    legend: (class name, colour) pairs.
+    legend: (name, colour) pairs; a colour is (red, green, blue), or a uint8
+      array [14, 14, 3].
     width: of every picture, in pixels.
+    captions: one list for each row, of strings that stand above its pictures.
+    group: how many columns belong together; a gap parts them from the next.
 
   Returns:
     A PIL image.
   """
   font = ImageFont.load_default(14)
   tiles = [[_to_width(picture, width) for picture in row] for row in rows]
-  heights = [max(tile.height for tile in row) for row in tiles]
-  columns = len(headings)
-  total_width = columns * (width + _MARGIN) + _MARGIN
+  above = _LINE if captions else 0
+  heights = [above + max(tile.height for tile in row) for row in tiles]
+  lefts = _lefts(len(headings), width, group)
+  total_width = lefts[-1] + width + _MARGIN
   places, legend_height = _place_legend(legend, font, total_width)
-  top = 22 + _MARGIN
-  below = top + sum(heights) + _MARGIN * len(heights)
+  below = _LINE + _MARGIN + sum(heights) + _MARGIN * len(heights)
   canvas = Image.new('RGB', (total_width, below + legend_height), 'white')
   draw = ImageDraw.Draw(canvas)
-  for i, heading in enumerate(headings):
-    x = _MARGIN + i * (width + _MARGIN)
-    draw.text((x, _MARGIN), heading, fill='black', font=font)
-  for row, height in zip(tiles, heights, strict=True):
-    for i, tile in enumerate(row):
-      canvas.paste(tile, (_MARGIN + i * (width + _MARGIN), top))
+  _write(draw, headings, lefts, _MARGIN, font)
+  top = _LINE + _MARGIN
+  for i, (row, height) in enumerate(zip(tiles, heights, strict=True)):
+    if captions:
+      _write(draw, captions[i], lefts, top, font)
+    for left, tile in zip(lefts, row, strict=False):
+      canvas.paste(tile, (left, top + above))
     top += height + _MARGIN
   for (name, color), (x, y) in zip(legend, places, strict=True):
-    box = (x, below + y + 2, x + 14, below + y + 16)
-    draw.rectangle(box, fill=tuple(color), outline='gray')
+    _swatch(canvas, draw, color, x, below + y + 2)
     draw.text((x + 20, below + y), name, fill='black', font=font)
   return canvas
 
@@ -70,7 +122,7 @@ def save(picture, path):
   """Writes a PNG in one piece; a reader never sees half of it."""
   if not isinstance(picture, Image.Image):
     picture = Image.fromarray(np.asarray(picture, np.uint8))
-  os.makedirs(os.path.dirname(path), exist_ok=True)
+  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   temporary = path + '.tmp'
   picture.save(temporary, format='PNG')
   os.replace(temporary, path)
@@ -78,9 +130,36 @@ def save(picture, path):
 
 def _to_width(picture, width):
   image = Image.fromarray(np.asarray(picture, np.uint8))
-  height = max(1, round(image.height * width / image.width))
   # Nearest keeps the colours of label maps, and the pixels of images honest.
-  return image.resize((width, height), Image.Resampling.NEAREST)
+  size = (width, _height(image, width))
+  return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _height(image, width):
+  return max(1, round(image.height * width / image.width))
+
+
+def _lefts(columns, width, group):
+  """Where the columns begin."""
+  return [
+    _MARGIN + i * (width + _MARGIN) + (_GAP * (i // group) if group else 0)
+    for i in range(columns)
+  ]
+
+
+def _write(draw, texts, lefts, top, font):
+  """Writes one text for each column; a text may run into empty ones."""
+  for left, text in zip(lefts, texts, strict=False):
+    draw.text((left, top), text, fill='black', font=font)
+
+
+def _swatch(canvas, draw, color, x, y):
+  box = (x, y, x + _SWATCH, y + _SWATCH)
+  if isinstance(color, np.ndarray):
+    canvas.paste(Image.fromarray(color), (x, y))
+    draw.rectangle(box, outline='gray')
+  else:
+    draw.rectangle(box, fill=tuple(color), outline='gray')
 
 
 def _place_legend(legend, font, total_width):
@@ -89,7 +168,7 @@ def _place_legend(legend, font, total_width):
   for name, _ in legend:
     needed = 20 + int(font.getlength(name)) + 16
     if x + needed > total_width and x > _MARGIN:
-      x, y = _MARGIN, y + 22
+      x, y = _MARGIN, y + _LINE
     places.append((x, y))
     x += needed
-  return places, y + 22 + _MARGIN
+  return places, y + _LINE + _MARGIN

@@ -196,6 +196,17 @@ def test_what_an_override_made_idle_is_no_mistake_of_the_file(write):
     parse(typo)
 
 
+def test_what_is_not_needed_may_stay_open(write):
+  text = TRAINER.replace('STEPS = 10', 'STEPS = %gin.REQUIRED')
+  text += 'parts.Root.others = (%MORE,)\nMORE = %gin.REQUIRED\n'
+  path = write(text)
+  built = parse(path, 'STEPS = 3', not_needed=('MORE', 'STEPS', 'NO'))
+  assert built.root.others == (None,)
+  assert built.root.trainer.steps == 3
+  with pytest.raises(errors.ConfigError, match='STEPS is required'):
+    parse(path, not_needed=('MORE',))
+
+
 def test_tolerated_bindings_are_returned_with_the_reason(write):
   path = write(TRAINER)
   built = parse(

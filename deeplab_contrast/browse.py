@@ -1,0 +1,53 @@
+"""Shows what the network will really see: augmented crops and their labels.
+
+python -m deeplab_contrast.browse --gin_file=x.gin [--count=8] [--out=a.png]
+
+Draws the first examples of a run, after all transforms: the image, or both
+views of contrastive pretraining; the label; and the label at the resolution at
+which the loss looks at it. Prints the share of each class, of void and of
+padding. The picture is `--out`, or `browse/crops.png` in `--model_dir` (or
+here, without one). No network is trained or needed: INIT may be left out.
+"""
+
+import os
+
+from deeplab_contrast import launch
+
+FILE = os.path.join('browse', 'crops.png')
+
+
+def main(launched, count=8, out=None):
+  """Draws the first crops of a run.
+
+  Args:
+    launched: the `launch.Launch` of this process.
+    count: how many.
+    out: path of the PNG; None for FILE in the model_dir.
+  """
+  from deeplab_contrast import crops as crops_lib
+  from deeplab_contrast import experiment as experiment_lib
+  from deeplab_contrast.utils import panels
+
+  experiment = launched.experiment
+  info = experiment.train.source.info
+  with experiment_lib.data_errors():
+    crops = crops_lib.collect(experiment, count)
+  path = out or os.path.join(launched.model_dir or '', FILE)
+  panels.save(crops_lib.draw(crops, info), path)
+  print(crops_lib.table(crops, info))
+  print(f'{info.name}, seed {experiment.seed}, {count} crops: {path}')
+
+
+if __name__ == '__main__':
+  from absl import flags
+
+  flags.DEFINE_integer(
+    'count', 8, 'How many crops to show.', lower_bound=1, upper_bound=1000
+  )
+  flags.DEFINE_string(
+    'out', None, 'The picture. Default: browse/crops.png in --model_dir.'
+  )
+  launch.run(
+    lambda launched: main(launched, flags.FLAGS.count, flags.FLAGS.out),
+    not_needed=('INIT',),
+  )

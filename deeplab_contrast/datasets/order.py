@@ -1,0 +1,82 @@
+"""In which order a run sees examples, as pure functions of (seed, position)."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+# Numbers of streams of random numbers. The examples' own seeds are made of
+# (seed, 0), see `pipeline`; source i of an interleaved order has 2 + i.
+_BLOCKS = 1
+_FIRST_SOURCE = 2
+
+
+def shuffled(position, size, seed):
+  """Epochs of all examples, every epoch another permutation.
+
+  Args:
+    position: int64 [], of the run.
+    size: how many examples there are.
+    seed: int, of the run.
+
+  Returns:
+    int64 [], an index below `size`.
+  """
+  epoch, place = position // size, position % size
+  return tf.random.experimental.index_shuffle(
+    place, seed=tf.stack([tf.cast(seed, tf.int64), epoch]), max_index=size - 1
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Interleaved:
+  """Several sources side by side, in fixed proportions, each in epochs.
+
+  The positions fall into blocks of sum(proportions), and each block has
+  exactly that many of each source, at random places. The examples of a source
+  come in epochs of its own: its n-th one, counted over all blocks, lies in its
+  epoch n // size, and each of its epochs is a permutation of all of them.
+
+  Attributes:
+    sizes: the number of examples of each source; source i has the indices from
+      sum(sizes[:i]) on.
+    proportions: examples of each source in a block.
+  """
+
+  sizes: tuple[int, ...]
+  proportions: tuple[int, ...]
+
+  def __call__(self, position, seed):
+    """Maps a position, int64 [], and the run's seed to an index, int64 []."""
+    length = sum(self.proportions)
+    block, place = position // length, position % length
+    sources = self._sources_of_block(block, seed)
+    source = sources[place]
+    before = tf.math.count_nonzero(sources[:place] == source)
+    nth = block * tf.gather(_int64(self.proportions), source) + before
+    size = tf.gather(_int64(self.sizes), source)
+    stream = _FIRST_SOURCE + source
+    inside = _permuted(nth % size, size, seed, stream, nth // size)
+    starts = [0, *itertools.accumulate(self.sizes[:-1])]
+    return tf.gather(_int64(starts), source) + inside
+
+  def _sources_of_block(self, block, seed):
+    """int64 [sum(proportions)], the source that each place belongs to."""
+    inorder = np.repeat(np.arange(len(self.sizes)), self.proportions)
+    places = _int64(np.arange(len(inorder)))
+    drawn = _permuted(places, len(inorder), seed, _BLOCKS, block)
+    return tf.gather(_int64(inorder), drawn)
+
+
+def _permuted(places, size, seed, stream, number):
+  """Where permutation `number` of a stream takes places below `size`."""
+  start = tf.stack([tf.cast(seed, tf.int64), tf.cast(stream, tf.int64)])
+  own = tf.random.experimental.stateless_fold_in(start, number)
+  return tf.random.experimental.index_shuffle(
+    places, seed=own, max_index=size - 1
+  )
+
+
+def _int64(values):
+  return tf.constant(np.asarray(values, np.int64))
