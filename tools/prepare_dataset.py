@@ -1,8 +1,7 @@
 """Checks a dataset, prepares it for training, and shows what is in it.
 
-  python tools/prepare_dataset.py voc2012 --raw_dir=VOCdevkit/VOC2012 --data_dir=data
-  python tools/prepare_dataset.py folder --raw_dir=camvid \\
-    --description=gin_configs/datasets/camvid.json --data_dir=data
+  python tools/prepare_dataset.py voc2012 --raw_dir=VOCdevkit --data_dir=data
+  python tools/prepare_dataset.py folder --raw_dir=my_data --data_dir=data
 
 Every image and mask is read before anything is written, so wrong files are met
 here and not after an hour of training. It ends with report.txt, report.json and
@@ -10,7 +9,7 @@ contact_sheet.png beside the prepared data: look at the picture. Training with
 the same --data_dir uses what was prepared here.
 
 Killed? Give the same command again: what was checked is not checked again.
-"""  # noqa: E501
+"""
 
 import argparse
 import os
@@ -31,8 +30,9 @@ def main(argv=None):
   arguments = _parse(argv)
   # TensorFlow takes seconds to import: not before the command line is right.
   from deeplab_contrast.utils import errors, quiet
-  from tools.preparation import prepare
 
+  with quiet.no_stderr():
+    from tools.preparation import prepare
   quiet.warnings_only()
   try:
     prepare.run(arguments)

@@ -5,20 +5,26 @@ Guesses, for people: they are told beside the values found, never acted upon.
 
 import numpy as np
 
-# How far the values of a resized mask bleed, in pixels.
-_REACH = 4
+# How far the values of a resized mask bleed, in pixels, and how far beyond the
+# values on both sides, as a share of their difference (bicubic filters do).
+_REACH = 6
+_OVERSHOOT = 0.15
 
 # What void is often painted with, besides the colours of the classes.
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (224, 224, 192))
 
 RESIZED = 'anti-aliased or resized masks: scale masks by the nearest pixel only'
 BRIGHTNESS = (
-  'the brightness of palette colours instead of their indices: take the '
-  'original palette PNGs'
+  'the luminance (brightness) of palette colours instead of their indices: '
+  'take the original palette PNGs'
 )
 LABEL_IDS = (
   'Cityscapes label ids (0 to 33) instead of the 19 train ids: take '
   '*_labelTrainIds.png, or map them'
+)
+TRAIN_IDS = (
+  'train ids (0 to 18 and 255) instead of Cityscapes label ids: name such '
+  'files *_labelTrainIds.png'
 )
 
 
@@ -43,7 +49,9 @@ def of_ids(mask, known, colors):
     return f'ids multiplied by {step} to be visible: divide by it'
   if len(unknown) > 2 and _is_between(mask, np.isin(mask, unknown)):
     return RESIZED
-  if count == 19 and unknown[unknown != 255].max(initial=0) <= 33:
+  if count == 19 and 33 in known and unknown.tolist() == [255]:
+    return TRAIN_IDS
+  if count == 19 and unknown.max() <= 33:
     return LABEL_IDS
   if unknown.tolist() == [count]:
     return (
@@ -96,7 +104,8 @@ def _is_between(mask, is_unknown):
   mask = mask.astype(np.int16)
   high = _largest(np.where(is_unknown, -1, mask), _REACH)
   low = -_largest(np.where(is_unknown, -256, -mask), _REACH)
-  between = (low < mask) & (mask < high)
+  slack = _OVERSHOOT * (high - low)
+  between = (low < high) & (low - slack <= mask) & (mask <= high + slack)
   return between[is_unknown].mean() > 0.7
 
 

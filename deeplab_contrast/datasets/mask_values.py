@@ -25,12 +25,14 @@ class MaskValues:
     hint: what to tell about any other value, as a sentence.
     colors: (red, green, blue) of the classes, to guess what went wrong.
     readers: for files by ending ('.mat'), what reads them as ids.
+    if_rgb: what to tell in addition of masks that hold colours.
   """
 
   classes: Mapping[int, int]
   hint: str
   colors: tuple[Color, ...] = ()
   readers: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
+  if_rgb: str = ''
 
   def read(self, path):
     """Reads a mask file as class ids: uint8 [height, width].
@@ -40,7 +42,12 @@ class MaskValues:
       MaskError: it holds no ids, or some without a meaning.
     """
     read = self.readers.get(pathlib.Path(path).suffix, images.read_mask)
-    mask = read(path)
+    try:
+      mask = read(path)
+    except images.MaskError as error:
+      if error.cause == images.RGB_MASK and self.if_rgb:
+        raise images.MaskError(f'{error} {self.if_rgb}', error.cause) from error
+      raise
     table = np.full([256], -1, np.int16)
     table[list(self.classes)] = list(self.classes.values())
     labels = table[mask]

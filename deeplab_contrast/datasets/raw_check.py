@@ -13,6 +13,8 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from deeplab_contrast import common
 from deeplab_contrast.datasets import raw_pairs
 from deeplab_contrast.utils import errors, images, journals, parallel
@@ -29,7 +31,8 @@ class Checking:
 
   Attributes:
     on_error: 'fail' refuses the dataset; 'skip' leaves bad pairs out.
-    most_skipped: the share of pairs that may be left out, 0 to 1.
+    most_skipped: the share of pairs that may be left out, 0 to 1; the number
+      is rounded up.
     workers: processes; 0 for threads of this one.
   """
 
@@ -191,7 +194,7 @@ def _from_json(value):
 
 def _digest(pixels):
   digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=12)
-  digest.update(pixels)
+  digest.update(np.ascontiguousarray(pixels))
   return digest.hexdigest()
 
 
@@ -225,7 +228,7 @@ def _twins(raw, found):
 
 
 def _check_share(root, problems, count, checking):
-  most = math.floor(checking.most_skipped * count)
+  most = math.ceil(checking.most_skipped * count)
   if len(problems) > most:
     raise errors.DataError(
       f'{len(problems)} of {count} pairs are at fault, but at most {most} '

@@ -75,6 +75,10 @@ def read_pixels(path):
   return _read_rgb(path)[1]
 
 
+# The cause of a MaskError: colours where there should be ids.
+RGB_MASK = 'RGB masks, which show colours where class ids are expected'
+
+
 class MaskError(errors.DataError):
   """A mask that does not hold what it should.
 
@@ -330,7 +334,7 @@ def _why_no_ids(mask, data):
       'is a picture of the mask, or was saved by a program that dropped the '
       'palette'
     )
-    return reason, 'RGB masks, which show colours where class ids are expected'
+    return reason, RGB_MASK
   if mask.mode.startswith(('I', 'F')):
     reason = 'it has 16 or more bits per pixel; class ids need 8-bit grey'
     return reason, '16-bit masks'

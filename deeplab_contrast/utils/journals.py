@@ -70,6 +70,8 @@ class Journal:
 
 
 def _read(path):
+  if not os.path.isfile(path):  # Or a device that never ends.
+    return {}
   try:
     with open(path, 'rb') as file:
       lines = file.read().splitlines()

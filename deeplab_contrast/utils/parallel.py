@@ -12,7 +12,7 @@ from concurrent.futures import process
 
 import tqdm
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, quiet
 
 # How many results may wait, for each worker.
 _AHEAD = 32
@@ -90,6 +90,8 @@ def _pool(workers):
 def _start_worker():
   """Leaves Ctrl-C to the parent, and ends with it, however that ends."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  with quiet.no_stderr():
+    import tensorflow  # noqa: F401
   parent = multiprocessing.parent_process()
 
   def follow():

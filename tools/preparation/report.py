@@ -179,11 +179,11 @@ def _choose(counts, samples):
         seen.add(name)
   chosen = chosen[: samples * 2 // 3]
   # And some as they come, which is what most of the data look like.
-  for split, of_split in counts.items():
-    few = max(1, samples // (3 * len(counts)))
-    places = np.linspace(0, len(of_split.ids) - 1, few).astype(int)
-    chosen += [(split, int(i)) for i in places if (split, i) not in chosen]
-  return sorted(dict.fromkeys(chosen))[:samples]
+  everything = [(s, i) for s, c in counts.items() for i in range(len(c.ids))]
+  left = [place for place in everything if place not in chosen]
+  few = min(samples - len(chosen), len(left))
+  places = np.linspace(0, len(left) - 1, few).astype(int) if few else ()
+  return sorted([*chosen, *(left[i] for i in places)])
 
 
 def _draw(dataset, data_dir, shown, path):

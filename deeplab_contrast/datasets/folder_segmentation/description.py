@@ -76,7 +76,12 @@ class Description:
       hint = 'expected the colours of the classes and of what is ignored.'
       return mask_values.MaskColors(classes, hint)
     hint = f'expected the ids {_ranges(classes)}.'
-    return mask_values.MaskValues(classes, hint, self.info.colors)
+    return mask_values.MaskValues(
+      classes,
+      hint,
+      self.info.colors,
+      if_rgb='If they are the colours of classes, state "masks": "colors".',
+    )
 
   def _values(self):
     """{value or colour in the masks: class id or IGNORE_LABEL}."""

@@ -74,8 +74,8 @@ def _by_subfolders(folder, about):
   )
   if not names:
     raise errors.DataError(
-      f'{images} has no subfolders to be the splits: make them (train, val), or '
-      "state 'fractions' or 'lists' in the description."
+      f'{images} has no subfolders to be the splits: make them (train, val), '
+      "or state 'fractions' or 'lists' in the description."
     )
   odd = [name for name in names if not re.fullmatch('[A-Za-z0-9_]+', name)]
   if odd:
