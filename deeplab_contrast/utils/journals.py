@@ -7,7 +7,7 @@ import time
 from absl import logging
 
 # Seconds between writing through to the disk.
-_FLUSH_EVERY = 1.0
+_FLUSH_EVERY = 0.2
 
 
 class Journal:

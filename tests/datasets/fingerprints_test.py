@@ -1,4 +1,4 @@
-"""A run does not go on with other data than it began with (fault 29)."""
+"""A run does not go on with other data than it began with."""
 
 import dataclasses
 import functools
