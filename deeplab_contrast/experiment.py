@@ -146,10 +146,7 @@ class Experiment:
 
   def _check_data(self, strategy, model_dir, opened):
     """Refuses other data than those the run in this folder began with."""
-    found = {
-      role: fingerprints.of_source(source, examples, self.data_dir)
-      for role, (source, examples) in opened.items()
-    }
+    found = fingerprints.of_sources(opened, self.data_dir)
     is_chief = distribution.is_chief(strategy)
     fingerprints.check(model_dir, found, write=is_chief)
 

@@ -11,23 +11,34 @@ from deeplab_contrast.utils import errors, results
 FILE = 'data.json'
 
 
-def of_source(source, examples, data_dir):
-  """What identifies the data of a source.
+def of_sources(opened, data_dir):
+  """What identifies the data of a run.
 
   Args:
-    source: a `Source`; every `Dataset` it is made of counts.
-    examples: the same, opened.
-    data_dir: where its datasets are prepared.
+    opened: {role: (`Source`, the same, opened)}; every `Dataset` that a source
+      is made of counts.
+    data_dir: where the datasets are prepared.
 
   Returns:
-    A dict that JSON can hold: 'datasets' maps names to fingerprints of all
-    pixels and labels, made at preparation; 'examples' is their number, 'ids' a
-    digest of their names in order.
+    A dict for each role, which JSON can hold: 'datasets' maps names to
+    fingerprints of all pixels and labels, made at preparation; 'examples' is
+    their number, 'ids' a digest of their names in order.
   """
-  datasets = {
-    dataset.info.name: _of_dataset(dataset, data_dir)
-    for dataset in _datasets(source)
+  known = []  # Pairs: datasets can be compared, but not always hashed.
+  return {
+    role: _of_source(source, examples, data_dir, known)
+    for role, (source, examples) in opened.items()
   }
+
+
+def _of_source(source, examples, data_dir, known):
+  datasets = {}
+  for dataset in _datasets(source):
+    found = [value for other, value in known if other == dataset]
+    if not found:
+      found = [_of_dataset(dataset, data_dir)]
+      known.append((dataset, found[0]))
+    datasets[dataset.info.name] = found[0]
   names = json.dumps(examples.ids())
   return {
     'datasets': datasets,
@@ -41,7 +52,7 @@ def check(model_dir, found, write=True):
 
   Args:
     model_dir: the run's folder.
-    found: {role: result of `of_source`}.
+    found: result of `of_sources`.
     write: whether this process may store.
 
   Raises:

@@ -8,10 +8,12 @@ anything is written; `raw_builder` makes TFDS datasets of it.
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import pathlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -22,6 +24,10 @@ from deeplab_contrast.utils import errors, images
 
 # How many pairs are read ahead, in threads, of the one that is written.
 _CHUNK = 64
+
+# Files whose end says nothing about the rest are read whole, up to a size.
+_UNPACKED = ('.bmp', '.tif', '.tiff')
+_MOST_READ = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +67,17 @@ class RawData:
   about: object = None
 
   def fingerprint(self):
-    """16 hex digits that change with the lists, file names and file sizes.
+    """16 hex digits that change with the lists and the files.
 
+    Of a file count its name, its size and its last bytes (of a PNG these hold
+    a checksum of its pixels), since reading 2 GB at every start takes too long.
     Neither the place of the folder nor the age of the files matters, so a copy
     has the fingerprint of the original.
     """
+    roots = [os.fspath(root) for root in (*self.other_roots, self.root)]
+    describe = functools.cache(lambda path: _name_and_mark(path, roots))
     files = [
-      [split, pair.id, *self._name_and_size(path)]
+      [split, pair.id, *describe(path)]
       for split, pairs in sorted(self.splits.items())
       for pair in pairs
       for path in (pair.image, pair.mask)
@@ -75,19 +85,6 @@ class RawData:
     contents = [self.values.token(), files]
     contents += [self.about] if self.about is not None else []
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
-
-  def _name_and_size(self, path):
-    if path is None:
-      return None, None
-    name = pathlib.PurePath(os.path.relpath(path, self._root_of(path)))
-    try:
-      return name.as_posix(), path.stat().st_size
-    except OSError:
-      return name.as_posix(), None
-
-  def _root_of(self, path):
-    others = [r for r in self.other_roots if path.is_relative_to(r)]
-    return (others or [self.root])[0]
 
   def check_lists(self):
     """Refuses what is wrong before any file is opened.
@@ -124,6 +121,35 @@ class RawData:
         f'The split {split} of {self.root} has {len(twice)} ids more than once '
         f'(two files that differ only in their ending?): {id_list.some(twice)}.'
       )
+
+
+def _name_and_mark(path, roots):
+  """(path below its root, mark of the content) of a file; or (None, None)."""
+  if path is None:
+    return None, None
+  text = os.fspath(path)
+  for root in roots:
+    if text.startswith(os.path.join(root, '')):
+      name = text[len(root) :].lstrip(os.sep)
+      break
+  else:  # The root is '.', which paths leave out.
+    name = os.path.relpath(text, roots[-1])
+  try:
+    stat = os.stat(text)
+    return name, _mark(text, stat.st_size, stat.st_mtime_ns)
+  except OSError:
+    return name, None
+
+
+@functools.lru_cache(1 << 18)  # One start asks several times.
+def _mark(path, size, changed_at):
+  """What tells one content of a file from another, without reading it all."""
+  del changed_at  # Only so that a changed file is looked at again.
+  is_packed = not path.lower().endswith(_UNPACKED)
+  with open(path, 'rb') as file:
+    if is_packed or size > _MOST_READ:
+      file.seek(max(0, size - 64))
+    return f'{size} {zlib.crc32(file.read()):08x}'
 
 
 def is_name(name):

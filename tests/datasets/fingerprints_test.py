@@ -56,7 +56,7 @@ def test_every_dataset_of_a_source_counts(tmp_path):
   both = Mixture((sources.LabelBudget(voc, 1), sources.TfdsSplit(small, 'val')))
   data_dir = str(tmp_path / 'data')
   examples = voc.open(data_dir)
-  first = fingerprints.of_source(both, examples, data_dir)
+  first = fingerprints.of_sources({'a': (both, examples)}, data_dir)['a']
   assert set(first['datasets']) == {'voc2012', 'scenes'}
   assert first['datasets']['scenes'] == 'seed0_train1_val1_32x32 1.0.0'
   # Another pixel of a mask, and all is as before.
@@ -66,7 +66,7 @@ def test_every_dataset_of_a_source_counts(tmp_path):
   mask.save(path)
   path.write_bytes(path.read_bytes() + b' ')  # Certainly another size.
   examples = voc.open(data_dir)
-  second = fingerprints.of_source(both, examples, data_dir)
+  second = fingerprints.of_sources({'a': (both, examples)}, data_dir)['a']
   assert second['datasets']['voc2012'] != first['datasets']['voc2012']
   assert second['ids'] == first['ids']
 

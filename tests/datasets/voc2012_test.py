@@ -108,6 +108,8 @@ def test_root_may_be_a_folder_above(tree, data_dir, above):
 def test_a_relative_root_is_seen_from_here(tree, data_dir, monkeypatch):
   monkeypatch.chdir(tree.parent)
   assert prepared_folder('VOC2012', data_dir).exists()
+  monkeypatch.chdir(tree)
+  assert prepared_folder('.', data_dir).exists()
 
 
 def test_without_a_root_the_manual_folder_is_read(tmp_path):
@@ -164,11 +166,29 @@ def change_image(tree):
 
 
 @pytest.mark.parametrize(
-  'change', [change_list, add_mask_of_sbd, change_mask, change_image]
+  'change',
+  [
+    change_list,
+    add_mask_of_sbd,
+    change_mask,
+    change_image,
+  ],
 )
 def test_a_changed_tree_is_prepared_anew(copy, data_dir, change):
   change(copy)
   assert not prepared_folder(copy, data_dir).exists()
+
+
+@pytest.mark.parametrize('level', [0, 9])
+def test_a_changed_pixel_of_a_mask_is_noticed(copy, tmp_path, level):
+  path = copy / 'SegmentationClass' / '2007_000000.png'
+  folders = set()
+  for value in range(20):
+    mask = Image.open(path)
+    mask.putpixel((20, 20), value)
+    mask.save(path, compress_level=level)
+    folders.add(prepared_folder(copy, tmp_path))
+  assert len(folders) == 20
 
 
 def test_an_absent_split_is_refused_with_those_there(copy, tmp_path):

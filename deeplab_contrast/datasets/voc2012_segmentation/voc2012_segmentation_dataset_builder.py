@@ -1,5 +1,8 @@
 """PASCAL VOC 2012 segmentation, from the folders of the development kit."""
 
+import functools
+import os
+
 import tensorflow_datasets as tfds
 
 from deeplab_contrast import common
@@ -52,12 +55,13 @@ def collect(folder, sbd_folder=None):
       f'The lists of {folder} have ids that are no plain file names: '
       f'{id_list.some(odd)}.'
     )
+  pair = _pairs_of(folder)
   splits = {
-    split: tuple(_pair(folder, name, split != 'test') for name in names)
+    split: tuple(pair(name, split != 'test') for name in names)
     for split, names in ids.items()
   }
   if sbd_folder is not None:
-    splits['train_aug'] = _augmented(folder, sbd_folder, ids)
+    splits['train_aug'] = _augmented(folder, sbd_folder, ids, pair)
   return raw_pairs.RawData(
     folder,
     splits,
@@ -71,18 +75,23 @@ def collect(folder, sbd_folder=None):
   )
 
 
-def _pair(folder, name, is_labelled=True):
-  masks = [
-    folder / kind / f'{name}.png'
-    for kind in ('SegmentationClassAug', 'SegmentationClass')
-  ]
-  present = [mask for mask in masks if mask.is_file()]
-  image = folder / 'JPEGImages' / f'{name}.jpg'
-  mask = (present or masks[1:])[0] if is_labelled else None
-  return raw_pairs.Pair(name, image, mask)
+def _pairs_of(folder):
+  """Maps (id, whether it has labels) to its Pair; asks the disk only once."""
+  aug = folder / 'SegmentationClassAug'
+  in_aug = set(os.listdir(aug)) if aug.is_dir() else set()
+
+  @functools.cache  # Splits share images.
+  def pair(name, is_labelled=True):
+    image, mask = folder / 'JPEGImages' / f'{name}.jpg', None
+    if is_labelled:
+      is_aug = f'{name}.png' in in_aug
+      mask = (aug if is_aug else folder / 'SegmentationClass') / f'{name}.png'
+    return raw_pairs.Pair(name, image, mask)
+
+  return pair
 
 
-def _augmented(folder, sbd_folder, ids):
+def _augmented(folder, sbd_folder, ids, pair):
   """VOC train, and all of SBD that is neither in it nor in VOC val."""
   absent = [split for split in ('train', 'val') if split not in ids]
   if absent:
@@ -91,7 +100,7 @@ def _augmented(folder, sbd_folder, ids):
       'train_aug cannot be made of SBD.'
     )
   extra = sbd.read_ids(sbd_folder) - set(ids['train']) - set(ids['val'])
-  pairs = [_pair(folder, name) for name in ids['train']]
+  pairs = [pair(name) for name in ids['train']]
   for name in sorted(extra):
     image = folder / 'JPEGImages' / f'{name}.jpg'
     if not image.is_file():
