@@ -9,9 +9,14 @@ import tensorflow as tf
 from deeplab_contrast import evaluator as evaluator_lib
 from deeplab_contrast import trainer as trainer_lib
 from deeplab_contrast.core import heads
-from deeplab_contrast.datasets import pipeline, sources, transforms
+from deeplab_contrast.datasets import (
+  fingerprints,
+  pipeline,
+  sources,
+  transforms,
+)
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.utils import checkpoints, errors
+from deeplab_contrast.utils import checkpoints, distribution, errors
 
 _PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
 
@@ -70,13 +75,21 @@ class Experiment:
     return isinstance(self.model.head, heads.Classifier)
 
   def fit(self, strategy, model_dir):
-    """Trains into a folder; see `Trainer.fit`."""
+    """Trains into a folder; see `Trainer.fit`.
+
+    Raises:
+      DataError: the data are missing, wrong, or not those the run began with.
+    """
     examples = self.train.source.open(self.data_dir)
+    opened = {'train': (self.train.source, examples)}
     evaluate = None
     if self.classifies and self.eval_source is not None:
       # Opened now, so that faults are met before the training, not after.
-      self.eval_batches(self.eval_source.open(self.data_dir))
+      judging = self.eval_source.open(self.data_dir)
+      self.eval_batches(judging)
+      opened['eval'] = (self.eval_source, judging)
       evaluate = functools.partial(self.evaluate, strategy)
+    self._check_data(strategy, model_dir, opened)
     with strategy.scope():
       self.model.build_variables()
     with data_errors():
@@ -131,6 +144,12 @@ class Experiment:
       return self.evaluator.pad_size(examples.max_size)
     except ValueError as error:
       raise errors.ConfigError(str(error)) from error
+
+  def _check_data(self, strategy, model_dir, opened):
+    """Refuses other data than those the run in this folder began with."""
+    found = fingerprints.of_sources(opened, self.data_dir)
+    is_chief = distribution.is_chief(strategy)
+    fingerprints.check(model_dir, found, write=is_chief)
 
   def _limited(self, examples):
     limit = self.evaluator.limit

@@ -222,6 +222,7 @@ def data_dir(tmp_path_factory):
   folder = tmp_path_factory.mktemp('data')
   fixtures.make_voc(folder / 'downloads' / 'manual')
   fixtures.make_cityscapes(folder / 'downloads' / 'manual')
+  fixtures.make_folder(folder / 'downloads' / 'manual' / 'camvid')
   return str(folder)
 
 

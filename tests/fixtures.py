@@ -75,6 +75,75 @@ def make_cityscapes(folder, train=4, val=2, height=32, width=64):
   return str(root)
 
 
+def make_sbd(folder, train, val, height=40, width=56):
+  """Writes a small benchmark_RELEASE/dataset with .mat masks.
+
+  Args:
+    folder: where to put benchmark_RELEASE.
+    train: ids of its train.txt.
+    val: ids of its val.txt.
+    height: of every image.
+    width: likewise.
+
+  Returns:
+    The path of the folder dataset, a str.
+  """
+  from scipy import io
+
+  root = pathlib.Path(folder) / 'benchmark_RELEASE' / 'dataset'
+  (root / 'cls').mkdir(parents=True)
+  for i, name in enumerate([*train, *val]):
+    mask, image = _scene(500 + i, (0, 2, 9, 15), height, width)
+    _save(image, root / 'img' / f'{name}.jpg')
+    value = {'GTcls': {'Segmentation': mask, 'CategoriesPresent': [2, 9]}}
+    io.savemat(root / 'cls' / f'{name}.mat', value, do_compression=True)
+  for split, names in {'train': train, 'val': val}.items():
+    (root / f'{split}.txt').write_text(''.join(f'{n}\n' for n in names))
+  return str(root)
+
+
+def make_ade20k(folder, train=3, val=2, height=32, width=40):
+  """Writes a small ADEChallengeData2016; see `make_voc`.
+
+  Returns:
+    The path of the folder ADEChallengeData2016, a str.
+  """
+  root = pathlib.Path(folder) / 'ADEChallengeData2016'
+  counts = {'training': train, 'validation': val}
+  for split, count in counts.items():
+    for i in range(count):
+      name = f'ADE_{split[:5]}_{i + 1:08}'
+      seed = i + 2000 * (split == 'validation')
+      mask, image = _scene(seed, (0, 1, 3, 75, 150), height, width)
+      _save(image, root / 'images' / split / f'{name}.jpg')
+      _save(mask, root / 'annotations' / split / f'{name}.png')
+  return str(root)
+
+
+def make_folder(folder, train=4, val=2, ids=range(12), height=36, width=48):
+  """Writes images/{train,val} and masks/{train,val}, as CamVid has them.
+
+  Args:
+    folder: where to put images and masks.
+    train: the number of images of train.
+    val: the number of images of val.
+    ids: the values in the masks.
+    height: of every image.
+    width: likewise.
+
+  Returns:
+    The path of the folder, a str.
+  """
+  root = pathlib.Path(folder)
+  for split, count in {'train': train, 'val': val}.items():
+    for i in range(count):
+      seed = i + 3000 * (split == 'val')
+      mask, image = _scene(seed, tuple(ids), height, width)
+      _save(image, root / 'images' / split / f'{split}_{i:04}.jpg')
+      _save(mask, root / 'masks' / split / f'{split}_{i:04}.png')
+  return str(root)
+
+
 def _scene(seed, ids, height, width):
   """A mask of rectangles, uint8, and an image that shows their ids."""
   rng = np.random.default_rng(seed)

@@ -11,7 +11,7 @@ FILE = 'config.gin'
 # Parameters that cannot change what is learnt: where data lie, how often
 # something is written.
 FREE = frozenset(
-  ('data_dir', 'root', 'log_every', 'save_every', 'eval_every', 'keep')
+  ('data_dir', 'root', 'sbd', 'log_every', 'save_every', 'eval_every', 'keep')
 )
 
 # Folders of pictures that may be there before the training.

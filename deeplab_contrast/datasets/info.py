@@ -51,6 +51,14 @@ class DatasetInfo:
       raise errors.ConfigError(
         f'Dataset {self.name!r} has no class: give class_names.'
       )
+    odd = [
+      n for n in self.class_names if not (isinstance(n, str) and n.strip())
+    ]
+    if odd:
+      raise errors.ConfigError(
+        f'Dataset {self.name!r} has {odd[0]!r} for the name of a class: give '
+        'some text.'
+      )
     repeated = {n for n in self.class_names if self.class_names.count(n) > 1}
     if repeated:
       raise errors.ConfigError(

@@ -1,65 +1,48 @@
-"""Raw datasets: image and mask files, collected, checked, made into examples.
+"""Raw datasets: image and mask files, collected, made into examples.
 
-A dataset says where its files lie and what the values in its masks mean
-(`Layout`, `MaskValues`); here every file is read and every fault reported
-before anything is written. `raw_builder` makes TFDS datasets of it.
+A dataset says where its files lie (`Layout`) and what its masks mean
+(`mask_values`). `raw_check` reads every file and reports every fault before
+anything is written; `raw_builder` makes TFDS datasets of it.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import pathlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-import tqdm
 
 from deeplab_contrast import common
+from deeplab_contrast.datasets import id_list, mask_values
 from deeplab_contrast.utils import errors, images
 
 # How many pairs are read ahead, in threads, of the one that is written.
 _CHUNK = 64
 
-_MOST_SHOWN = 20
+# Files whose end says nothing about the rest are read whole, up to a size.
+_UNPACKED = ('.bmp', '.tif', '.tiff')
+_MOST_READ = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """One image and its mask, as files that may turn out to be missing."""
+  """One image and its mask, as files that may turn out to be missing.
+
+  Attributes:
+    id: the name of the example.
+    image: the image file.
+    mask: the mask file; None for an image without labels.
+  """
 
   id: str
   image: pathlib.Path
-  mask: pathlib.Path
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskValues:
-  """What the values in the masks of a dataset mean.
-
-  Attributes:
-    classes: from a value in a mask file to a class id or IGNORE_LABEL.
-    hint: what to tell about any other value, as a sentence.
-  """
-
-  classes: Mapping[int, int]
-  hint: str
-
-  def read(self, path):
-    """Reads a mask file as class ids: uint8 [height, width].
-
-    Raises:
-      DataError: the file is unreadable or has values without a meaning.
-    """
-    mask = images.read_mask(path)
-    table = np.full([256], -1, np.int16)
-    table[list(self.classes)] = list(self.classes.values())
-    labels = table[mask]
-    if labels.min() < 0:
-      unknown = np.unique(mask[labels < 0]).tolist()
-      raise errors.DataError(f'{path} has the values {unknown}: {self.hint}')
-    return labels.astype(np.uint8)
+  mask: pathlib.Path | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,33 +53,111 @@ class RawData:
     root: the folder below which they lie.
     splits: the pairs of each split by its name.
     values: what the masks mean.
+    disjoint: pairs of splits that must not share pictures, the one to train
+      on first.
+    other_roots: more folders below which some of the files lie.
+    about: anything else that the prepared data depend on, for JSON.
   """
 
   root: pathlib.Path
   splits: Mapping[str, tuple[Pair, ...]]
-  values: MaskValues
+  values: mask_values.MaskValues | mask_values.MaskColors
+  disjoint: tuple[tuple[str, str], ...] = ()
+  other_roots: tuple[pathlib.Path, ...] = ()
+  about: object = None
 
   def fingerprint(self):
-    """16 hex digits that change with the lists, file names and file sizes.
+    """16 hex digits that change with the lists and the files.
 
+    Of a file count its name, its size and its last bytes (of a PNG these hold
+    a checksum of its pixels), since reading 2 GB at every start takes too long.
     Neither the place of the folder nor the age of the files matters, so a copy
     has the fingerprint of the original.
     """
+    roots = [os.fspath(root) for root in (*self.other_roots, self.root)]
+    describe = functools.cache(lambda path: _name_and_mark(path, roots))
     files = [
-      [split, pair.id, *self._name_and_size(path)]
+      [split, pair.id, *describe(path)]
       for split, pairs in sorted(self.splits.items())
       for pair in pairs
       for path in (pair.image, pair.mask)
     ]
-    contents = json.dumps([sorted(self.values.classes.items()), files])
-    return hashlib.sha256(contents.encode()).hexdigest()[:16]
+    contents = [self.values.token(), files]
+    contents += [self.about] if self.about is not None else []
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
-  def _name_and_size(self, path):
-    name = pathlib.PurePath(os.path.relpath(path, self.root)).as_posix()
-    try:
-      return name, path.stat().st_size
-    except OSError:
-      return name, None
+  def check_lists(self):
+    """Refuses what is wrong before any file is opened.
+
+    Raises:
+      DataError: a split is empty, names an id twice, has an id that cannot be
+        a name, or shares images with a split that must be disjoint.
+    """
+    for split, pairs in self.splits.items():
+      self._check_ids(split, [pair.id for pair in pairs])
+    for one, other in self.disjoint:
+      images_of = {pair.image for pair in self.splits.get(other, ())}
+      shared = [p.id for p in self.splits.get(one, ()) if p.image in images_of]
+      if shared:
+        raise errors.DataError(
+          f'The splits {one} and {other} of {self.root} share {len(shared)} '
+          f'images: {id_list.some(sorted(shared))}; training on them would '
+          'spoil the evaluation.'
+        )
+
+  def _check_ids(self, split, ids):
+    if not ids:
+      raise errors.DataError(f'The split {split} of {self.root} has no images.')
+    strange = [i for i in ids if not is_name(i)]
+    if strange:
+      raise errors.DataError(
+        f'The split {split} of {self.root} has {len(strange)} ids that are no '
+        f'names of files below it: {id_list.some([repr(i) for i in strange])}; '
+        'rename them.'
+      )
+    twice = [i for i, count in collections.Counter(ids).items() if count > 1]
+    if twice:
+      raise errors.DataError(
+        f'The split {split} of {self.root} has {len(twice)} ids more than once '
+        f'(two files that differ only in their ending?): {id_list.some(twice)}.'
+      )
+
+
+def _name_and_mark(path, roots):
+  """(path below its root, mark of the content) of a file; or (None, None)."""
+  if path is None:
+    return None, None
+  text = os.fspath(path)
+  for root in roots:
+    if text.startswith(os.path.join(root, '')):
+      name = text[len(root) :].lstrip(os.sep)
+      break
+  else:  # The root is '.', which paths leave out.
+    name = os.path.relpath(text, roots[-1])
+  try:
+    stat = os.stat(text)
+    return name, _mark(text, stat.st_size, stat.st_mtime_ns)
+  except OSError:
+    return name, None
+
+
+@functools.lru_cache(1 << 18)  # One start asks several times.
+def _mark(path, size, changed_at):
+  """What tells one content of a file from another, without reading it all."""
+  del changed_at  # Only so that a changed file is looked at again.
+  is_packed = not path.lower().endswith(_UNPACKED)
+  with open(path, 'rb') as file:
+    if is_packed or size > _MOST_READ:
+      file.seek(max(0, size - 64))
+    return f'{size} {zlib.crc32(file.read()):08x}'
+
+
+def is_name(name):
+  """Whether an id can be a printable file name that stays below its folder."""
+  parts = name.split('/')
+  return (
+    name.isprintable() and '\\' not in name and not {'', '.', '..'} & {*parts}
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +184,16 @@ class Layout:
         return folder
     return None
 
+  def load(self, folder):
+    """RawData of the folder that `find` has found.
+
+    Raises:
+      DataError: the lists are wrong.
+    """
+    raw = self.collect(folder)
+    raw.check_lists()
+    return raw
+
   def read(self, root):
     """RawData of the folder at or below `root`.
 
@@ -132,100 +203,41 @@ class Layout:
     folder = self.find(root)
     if folder is None:
       raise errors.DataError(self.missing(root))
-    return self.collect(folder)
+    return self.load(folder)
 
   def missing(self, root):
     """The sentence that says what was expected in `root`."""
+    places = [place for place in self.places if place]
+    there = f', there or in {" or ".join(places)}' if places else ''
     return (
       f'{self.name} is not in {root}: expected a folder with '
-      f'{" and ".join(self.marks)}, there or in '
-      f'{" or ".join(place for place in self.places if place)}.'
+      f'{" and ".join(self.marks)}{there}.'
     )
 
 
-def check(raw):
-  """Reads all files once, before anything is written.
-
-  Args:
-    raw: RawData.
-
-  Returns:
-    {'max_height': int, 'max_width': int} over all splits.
-
-  Raises:
-    DataError: names every file at fault (the first 20, and how many).
-  """
-  pairs = list(dict.fromkeys(p for ps in raw.splits.values() for p in ps))
-  found = _in_threads(lambda pair: _examine(pair, raw.values), pairs)
-  # disable=None: no bar in log files.
-  found = tqdm.tqdm(found, 'Checking', len(pairs), unit=' pairs', disable=None)
-  sizes, problems = zip(*found, strict=True)
-  problems = [problem for several in problems for problem in several]
-  if problems:
-    raise errors.DataError(_report(raw.root, problems))
-  heights, widths = zip(*sizes, strict=True)
-  return {'max_height': max(heights), 'max_width': max(widths)}
-
-
 def examples(pairs, values) -> Iterator[tuple[str, dict]]:
-  """Key and features of each pair, in order, for TFDS to write."""
+  """Key and features of each pair, in order, for TFDS to write.
+
+  LABEL of an image without a mask is IGNORE_LABEL everywhere.
+  """
 
   def load(pair):
-    encoded, _ = images.read_image(pair.image)
-    label = images.encode_png(values.read(pair.mask))
+    encoded, size = images.read_image(pair.image)
+    if pair.mask is None:
+      labels = np.full(size, common.IGNORE_LABEL, np.uint8)
+    else:
+      labels = values.read(pair.mask)
     return pair.id, {
       common.IMAGE: encoded,
-      common.LABEL: label,
+      common.LABEL: images.encode_png(labels),
       common.ID: pair.id,
     }
 
-  return _in_threads(load, pairs)
+  return in_threads(load, pairs)
 
 
-def _in_threads(function, items):
+def in_threads(function, items):
   """Like map, but several at a time; holds a bounded number of results."""
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for start in range(0, len(items), _CHUNK):
       yield from pool.map(function, items[start : start + _CHUNK])
-
-
-def _examine(pair, values):
-  """((height, width), problems) of one pair; without a size if it has any."""
-  problems = []
-
-  def attempt(read, path):
-    try:
-      return read(path)
-    except errors.DataError as error:
-      problems.append(str(error))
-      return None
-
-  image = attempt(images.read_image, pair.image)
-  labels = attempt(values.read, pair.mask)
-  if problems:
-    return None, problems
-  _, size = image
-  if size != labels.shape:
-    problems.append(_sizes_differ(pair, size, labels.shape))
-  return size, problems
-
-
-def _sizes_differ(pair, size, mask_size):
-  turned = ' (turned by its EXIF tag?)' if size == mask_size[::-1] else ''
-  return (
-    f'{pair.mask} is {_by(mask_size)}, but its image {pair.image} is '
-    f'{_by(size)}{turned}.'
-  )
-
-
-def _by(size):
-  return f'{size[0]} x {size[1]} (height x width)'
-
-
-def _report(root, problems):
-  lines = problems[:_MOST_SHOWN]
-  if len(problems) > _MOST_SHOWN:
-    lines = [*lines, f'... and {len(problems) - _MOST_SHOWN} more.']
-  return '\n  '.join(
-    [f'{root} has {len(problems)} faults to mend before training:', *lines]
-  )

@@ -8,6 +8,7 @@ import io
 import os
 import struct
 import uuid
+import warnings
 import zlib
 
 import numpy as np
@@ -53,13 +54,44 @@ def read_image(path):
   Raises:
     DataError: the file is missing, unreadable, or of a refused kind.
   """
-  data = _read(path)
-  image = _open(data, path)
-  size = (image.height, image.width)
-  if _is_plain(image, data):
-    _check_decodes(data, path)
-    return data, size
-  return encode_png(np.asarray(_to_rgb(image, data, path))), size
+  data, pixels = _read_rgb(path)
+  if data is None:
+    data = encode_png(pixels)
+  return data, pixels.shape[:2]
+
+
+def read_pixels(path):
+  """Reads an image file as the pixels that training will see.
+
+  Args:
+    path: see `read_image`.
+
+  Returns:
+    uint8 [height, width, 3].
+
+  Raises:
+    DataError: see `read_image`.
+  """
+  return _read_rgb(path)[1]
+
+
+# The cause of a MaskError: colours where there should be ids.
+RGB_MASK = 'RGB masks, which show colours where class ids are expected'
+
+
+class MaskError(errors.DataError):
+  """A mask that does not hold what it should.
+
+  Attributes:
+    cause: the likely reason, a phrase that many files may share; or None.
+  """
+
+  def __init__(self, message, cause=None):
+    super().__init__(message)
+    self.cause = cause
+
+  def __reduce__(self):  # It comes back from other processes.
+    return type(self), (str(self), self.cause)
 
 
 def read_mask(path):
@@ -76,15 +108,37 @@ def read_mask(path):
     uint8 [height, width].
 
   Raises:
-    DataError: the file is missing, unreadable, or cannot hold ids.
+    DataError: the file is missing or unreadable.
+    MaskError: it cannot hold ids.
   """
-  data = _read(path)
-  mask = _open(data, path)
-  reason = _why_no_mask(mask, data)
+  mask, data = _open_mask(path)
+  reason, cause = _why_no_ids(mask, data)
   if reason:
-    raise errors.DataError(f'{path} is no mask: {reason}.')
+    raise MaskError(f'{path} is no mask: {reason}.', cause)
   _load(mask, path)
   return np.asarray(mask).astype(np.uint8)
+
+
+def read_color_mask(path):
+  """Reads a mask file whose colours are the classes.
+
+  Args:
+    path: a mask file: PNG, BMP, TIFF or GIF, of 8 bits, opaque.
+
+  Returns:
+    uint8 [height, width, 3]; of a palette image the colours, not the indices.
+
+  Raises:
+    DataError: the file is missing or unreadable.
+    MaskError: it cannot hold colours that mean something.
+  """
+  mask, data = _open_mask(path)
+  try:
+    return np.asarray(_to_rgb(mask, data, path))
+  except MaskError:
+    raise
+  except errors.DataError as error:
+    raise MaskError(str(error)) from error
 
 
 def encode_png(pixels):
@@ -139,7 +193,17 @@ def _voc_channel(bits):
   return sum((bits >> (3 * i) & 1) << (7 - i) for i in range(3))
 
 
-def _read(path):
+def _read_rgb(path):
+  """(bytes, pixels) of an image; no bytes where they must be made anew."""
+  data = read_file(path)
+  image = _open(data, path)
+  if _is_plain(image, data):
+    return data, _decode(data, path)
+  return None, np.asarray(_to_rgb(image, data, path))
+
+
+def read_file(path):
+  """The bytes of a file. Raises DataError if it is missing or empty."""
   try:
     with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
       data = file.read()
@@ -162,14 +226,32 @@ def _write_atomically(path, data):
   tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
+def _open_mask(path):
+  """The opened mask and its bytes; lossless formats only."""
+  data = read_file(path)
+  mask = _open(data, path)
+  if mask.format not in _LOSSLESS:
+    raise MaskError(
+      f'{path} is no mask: {mask.format} blurs ids; save it as palette or '
+      '8-bit grey PNG.',
+      f'masks saved as {mask.format}, which blurs them',
+    )
+  return mask, data
+
+
 def _open(data, path):
   """Opens the header; the pixels are not decoded yet."""
   try:
-    image = Image.open(io.BytesIO(data))
+    with warnings.catch_warnings():
+      # Of so many pixels Pillow only warns; below, they are refused.
+      warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+      image = Image.open(io.BytesIO(data))
+    if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+      raise Image.DecompressionBombError
   except Image.DecompressionBombError:
     raise errors.DataError(
-      f'{path} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels: cut it '
-      'into tiles.'
+      f'{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels: cut it into '
+      'tiles.'
     ) from None
   except _UNREADABLE:
     looks = data[:256].lstrip().lower()
@@ -190,12 +272,13 @@ def _load(image, path):
     raise errors.DataError(_damaged(path)) from error
 
 
-def _check_decodes(data, path):
+def _decode(data, path):
   """Asks the very decoder that training will use."""
   try:
-    tf.io.decode_image(data, channels=3, expand_animations=False)
+    pixels = tf.io.decode_image(data, channels=3, expand_animations=False)
   except tf.errors.OpError as error:
     raise errors.DataError(_damaged(path)) from error
+  return pixels.numpy()
 
 
 def _damaged(path):
@@ -243,20 +326,25 @@ def _why_not_rgb(image, data):
   return None
 
 
-def _why_no_mask(mask, data):
-  if mask.format not in _LOSSLESS:
-    return f'{mask.format} blurs ids; save it as palette or 8-bit grey PNG'
+def _why_no_ids(mask, data):
+  """(reason, cause) why a file cannot hold ids; (None, None) if it can."""
   if mask.mode in ('RGB', 'RGBA', 'LA', 'PA'):
-    return (
+    reason = (
       f'it has the mode {mask.mode}, so it holds colours, not class ids; it '
       'is a picture of the mask, or was saved by a program that dropped the '
       'palette'
     )
+    return reason, RGB_MASK
   if mask.mode.startswith(('I', 'F')):
-    return 'it has 16 or more bits per pixel; class ids need 8-bit grey'
+    reason = 'it has 16 or more bits per pixel; class ids need 8-bit grey'
+    return reason, '16-bit masks'
   if mask.mode == 'L' and _bit_depth(mask, data) != 8:
     # Decoders stretch such values to 0..255: id 1 of 4 bits would become 17.
-    return 'it is grey with fewer than 8 bits; save it as 8-bit grey'
+    reason = 'it is grey with fewer than 8 bits; save it as 8-bit grey'
+    return reason, 'grey masks of fewer than 8 bits'
   if mask.mode not in ('P', 'L', '1'):
-    return f'it has the mode {mask.mode}; save it as palette or 8-bit grey PNG'
-  return None
+    reason = (
+      f'it has the mode {mask.mode}; save it as palette or 8-bit grey PNG'
+    )
+    return reason, None
+  return None, None

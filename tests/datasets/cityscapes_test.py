@@ -125,3 +125,40 @@ def test_empty_folders_are_refused(tmp_path):
 def test_no_tree_is_refused_with_what_was_expected(tmp_path):
   with pytest.raises(errors.DataError, match='with leftImg8bit and gtFine'):
     open_split(tmp_path, tmp_path)
+
+
+def test_train_ids_are_read_where_there_are_no_label_ids(tree, tmp_path):
+  expected = {}
+  for path in sorted(tree.glob('gtFine/*/*/*_labelIds.png')):
+    mask = np.array(Image.open(path))
+    ids = np.vectorize(lambda i: TRAIN_IDS.get(i, 255))(mask)
+    name = path.name.replace('_gtFine_labelIds.png', '')
+    expected[path.parts[-3], name] = ids
+    Image.fromarray(ids.astype(np.uint8)).save(
+      path.with_name(f'{name}_gtFine_labelTrainIds.png')
+    )
+    path.unlink()
+  examples = open_split(tree, tmp_path)
+  for example in examples:
+    label = tf.io.decode_png(example[common.LABEL])[..., 0]
+    name = example[common.ID].decode()
+    np.testing.assert_array_equal(label, expected['train', name])
+
+
+def test_label_ids_in_the_place_of_train_ids_are_recognized(tree, tmp_path):
+  for path in tree.glob('gtFine/*/*/*_labelIds.png'):
+    path.rename(path.with_name(path.name.replace('labelIds', 'labelTrainIds')))
+  with pytest.raises(errors.DataError) as error:
+    open_split(tree, tmp_path)
+  last = str(error.value).splitlines()[-1]
+  assert 'Cityscapes label ids (0 to 33) instead of the 19 train ids' in last
+
+
+def test_test_has_no_labels_whatever_its_masks_say(tree, tmp_path):
+  for kind in ('leftImg8bit', 'gtFine'):
+    shutil.move(tree / kind / 'val', tree / kind / 'test')
+  examples = open_split(tree, tmp_path, 'test')
+  assert len(examples) == 2
+  for example in examples:
+    label = tf.io.decode_png(example[common.LABEL]).numpy()
+    assert label.shape == (32, 64, 1) and (label == 255).all()

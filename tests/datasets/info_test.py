@@ -36,6 +36,8 @@ def test_lists_from_gin_become_tuples():
     ({'colors': ((0, 0, 0), (0, 256, 0))}, "class 'sky'.*three numbers"),
     ({'ignore_label': 1}, 'classes 0 to 1.*got 1'),
     ({'ignore_label': 0}, 'classes 0 to 1.*got 0'),
+    ({'class_names': ('sky', ' ')}, "' ' for the name of a class"),
+    ({'class_names': ('sky', 3)}, '3 for the name of a class'),
   ],
 )
 def test_contradictions_are_refused_in_a_sentence(wrong, sentence):

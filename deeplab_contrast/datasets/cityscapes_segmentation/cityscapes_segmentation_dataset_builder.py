@@ -1,10 +1,35 @@
 """Cityscapes fine annotations, from leftImg8bit and gtFine as unpacked."""
 
+import itertools
+
 import tensorflow_datasets as tfds
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import raw_builder, raw_pairs
+from deeplab_contrast.datasets import mask_values, raw_builder, raw_pairs
 from deeplab_contrast.utils import errors
+
+# In the order of the train ids. (cityscapesScripts: helpers/labels.py.)
+CLASSES = {
+  'road': (128, 64, 128),
+  'sidewalk': (244, 35, 232),
+  'building': (70, 70, 70),
+  'wall': (102, 102, 156),
+  'fence': (190, 153, 153),
+  'pole': (153, 153, 153),
+  'traffic light': (250, 170, 30),
+  'traffic sign': (220, 220, 0),
+  'vegetation': (107, 142, 35),
+  'terrain': (152, 251, 152),
+  'sky': (70, 130, 180),
+  'person': (220, 20, 60),
+  'rider': (255, 0, 0),
+  'car': (0, 0, 142),
+  'truck': (0, 0, 70),
+  'bus': (0, 60, 100),
+  'train': (0, 80, 100),
+  'motorcycle': (0, 0, 230),
+  'bicycle': (119, 11, 32),
+}
 
 # The label id in the mask files of each train id 0 to 18; the other label ids
 # up to 33 do not take part. (cityscapesScripts: helpers/labels.py.)
@@ -14,41 +39,67 @@ LABEL_IDS = (
 )
 # fmt: on
 
-_SPLITS = ('train', 'val')
+_SPLITS = ('train', 'val', 'test')
 
 _IMAGE_END = '_leftImg8bit.png'
-_MASK_END = '_gtFine_labelIds.png'
+_LABEL_IDS_END = '_gtFine_labelIds.png'
+_TRAIN_IDS_END = '_gtFine_labelTrainIds.png'
 
-_VALUES = raw_pairs.MaskValues(
-  {
-    **dict.fromkeys(range(34), common.IGNORE_LABEL),
-    **{label_id: i for i, label_id in enumerate(LABEL_IDS)},
-  },
-  'expected the label ids 0 to 33 that *_gtFine_labelIds.png of gtFine have, '
-  'not train ids: those are made from them here.',
-)
+# What each kind of mask file holds.
+_VALUES = {
+  _LABEL_IDS_END: mask_values.MaskValues(
+    {
+      **dict.fromkeys(range(34), common.IGNORE_LABEL),
+      **{label_id: i for i, label_id in enumerate(LABEL_IDS)},
+    },
+    'expected the label ids 0 to 33 that *_gtFine_labelIds.png of gtFine have, '
+    'not train ids: those are made from them here.',
+    tuple(CLASSES.values()),
+  ),
+  _TRAIN_IDS_END: mask_values.MaskValues(
+    mask_values.ids_of_classes(len(CLASSES)),
+    'expected the train ids 0 to 18 and 255 that *_gtFine_labelTrainIds.png '
+    'have.',
+    tuple(CLASSES.values()),
+  ),
+}
 
 
 def _collect(folder):
-  splits = {split: _pairs(folder, split) for split in _SPLITS}
+  mask_end = _mask_end(folder)
+  splits = {split: _pairs(folder, split, mask_end) for split in _SPLITS}
   splits = {split: pairs for split, pairs in splits.items() if pairs}
   if not splits:
     raise errors.DataError(
       f'{folder} has no images: expected leftImg8bit/train/<city>/'
-      f'*{_IMAGE_END} and gtFine/train/<city>/*{_MASK_END}.'
+      f'*{_IMAGE_END} and gtFine/train/<city>/*{_LABEL_IDS_END}.'
     )
-  return raw_pairs.RawData(folder, splits, _VALUES)
+  disjoint = tuple(itertools.combinations(_SPLITS, 2))
+  return raw_pairs.RawData(folder, splits, _VALUES[mask_end], disjoint)
 
 
-def _pairs(folder, split):
+def _mask_end(folder):
+  """Which masks there are; label ids, which are original, go first."""
+  for end in (_LABEL_IDS_END, _TRAIN_IDS_END):
+    for split in ('train', 'val'):
+      if next((folder / 'gtFine' / split).glob(f'*/*{end}'), None):
+        return end
+  return _LABEL_IDS_END
+
+
+def _pairs(folder, split, mask_end):
   """All frames of a split, also those that lack their image or mask."""
+  is_labelled = split != 'test'  # The published masks of test are void.
   frames = _frames(folder / 'leftImg8bit' / split, _IMAGE_END)
-  frames |= _frames(folder / 'gtFine' / split, _MASK_END)
+  if is_labelled:
+    frames |= _frames(folder / 'gtFine' / split, mask_end)
   return tuple(
     raw_pairs.Pair(
       frame,
       folder / 'leftImg8bit' / split / city / (frame + _IMAGE_END),
-      folder / 'gtFine' / split / city / (frame + _MASK_END),
+      folder / 'gtFine' / split / city / (frame + mask_end)
+      if is_labelled
+      else None,
     )
     for city, frame in sorted(frames)
   )
@@ -59,6 +110,7 @@ def _frames(folder, end):
   return {
     (path.parent.name, path.name.removesuffix(end))
     for path in folder.glob(f'*/*{end}')
+    if path.name[0] != '.'
   }
 
 
@@ -70,9 +122,10 @@ LAYOUT = raw_pairs.Layout(
 )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(raw_builder.RawBuilder):
   """The label ids of the 19 evaluated classes become 0 to 18."""
 
+  LAYOUT = LAYOUT
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First release.'}
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -87,9 +140,3 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       description='Cityscapes: streets of 50 cities, 19 evaluated classes.',
       homepage='https://www.cityscapes-dataset.com',
     )
-
-  def _split_generators(self, dl_manager):
-    return raw_builder.split_generators(self, LAYOUT, dl_manager)
-
-  def _generate_examples(self, pairs, values):
-    return raw_pairs.examples(pairs, values)

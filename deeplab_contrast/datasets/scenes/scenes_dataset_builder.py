@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from deeplab_contrast import common
+from deeplab_contrast.datasets import one_at_a_time
 from deeplab_contrast.datasets.scenes import drawing
 
 # Part of what a scene is drawn from: never renumber.
@@ -45,7 +46,7 @@ class ScenesConfig(tfds.core.BuilderConfig):
     )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(one_at_a_time.Builder):
   """Builds the two splits from a ScenesConfig; see `scenes.Scenes`."""
 
   # Raise it with every change to the pictures or the labels: folders prepared

@@ -1,25 +1,43 @@
 """PASCAL VOC 2012 segmentation, from the folders of the development kit."""
 
-import itertools
+import functools
+import os
 
 import tensorflow_datasets as tfds
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import id_list, raw_builder, raw_pairs
-from deeplab_contrast.utils import errors
+from deeplab_contrast.datasets import (
+  id_list,
+  mask_values,
+  raw_builder,
+  raw_pairs,
+)
+from deeplab_contrast.datasets.voc2012_segmentation import sbd
+from deeplab_contrast.utils import errors, images
 
 NUM_CLASSES = 21
 
-_SPLITS = ('train', 'train_aug', 'trainval', 'val')
+_SPLITS = ('train', 'train_aug', 'trainval', 'val', 'test')
 
-_VALUES = raw_pairs.MaskValues(
-  {i: i for i in (*range(NUM_CLASSES), common.IGNORE_LABEL)},
+_VALUES = mask_values.MaskValues(
+  mask_values.ids_of_classes(NUM_CLASSES, (common.IGNORE_LABEL,)),
   'expected the class ids 0 to 20 and 255; a mask that was turned from palette '
   'to grey holds the brightness of colours: take the original palette PNG.',
+  images.voc_colormap(NUM_CLASSES),
+  {'.mat': sbd.read_mask},
 )
 
 
-def _collect(folder):
+def collect(folder, sbd_folder=None):
+  """RawData of a folder VOC2012.
+
+  Args:
+    folder: pathlib.Path.
+    sbd_folder: of SBD, with cls; train_aug is then made of both.
+
+  Raises:
+    DataError: there are no lists, or they are wrong.
+  """
   lists = {
     split: folder / 'ImageSets' / 'Segmentation' / f'{split}.txt'
     for split in _SPLITS
@@ -30,52 +48,79 @@ def _collect(folder):
       f'{folder}/ImageSets/Segmentation has no list: expected one or more of '
       f'{", ".join(f"{split}.txt" for split in _SPLITS)}.'
     )
-  _check_ids(folder, ids)
-  splits = {
-    split: tuple(_pair(folder, name) for name in names)
-    for split, names in ids.items()
-  }
-  return raw_pairs.RawData(folder, splits, _VALUES)
-
-
-def _check_ids(folder, ids):
   # An id becomes a file name: it must not lead out of the folder.
-  odd = [i for i in itertools.chain(*ids.values()) if set(i) & set('/\\')]
+  odd = [i for names in ids.values() for i in names if set(i) & set('/\\')]
   if odd:
     raise errors.DataError(
       f'The lists of {folder} have ids that are no plain file names: '
       f'{id_list.some(odd)}.'
     )
-  for split in ('train', 'train_aug'):
-    shared = sorted(set(ids.get(split, ())) & set(ids.get('val', ())))
-    if shared:
-      raise errors.DataError(
-        f'The splits {split} and val of {folder} share {len(shared)} images: '
-        f'{id_list.some(shared)}; training on them would spoil the evaluation.'
-      )
+  pair = _pairs_of(folder)
+  splits = {
+    split: tuple(pair(name, split != 'test') for name in names)
+    for split, names in ids.items()
+  }
+  if sbd_folder is not None:
+    splits['train_aug'] = _augmented(folder, sbd_folder, ids, pair)
+  return raw_pairs.RawData(
+    folder,
+    splits,
+    _VALUES,
+    disjoint=(
+      ('train', 'val'),
+      ('train_aug', 'val'),
+      *((split, 'test') for split in _SPLITS[:-1]),
+    ),
+    other_roots=(sbd_folder,) if sbd_folder is not None else (),
+  )
 
 
-def _pair(folder, name):
-  masks = [
-    folder / kind / f'{name}.png'
-    for kind in ('SegmentationClassAug', 'SegmentationClass')
-  ]
-  present = [mask for mask in masks if mask.is_file()]
-  image = folder / 'JPEGImages' / f'{name}.jpg'
-  return raw_pairs.Pair(name, image, (present or masks[1:])[0])
+def _pairs_of(folder):
+  """Maps (id, whether it has labels) to its Pair; asks the disk only once."""
+  aug = folder / 'SegmentationClassAug'
+  in_aug = set(os.listdir(aug)) if aug.is_dir() else set()
+
+  @functools.cache  # Splits share images.
+  def pair(name, is_labelled=True):
+    image, mask = folder / 'JPEGImages' / f'{name}.jpg', None
+    if is_labelled:
+      is_aug = f'{name}.png' in in_aug
+      mask = (aug if is_aug else folder / 'SegmentationClass') / f'{name}.png'
+    return raw_pairs.Pair(name, image, mask)
+
+  return pair
+
+
+def _augmented(folder, sbd_folder, ids, pair):
+  """VOC train, and all of SBD that is neither in it nor in VOC val."""
+  absent = [split for split in ('train', 'val') if split not in ids]
+  if absent:
+    raise errors.DataError(
+      f'{folder}/ImageSets/Segmentation lacks {absent[0]}.txt, without which '
+      'train_aug cannot be made of SBD.'
+    )
+  extra = sbd.read_ids(sbd_folder) - set(ids['train']) - set(ids['val'])
+  pairs = [pair(name) for name in ids['train']]
+  for name in sorted(extra):
+    image = folder / 'JPEGImages' / f'{name}.jpg'
+    if not image.is_file():
+      image = sbd.image_file(sbd_folder, name)
+    pairs.append(raw_pairs.Pair(name, image, sbd.mask_file(sbd_folder, name)))
+  return tuple(pairs)
 
 
 LAYOUT = raw_pairs.Layout(
   name='PASCAL VOC 2012',
   places=('', 'VOC2012', 'VOCdevkit/VOC2012'),
   marks=('JPEGImages', 'ImageSets/Segmentation'),
-  collect=_collect,
+  collect=collect,
 )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(raw_builder.RawBuilder):
   """Palette masks by index; SegmentationClassAug where it has the image."""
 
+  LAYOUT = LAYOUT
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First release.'}
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -90,9 +135,3 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       description='PASCAL VOC 2012: 20 kinds of objects and the background.',
       homepage='http://host.robots.ox.ac.uk/pascal/VOC/voc2012/',
     )
-
-  def _split_generators(self, dl_manager):
-    return raw_builder.split_generators(self, LAYOUT, dl_manager)
-
-  def _generate_examples(self, pairs, values):
-    return raw_pairs.examples(pairs, values)

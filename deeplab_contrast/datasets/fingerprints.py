@@ -1,0 +1,102 @@
+"""Which data a run learns from, so that it cannot go on with others."""
+
+import dataclasses
+import hashlib
+import json
+import os
+
+from deeplab_contrast.datasets import info
+from deeplab_contrast.utils import errors, results
+
+FILE = 'data.json'
+
+
+def of_sources(opened, data_dir):
+  """What identifies the data of a run.
+
+  Args:
+    opened: {role: (`Source`, the same, opened)}; every `Dataset` that a source
+      is made of counts.
+    data_dir: where the datasets are prepared.
+
+  Returns:
+    A dict for each role, which JSON can hold: 'datasets' maps names to
+    fingerprints of all pixels and labels, made at preparation; 'examples' is
+    their number, 'ids' a digest of their names in order.
+  """
+  known = []  # Pairs: datasets can be compared, but not always hashed.
+  return {
+    role: _of_source(source, examples, data_dir, known)
+    for role, (source, examples) in opened.items()
+  }
+
+
+def _of_source(source, examples, data_dir, known):
+  datasets = {}
+  for dataset in _datasets(source):
+    found = [value for other, value in known if other == dataset]
+    if not found:
+      found = [_of_dataset(dataset, data_dir)]
+      known.append((dataset, found[0]))
+    datasets[dataset.info.name] = found[0]
+  names = json.dumps(examples.ids())
+  return {
+    'datasets': datasets,
+    'examples': len(examples),
+    'ids': hashlib.sha256(names.encode()).hexdigest()[:16],
+  }
+
+
+def check(model_dir, found, write=True):
+  """Compares the data with those the run began with; stores them at first.
+
+  Args:
+    model_dir: the run's folder.
+    found: result of `of_sources`.
+    write: whether this process may store.
+
+  Raises:
+    DataError: they are others.
+  """
+  path = os.path.join(model_dir, FILE)
+  if not os.path.exists(path):
+    if write:
+      results.write_json(path, found)
+    return
+  with open(path, encoding='utf-8') as file:
+    stored = json.load(file)
+  changes = [
+    f'{role} {key} was {_show(before.get(key))}, is {_show(after.get(key))}'
+    for role in sorted({*stored, *found})
+    for before, after in [(stored.get(role) or {}, found.get(role) or {})]
+    for key in ('datasets', 'examples', 'ids')
+    if before.get(key) != after.get(key)
+  ]
+  if changes:
+    raise errors.DataError(
+      f'The data have changed since {model_dir} began: {"; ".join(changes)}. '
+      'Bring the old data back, give another --model_dir, or delete '
+      f'{path} to go on with what is there now.'
+    )
+
+
+def _of_dataset(dataset, data_dir):
+  builder = dataset.builder(data_dir)
+  known = builder.info.metadata.get('fingerprint')
+  return known or f'{builder.builder_config.name} {builder.version}'
+
+
+def _datasets(value):
+  """Yields all datasets in a description, however deep."""
+  if isinstance(value, info.Dataset):
+    yield value
+  elif isinstance(value, (tuple, list)):
+    for item in value:
+      yield from _datasets(item)
+  elif dataclasses.is_dataclass(value):
+    for field in dataclasses.fields(value):
+      yield from _datasets(getattr(value, field.name))
+
+
+def _show(value):
+  return json.dumps(value) if isinstance(value, dict) else value

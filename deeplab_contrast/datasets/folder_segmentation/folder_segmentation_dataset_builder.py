@@ -1,0 +1,152 @@
+"""Any folders of images and masks: your own data."""
+
+import hashlib
+import itertools
+import pathlib
+import re
+
+import tensorflow_datasets as tfds
+
+from deeplab_contrast.datasets import (
+  file_pairs,
+  id_list,
+  raw_builder,
+  raw_pairs,
+)
+from deeplab_contrast.utils import errors
+
+
+def make_layout(about):
+  """How to find and split the files.
+
+  Args:
+    about: Description.
+
+  Returns:
+    Layout.
+  """
+  return raw_pairs.Layout(
+    name=f'The dataset {about.name}',
+    places=('', about.name),
+    marks=(about.image_folder, about.mask_folder),
+    collect=lambda folder: _collect(folder, about),
+  )
+
+
+def _collect(folder, about):
+  if about.lists:
+    splits = _by_lists(folder, about)
+  elif about.fractions:
+    splits = _by_fractions(folder, about)
+  else:
+    splits = _by_subfolders(folder, about)
+  # Those that judge go last, so that what both have is blamed on training.
+  order = sorted(splits, key=lambda split: not split.startswith('train'))
+  return raw_pairs.RawData(
+    folder,
+    {split: tuple(pairs) for split, pairs in splits.items()},
+    about.values(),
+    disjoint=tuple(itertools.combinations(order, 2)),
+    about=[about.name, about.info.class_names],
+  )
+
+
+def _pairs(folder, about, split=''):
+  """All pairs, or those below the subfolder of a split."""
+  images = folder / about.image_folder / split
+  masks = folder / about.mask_folder / split
+  if split in about.unlabelled:
+    masks = None
+  elif not masks.is_dir():
+    raise errors.DataError(
+      f'{images} has no masks: expected {masks}, or {split!r} among '
+      "'unlabelled' if these images have no labels."
+    )
+  return file_pairs.pairs(images, masks, about.image_suffix, about.mask_suffix)
+
+
+def _by_subfolders(folder, about):
+  images = folder / about.image_folder
+  names = sorted(
+    path.name
+    for path in images.iterdir()
+    if path.is_dir() and path.name[0] != '.'
+  )
+  if not names:
+    raise errors.DataError(
+      f'{images} has no subfolders to be the splits: make them (train, val), '
+      "or state 'fractions' or 'lists' in the description."
+    )
+  odd = [name for name in names if not re.fullmatch('[A-Za-z0-9_]+', name)]
+  if odd:
+    raise errors.DataError(
+      f'{images} has a subfolder {odd[0]!r}, which cannot be the name of a '
+      'split: use letters, digits and _.'
+    )
+  endings = file_pairs.IMAGE_ENDINGS
+  beside = [p for p in images.iterdir() if p.suffix.lower() in endings]
+  if beside:
+    raise errors.DataError(
+      f'{images} has {len(beside)} images beside the subfolders '
+      f'{", ".join(names)}, such as {beside[0].name}: move them into one.'
+    )
+  return {name: _pairs(folder, about, name) for name in names}
+
+
+def _by_fractions(folder, about):
+  pairs = _pairs(folder, about)
+
+  def order(pair):
+    # Of the name alone: a new image does not move the others about.
+    return hashlib.sha256(f'{about.seed}/{pair.id}'.encode()).digest()
+
+  left = sorted(pairs, key=order)
+  splits = {}
+  for split, share in about.fractions.items():
+    count = max(1, round(share * len(pairs)))
+    splits[split], left = left[:count], left[count:]
+  return {'train': left, **splits}
+
+
+def _by_lists(folder, about):
+  splits = {}
+  known = {}
+  for pair in _pairs(folder, about):
+    known.setdefault(pair.id, []).append(pair)
+  for split, path in about.lists.items():
+    ids = [_id_of(name, about) for name in id_list.read(folder / path)]
+    pairs = [
+      p for i in ids for p in known.get(i) or [_absent(folder, i, about)]
+    ]
+    if split in about.unlabelled:
+      pairs = [raw_pairs.Pair(p.id, p.image, None) for p in pairs]
+    splits[split] = pairs
+  return splits
+
+
+def _id_of(name, about):
+  """The id of what a list names: an id, a file name, or a path of one."""
+  name = name.removeprefix('./').removeprefix(f'{about.image_folder}/')
+  ending = pathlib.PurePosixPath(name).suffix
+  if ending.lower() in file_pairs.IMAGE_ENDINGS:
+    name = name.removesuffix(ending)
+  return name.removesuffix(about.image_suffix)
+
+
+def _absent(folder, name, about):
+  """A pair that the check will miss; nothing outside is looked at."""
+  images, masks = folder / about.image_folder, folder / about.mask_folder
+  image = images / f'{name}{about.image_suffix}.jpg'
+  return raw_pairs.Pair(name, image, masks / f'{name}{about.mask_suffix}.png')
+
+
+class Builder(raw_builder.RawBuilder):
+  """Pairs of files of one name below a folder of images and one of masks."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': 'First release.'}
+
+  def _info(self):
+    return raw_builder.dataset_info(
+      self, description='Images and masks from folders of the user.'
+    )

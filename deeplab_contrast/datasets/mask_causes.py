@@ -1,0 +1,122 @@
+"""Why a mask holds what it should not: the likely cause, in a phrase.
+
+Guesses, for people: they are told beside the values found, never acted upon.
+"""
+
+import numpy as np
+
+# How far the values of a resized mask bleed, in pixels, and how far beyond the
+# values on both sides, as a share of their difference (bicubic filters do).
+_REACH = 6
+_OVERSHOOT = 0.15
+
+# What void is often painted with, besides the colours of the classes.
+_VOID_COLORS = ((0, 0, 0), (255, 255, 255), (224, 224, 192))
+
+RESIZED = 'anti-aliased or resized masks: scale masks by the nearest pixel only'
+BRIGHTNESS = (
+  'the luminance (brightness) of palette colours instead of their indices: '
+  'take the original palette PNGs'
+)
+LABEL_IDS = (
+  'Cityscapes label ids (0 to 33) instead of the 19 train ids: take '
+  '*_labelTrainIds.png, or map them'
+)
+TRAIN_IDS = (
+  'train ids (0 to 18 and 255) instead of Cityscapes label ids: name such '
+  'files *_labelTrainIds.png'
+)
+
+
+def of_ids(mask, known, colors):
+  """The likely cause of values without a meaning in a mask of ids.
+
+  Args:
+    mask: uint8 [height, width].
+    known: the values with a meaning.
+    colors: of the classes, (red, green, blue).
+
+  Returns:
+    A phrase, or None.
+  """
+  values = np.unique(mask)
+  unknown = np.setdiff1d(values, list(known))
+  count = len(colors)
+  if _are_brightness(values, unknown, colors):
+    return BRIGHTNESS
+  step = _step(values, count)
+  if step:
+    return f'ids multiplied by {step} to be visible: divide by it'
+  if len(unknown) > 2 and _is_between(mask, np.isin(mask, unknown)):
+    return RESIZED
+  if count == 19 and 33 in known and unknown.tolist() == [255]:
+    return TRAIN_IDS
+  if count == 19 and unknown.max() <= 33:
+    return LABEL_IDS
+  if unknown.tolist() == [count]:
+    return (
+      f'ids that begin with 1, or {count} means void: state which ids the '
+      'classes have and which are ignored'
+    )
+  if count and unknown.min() >= count:
+    return (
+      'ids of another list of classes (such as label ids instead of train '
+      'ids), or a void id that is not stated'
+    )
+  return None
+
+
+def of_colors(mask, is_unknown):
+  """The likely cause of colours without a meaning.
+
+  Args:
+    mask: uint8 [height, width, 3].
+    is_unknown: bool [height, width].
+
+  Returns:
+    A phrase.
+  """
+  colors = np.unique(mask[is_unknown], axis=0)
+  beside = _largest(~is_unknown, _REACH)[is_unknown]
+  if len(colors) > 2 and beside.mean() > 0.7:
+    return RESIZED
+  return 'colours that are not in the list of classes'
+
+
+def _are_brightness(values, unknown, colors):
+  """Whether all values are what decoders make of the classes' colours."""
+  colors = np.array([*colors, *_VOID_COLORS], np.int64)
+  weights = (19595, 38470, 7471)  # ITU-R 601, as Pillow and libpng round it.
+  brightness = (colors @ weights + 0x8000) >> 16
+  is_near = np.abs(values[:, None].astype(int) - brightness).min(1) <= 1
+  return len(unknown) > 0 and len(values) > 1 and bool(is_near.all())
+
+
+def _step(values, count):
+  """K if the values are ids times k > 1; else None."""
+  values = values[(values > 0) & (values < 255)]
+  step = int(np.gcd.reduce(values)) if len(values) > 1 else 1
+  return step if step > 1 and values.max() // step < count else None
+
+
+def _is_between(mask, is_unknown):
+  """Whether the unknown values lie between the known ones around them."""
+  mask = mask.astype(np.int16)
+  high = _largest(np.where(is_unknown, -1, mask), _REACH)
+  low = -_largest(np.where(is_unknown, -256, -mask), _REACH)
+  slack = _OVERSHOOT * (high - low)
+  between = (low < high) & (low - slack <= mask) & (mask <= high + slack)
+  return between[is_unknown].mean() > 0.7
+
+
+def _largest(values, reach):
+  """The largest value within `reach` pixels, along rows and columns."""
+  for axis in (0, 1):
+    padding = [(0, 0), (0, 0)]
+    padding[axis] = (reach, reach)
+    padded = np.pad(values, padding, 'edge')
+    windows = np.lib.stride_tricks.sliding_window_view(
+      padded, 2 * reach + 1, axis
+    )
+    values = windows.max(-1)
+  return values

@@ -1,0 +1,54 @@
+"""A TFDS builder that leaves nothing half done, whoever kills or repeats it."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+
+class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Prepares one folder in one process at a time.
+
+  A second process that wants the same folder waits and then uses it. What a
+  killed process has left is swept away. (TFDS writes into `incomplete.*` and
+  renames that at the end, so nobody mistakes the rest for data.)
+  """
+
+  def download_and_prepare(self, **kwargs):
+    """See base class."""
+    with _lock(os.fspath(self.data_path.parent)) as is_ours:
+      if is_ours:
+        _sweep(os.fspath(self.data_path.parent))
+      super().download_and_prepare(**kwargs)
+
+
+@contextlib.contextmanager
+def _lock(folder):
+  """Holds a folder; yields False where the file system has no locks."""
+  if '://' in folder:
+    yield False
+    return
+  os.makedirs(folder, exist_ok=True)
+  with open(os.path.join(folder, '.lock'), 'a', encoding='utf-8') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      print(
+        f'Another process prepares {folder}; waiting for it.', file=sys.stderr
+      )
+      fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+      logging.warning('The file system of %s has no locks.', folder)
+      yield False
+      return
+    yield True
+
+
+def _sweep(folder):
+  for name in os.listdir(folder):
+    if name.startswith('incomplete.'):
+      shutil.rmtree(os.path.join(folder, name), ignore_errors=True)

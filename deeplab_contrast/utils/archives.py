@@ -1,0 +1,148 @@
+"""Unpacking of foreign archives that cannot write beside their folder."""
+
+import contextlib
+import os
+import shutil
+import stat
+import tarfile
+import uuid
+import zipfile
+import zlib
+
+from deeplab_contrast.utils import errors
+
+# What an archive may unpack to: images hardly shrink, masks do.
+MOST_GROWTH = 200
+_LEAST_LIMIT = 1 << 28
+_MOST_MEMBERS = 2_000_000
+
+_BLOCK = 1 << 20
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
+
+
+def extract(archive, folder, most_bytes=None):
+  """Unpacks the files of a tar or zip archive, all of them or none.
+
+  Only plain files and folders are accepted. What is there under the same name
+  already, at the top, is kept, so that it can be called again.
+
+  Args:
+    archive: path of a .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz or .zip.
+    folder: where to; made if it is not there.
+    most_bytes: what the files may have together; None for 200 times the
+      archive.
+
+  Raises:
+    DataError: the archive is damaged, too large when unpacked, or has a name
+      that leads out of the folder, a link, a device, or one file twice.
+    SystemFault: the folder cannot be written.
+  """
+  archive, folder = os.fspath(archive), os.fspath(folder)
+  temporary = os.path.join(folder, f'.unpacking_{uuid.uuid4().hex}')
+  try:
+    size = os.path.getsize(archive)
+    most = most_bytes or max(MOST_GROWTH * size, _LEAST_LIMIT)
+    os.makedirs(temporary)
+    with _members(archive) as members:
+      _write(archive, members, temporary, most)
+    for name in sorted(os.listdir(temporary)):
+      if not os.path.lexists(os.path.join(folder, name)):
+        os.rename(os.path.join(temporary, name), os.path.join(folder, name))
+  except FileNotFoundError as error:
+    raise errors.DataError(f'{error.filename} does not exist.') from None
+  except _DAMAGED as error:
+    raise errors.DataError(
+      f'{archive} is damaged or no tar or zip ({error}): fetch it again.'
+    ) from error
+  except OSError as error:
+    raise errors.SystemFault(
+      f'{archive} cannot be unpacked into {folder} ({error.strerror}): make '
+      'room or choose another folder.'
+    ) from error
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _members(archive):
+  """Yields an iterator of (name, kind, open function)."""
+  if zipfile.is_zipfile(archive):
+    with zipfile.ZipFile(archive) as file:
+      yield (
+        (m.filename, _zip_kind(m), lambda m=m: file.open(m))
+        for m in file.infolist()
+      )
+  else:
+    with tarfile.open(archive) as file:
+      yield (
+        (m.name, _tar_kind(m), lambda m=m: file.extractfile(m)) for m in file
+      )
+
+
+def _write(archive, members, folder, most):
+  left = most
+  for count, (name, kind, read) in enumerate(members):
+    if count >= _MOST_MEMBERS:
+      raise errors.DataError(f'{archive} has too many files.')
+    if kind not in ('file', 'folder'):
+      raise errors.DataError(
+        f'{archive} has a {kind}, {name!r}: only files and folders are '
+        'accepted.'
+      )
+    path = _inside(archive, folder, name)
+    if kind == 'folder':
+      os.makedirs(path, exist_ok=True)
+      continue
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    left = _copy(archive, name, read, path, left)
+
+
+def _copy(archive, name, read, path, left):
+  """Writes one file; returns how many bytes are left."""
+  try:
+    with read() as source, open(path, 'xb') as target:
+      while block := source.read(_BLOCK):
+        left -= len(block)
+        if left < 0:
+          raise errors.DataError(
+            f'{archive} unpacks to far more than its own size, at {name!r}: '
+            'it looks like a bomb.'
+          )
+        target.write(block)
+  except (FileExistsError, IsADirectoryError, NotADirectoryError):
+    raise errors.DataError(f'{archive} has {name!r} twice.') from None
+  except (RuntimeError, NotImplementedError) as error:
+    raise errors.DataError(
+      f'{archive} cannot be unpacked at {name!r}: {error}.'
+    ) from error
+  return left
+
+
+def _inside(archive, folder, name):
+  """Where a member goes. Raises DataError if that is not in the folder."""
+  parts = name.rstrip('/').split('/')
+  parts = [part for part in parts if part != '.']
+  is_odd = not name.isprintable() or '\\' in name or ':' in name
+  if is_odd or not parts or {'', '..'} & set(parts):
+    raise errors.DataError(
+      f'{archive} has the name {name!r}, which does not stay in its folder: '
+      'do not trust this archive.'
+    )
+  return os.path.join(folder, *parts)
+
+
+def _tar_kind(member):
+  if member.isfile():
+    return 'file'
+  if member.isdir():
+    return 'folder'
+  return 'link' if member.issym() or member.islnk() else 'device'
+
+
+def _zip_kind(member):
+  mode = member.external_attr >> 16
+  if member.is_dir():
+    return 'folder'
+  if stat.S_ISLNK(mode):
+    return 'link'
+  return 'file' if stat.S_IFMT(mode) in (0, stat.S_IFREG) else 'device'
