@@ -218,8 +218,10 @@ def write_weights(model_dir, weights, step=0):
   """
   path = os.path.join(model_dir, FOLDER, f'ckpt-{step}')
   variables = {name: tf.Variable(value) for name, value in weights.items()}
+  checkpoint = tf.train.Checkpoint(model=variables)
+  _ = checkpoint.save_counter  # Makes it; restoring a whole model expects it.
   try:
-    return tf.train.Checkpoint(model=variables).write(path)
+    return checkpoint.write(path)
   except (tf.errors.OpError, OSError) as e:
     raise errors.SystemFault(
       f'Cannot write {path}: {contents.first_line(e)}'
