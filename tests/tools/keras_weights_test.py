@@ -1,5 +1,7 @@
 """Weights of keras.applications' ResNets, from files to our backbone."""
 
+import dataclasses
+
 import h5py
 import keras
 import numpy as np
@@ -117,19 +119,36 @@ def test_both_forms_of_file(ours, tmp_path, form):
   )
 
 
-@pytest.mark.parametrize(
-  'variant, phrase',
-  [
-    ('resnet_v1_50_beta', 'one 7x7 convolution'),
-    ('resnet_v1_101', 'the backbone resnet_v1_50, but the experiment has'),
-  ],
-)
-def test_other_backbones_are_refused(ours, tmp_path, variant, phrase):
+def test_the_beta_root_is_refused(ours, tmp_path):
   path = write_classic(tmp_path / 'a.h5', layers_like(ours))
+  beta = [
+    dataclasses.replace(
+      v,
+      original=v.original.replace(
+        'resnet_v1_50/conv1/', 'resnet_v1_50/conv1_1/'
+      ),
+    )
+    for v in ours.variables
+  ]
+  beta = dataclasses.replace(ours, variables=tuple(beta))
+  with pytest.raises(errors.ConfigError, match='one 7x7 convolution'):
+    plan.make(beta, keras_resnet.open_weights(path))
+
+
+@pytest.mark.parametrize('depth, unit', [(101, 7), (152, 24)])
+def test_deeper_networks_are_refused(ours, tmp_path, depth, unit):
+  layers = layers_like(ours)
+  for n in range(7, unit + 1):
+    layers[f'conv4_block{n}_1_conv'] = layers['conv4_block6_1_conv']
+  path = write_classic(tmp_path / 'a.h5', layers)
+  phrase = (
+    f'the backbone resnet_v1_{depth}, but the experiment has resnet_v1_50'
+  )
   with pytest.raises(errors.ConfigError, match=phrase):
-    plan.make(narrow(variant), keras_resnet.open_weights(path))
+    plan.make(ours, keras_resnet.open_weights(path))
 
 
+@pytest.mark.slow
 def test_resnet_101_is_told_by_its_layers(tmp_path):
   deep = narrow('resnet_v1_101')
   path = write_classic(tmp_path / 'a.h5', layers_like(deep))
