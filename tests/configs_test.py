@@ -14,7 +14,7 @@ from deeplab_contrast.config import gin_text
 from deeplab_contrast.core import heads, pixel_contrast
 from deeplab_contrast.datasets import sources, transforms
 from deeplab_contrast.tasks import contrastive, softmax
-from deeplab_contrast.utils import checkpoints, writers
+from deeplab_contrast.utils import checkpoints, errors, writers
 from tests import fixtures
 
 FOLDER = pathlib.Path(gin_text.REPOSITORY, 'gin_configs')
@@ -214,6 +214,18 @@ def test_the_tiny_overlay_shrinks_any_experiment(name):
   assert experiment.evaluator.limit == 2
   macros = _macros(built)
   assert (macros['WIDTH'], macros['FILTERS']) == (0.125, 16)
+
+
+@pytest.mark.parametrize(
+  'name', ['voc2012/softmax_scratch.gin', 'voc2012/contrastive_pretrain.gin']
+)
+def test_any_experiment_may_start_from_an_imagenet_backbone(name):
+  overlay = 'gin_configs/tasks/imagenet_backbone.gin'
+  experiment = _parse(name, overlay, bindings=("INIT = 'runs/imagenet'",)).root
+  start = checkpoints.WarmStart('runs/imagenet', ('backbone',))
+  assert experiment.trainer.warm_start == start
+  with pytest.raises(errors.ConfigError, match='INIT'):
+    _parse(name, overlay)
 
 
 @pytest.fixture(scope='module')

@@ -9,7 +9,7 @@ import shutil
 import tensorflow as tf
 from absl import logging
 
-from deeplab_contrast.utils import averages, errors
+from deeplab_contrast.utils import averages, contents, errors
 
 FOLDER = 'checkpoints'
 
@@ -26,10 +26,10 @@ class Checkpoints:
   """
 
   def __init__(self, model_dir, model, optimizer, step, keep=3):
-    self._variables = _by_path(model.variables)
+    self._variables = contents.by_path(model.variables)
     self._checkpoint = tf.train.Checkpoint(
       model=self._variables,
-      optimizer=_by_path(optimizer.variables),
+      optimizer=contents.by_path(optimizer.variables),
       step=step,
       **_averages(averages.of(optimizer, model)),
     )
@@ -51,8 +51,8 @@ class Checkpoints:
       free = shutil.disk_usage(os.path.dirname(self._folder)).free
       raise errors.SystemFault(
         f'Cannot write a checkpoint to {self._folder} '
-        f'({free / 2**20:.0f} MiB free): {_first_line(e)} Make room or choose '
-        'another --model_dir; the checkpoints before it are still good.'
+        f'({free / 2**20:.0f} MiB free): {contents.first_line(e)} Make room or '
+        'choose another --model_dir; the checkpoints before it are still good.'
       ) from e
 
   def restore(self):
@@ -69,8 +69,9 @@ class Checkpoints:
     paths = list_checkpoints(self._folder)
     for path in paths:
       try:
+        contents.check_training_state(path)
         _restore(self._checkpoint, path, self._variables, exact=True)
-      except _Unreadable as e:
+      except contents.Unreadable as e:
         logging.warning('%s cannot be read (%s); trying an older one.', path, e)
         continue
       return path
@@ -98,15 +99,21 @@ class WarmStart:
     """Restores the parts; returns the path of the checkpoint used.
 
     Raises:
-      ConfigError: when there is no checkpoint, or its shapes differ.
+      ConfigError: when there is no checkpoint, it lacks a part, or its shapes
+        differ.
       SystemFault: when it cannot be read.
     """
     path = self._find()
-    variables = [v for part in self.parts for v in _part(model, part).variables]
-    named = _by_path(variables)
+    parts = {
+      part: contents.by_path(contents.part_of(model, part).variables)
+      for part in self.parts
+    }
+    named = {name: v for part in parts.values() for name, v in part.items()}
     try:
+      for part, variables in parts.items():
+        contents.check_part(path, part, variables, model)
       _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
-    except _Unreadable as e:
+    except contents.Unreadable as e:
       raise errors.SystemFault(f'{path} cannot be read: {e}') from e
     return path
 
@@ -137,23 +144,17 @@ def restore_model(model_dir, model, averaged=False):
     ConfigError: when the folder holds no checkpoint, or another network's.
     SystemFault: when none can be read.
   """
-  paths = list_checkpoints(os.path.join(model_dir, FOLDER))
-  if not paths:
-    raise errors.ConfigError(
-      f'{model_dir} holds no checkpoint; train it first with '
-      f'python -m deeplab_contrast.train --model_dir={model_dir}.'
-    )
-  named = _by_path(model.variables)
-  for path in paths:
-    try:
-      _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
-      if averaged:
-        _restore_averages(path, model.trainable_variables)
-    except _Unreadable as e:
-      logging.warning('%s cannot be read (%s); trying an older one.', path, e)
-      continue
-    return path, step_of(path)
-  raise errors.SystemFault(f'None can be read of: {", ".join(paths)}.')
+  paths = _some_checkpoints(model_dir)
+  named = contents.by_path(model.variables)
+
+  def restore(path):
+    contents.check_whole(path, named, model)
+    _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
+    if averaged:
+      _restore_averages(path, model.trainable_variables)
+
+  path, _ = _newest_readable(paths, restore)
+  return path, step_of(path)
 
 
 def list_checkpoints(folder):
@@ -170,29 +171,91 @@ def step_of(path):
   return int(path.rsplit('-', 1)[1])
 
 
-def _by_path(variables):
-  """{path: tf.Variable}, seed states included.
+def read_weights(model_dir, model):
+  """Reads what the newest readable checkpoint of a run holds of a model.
 
-  Handed a Keras object instead, tf.train.Checkpoint silently leaves out all
-  layers kept in lists, and the seed states (keras#19796).
+  Args:
+    model_dir: the run's folder.
+    model: a built Keras model; its variables are not changed.
+
+  Returns:
+    (path, {name as of `contents.names`: array}, the number of variables of the
+    optimizer there).
+
+  Raises:
+    ConfigError: when the folder holds no checkpoint, or another network's.
+    SystemFault: when none can be read.
   """
-  # The first part is the object's own name, which Keras numbers per process.
-  named = {v.path.partition('/')[2]: v.value for v in variables}
-  if len(named) != len(variables):
-    paths = [v.path for v in variables]
-    twice = sorted({p for p in paths if paths.count(p) > 1})
-    raise ValueError(f'Several variables share a path: {twice[:5]}.')
-  return named
+  named = contents.by_path(model.variables)
+
+  def read(path):
+    stored = contents.stored_shapes(path)
+    here = {
+      name: v for name, v in named.items() if contents.key(name) in stored
+    }
+    contents.check_shapes(path, here or named, stored)
+    reader = tf.train.load_checkpoint(path)
+    others = [key for key in stored if key.startswith('optimizer/')]
+    try:
+      arrays = {name: reader.get_tensor(contents.key(name)) for name in here}
+    except (tf.errors.OpError, IndexError) as e:
+      raise contents.Unreadable(contents.first_line(e)) from e
+    return arrays, len(others)
+
+  path, (arrays, others) = _newest_readable(_some_checkpoints(model_dir), read)
+  return path, arrays, others
 
 
-class _Unreadable(Exception):
-  """A checkpoint's files are damaged or incomplete."""
+def write_weights(model_dir, weights, step=0):
+  """Writes weights without the state of a training, as a new checkpoint.
+
+  Args:
+    model_dir: the run's folder.
+    weights: {name as of `contents.names`: array} of a model or its parts.
+    step: the number in the checkpoint's name.
+
+  Returns:
+    The checkpoint's path.
+
+  Raises:
+    SystemFault: when it cannot be written.
+  """
+  path = os.path.join(model_dir, FOLDER, f'ckpt-{step}')
+  variables = {name: tf.Variable(value) for name, value in weights.items()}
+  checkpoint = tf.train.Checkpoint(model=variables)
+  _ = checkpoint.save_counter  # Makes it; restoring a whole model expects it.
+  try:
+    return checkpoint.write(path)
+  except (tf.errors.OpError, OSError) as e:
+    raise errors.SystemFault(
+      f'Cannot write {path}: {contents.first_line(e)}'
+    ) from e
+
+
+def _some_checkpoints(model_dir):
+  paths = list_checkpoints(os.path.join(model_dir, FOLDER))
+  if not paths:
+    raise errors.ConfigError(
+      f'{model_dir} holds no checkpoint; train it first with '
+      f'python -m deeplab_contrast.train --model_dir={model_dir}.'
+    )
+  return paths
+
+
+def _newest_readable(paths, read):
+  """(path, read(path)) of the first path that can be read."""
+  for path in paths:
+    try:
+      return path, read(path)
+    except contents.Unreadable as e:
+      logging.warning('%s cannot be read (%s); trying an older one.', path, e)
+  raise errors.SystemFault(f'None can be read of: {", ".join(paths)}.')
 
 
 def _restore(checkpoint, path, variables, exact):
   """Restores all of `checkpoint`, of whose model `variables` are a part."""
   try:
-    _check_shapes(path, variables)
+    contents.check_shapes(path, variables, contents.stored_shapes(path))
     status = checkpoint.restore(path)
     status.assert_existing_objects_matched()
     if exact:
@@ -201,11 +264,12 @@ def _restore(checkpoint, path, variables, exact):
       status.expect_partial()
   except (tf.errors.OpError, IndexError) as e:
     # A short data file surfaces as an IndexError of the reader.
-    raise _Unreadable(_first_line(e)) from e
+    raise contents.Unreadable(contents.first_line(e)) from e
   except (ValueError, AssertionError) as e:
     raise errors.ConfigError(
-      f'{path} belongs to another network or optimizer: {_first_line(e)} Use '
-      'the gin file it was trained with, or another --model_dir.'
+      f'{path} belongs to another network or optimizer: '
+      f'{contents.first_line(e)} Use the gin file it was trained with, or '
+      'another --model_dir.'
     ) from e
 
 
@@ -222,7 +286,7 @@ def _averages(named):
 
 def _restore_averages(path, variables):
   """Gives variables the averages that a checkpoint holds of them."""
-  status = tf.train.Checkpoint(average=_by_path(variables)).read(path)
+  status = tf.train.Checkpoint(average=contents.by_path(variables)).read(path)
   try:
     status.assert_existing_objects_matched()
   except AssertionError as e:
@@ -230,35 +294,6 @@ def _restore_averages(path, variables):
       f'{path} holds no averaged weights; it was trained without use_ema.'
     ) from e
   status.expect_partial()
-
-
-def _check_shapes(path, variables):
-  """Names the first variable that the checkpoint lacks or has otherwise."""
-  stored = tf.train.load_checkpoint(path).get_variable_to_shape_map()
-  for name, variable in variables.items():
-    # As TensorFlow escapes the keys of a dict.
-    escaped = name.replace('.', '..').replace('/', '.S')
-    shape = stored.get(f'model/{escaped}/.ATTRIBUTES/VARIABLE_VALUE')
-    if shape is None or tuple(shape) != tuple(variable.shape):
-      there = 'absent' if shape is None else f'of shape {tuple(shape)}'
-      raise errors.ConfigError(
-        f'{path} belongs to another network: {name} is {there} there, of shape '
-        f'{tuple(variable.shape)} here. Use the gin file it was trained with, '
-        'or another --model_dir.'
-      )
-
-
-def _part(model, name):
-  parts = {
-    'backbone': model.trunk.backbone,
-    'trunk': model.trunk,
-    'head': model.head,
-  }
-  if name not in parts:
-    raise errors.ConfigError(
-      f'WarmStart.parts names {name!r}; known: {", ".join(parts)}.'
-    )
-  return parts[name]
 
 
 def _sweep(folder):
@@ -273,7 +308,3 @@ def _sweep(folder):
 
 def _number(step):
   return int(tf.convert_to_tensor(step).numpy())
-
-
-def _first_line(error):
-  return str(error).strip().split('\n')[0][:200].rstrip('.') + '.'

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_contrast.tasks import contrastive, softmax
-from deeplab_contrast.utils import checkpoints, errors
+from deeplab_contrast.utils import checkpoints, contents, errors
 from tests import tiny
 
 
@@ -107,3 +107,71 @@ def test_other_network_is_named(run):
 def test_no_checkpoint_says_how_to_train(tmp_path):
   with pytest.raises(errors.ConfigError, match='train it first'):
     checkpoints.restore_model(str(tmp_path), None)
+
+
+def test_warm_start_takes_backbone_or_head(run):
+  pretrained, _, _, folder = run
+  network = tiny.network(contrastive.Contrastive(), seed=5)
+  before = tiny.weights(network)
+  checkpoints.WarmStart(str(folder), ('backbone', 'head'))(network)
+  theirs = tiny.weights(pretrained)
+  for path, value in tiny.weights(network).items():
+    taken = 'resnet_v1' in path or '/projection/' in path
+    expected = (theirs if taken else before)[path]
+    np.testing.assert_array_equal(value, expected, err_msg=path)
+
+
+def test_warm_start_says_what_is_not_there(run):
+  _, _, _, folder = run
+  network = tiny.network(softmax.Softmax())
+  before = tiny.weights(network)
+  start = checkpoints.WarmStart(str(folder), ('trunk', 'head'))
+  with pytest.raises(errors.ConfigError) as caught:
+    start(network)
+  text = str(caught.value)
+  assert "names 'head'" in text and 'logits/semantic/kernel' in text
+  assert 'it holds: backbone, trunk; take only those' in text
+  for path, value in tiny.weights(network).items():
+    np.testing.assert_array_equal(value, before[path])
+  with pytest.raises(errors.ConfigError, match="names 'tail'; known: backbone"):
+    checkpoints.WarmStart(str(folder), ('tail',))(network)
+
+
+def test_weights_of_parts_are_no_run(run, tmp_path):
+  """As the conversion of an ImageNet checkpoint leaves them."""
+  network, _, step, _ = run
+  named = contents.names(network.trunk.backbone.variables)
+  weights = {
+    named[k]: v for k, v in tiny.weights(network).items() if k in named
+  }
+  model_dir = str(tmp_path / 'converted')
+  assert checkpoints.write_weights(model_dir, weights).endswith('/ckpt-0')
+  _, read, slots = checkpoints.read_weights(model_dir, network)
+  assert slots == 0 and set(read) == set(weights)
+  for name, value in weights.items():
+    np.testing.assert_array_equal(read[name], value)
+  checkpoints.WarmStart(model_dir, ('backbone',))(network)
+  with pytest.raises(errors.ConfigError, match='it holds: backbone; take only'):
+    checkpoints.WarmStart(model_dir)(network)
+  with pytest.raises(errors.ConfigError, match='holds the backbone only'):
+    checkpoints.restore_model(model_dir, network)
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  saver = checkpoints.Checkpoints(model_dir, network, optimizer, step)
+  with pytest.raises(errors.ConfigError, match='holds weights only'):
+    saver.restore()
+
+
+def test_a_head_of_other_classes_is_named(tmp_path, monkeypatch):
+  first = tiny.network(softmax.Softmax())
+  named = contents.names(first.variables)
+  weights = {named[k]: v for k, v in tiny.weights(first).items() if k in named}
+  checkpoints.write_weights(str(tmp_path), weights)
+  monkeypatch.setattr(tiny, 'CLASSES', 5)
+  second = tiny.network(softmax.Softmax())
+  both = checkpoints.WarmStart(str(tmp_path), ('trunk', 'head'))
+  with pytest.raises(errors.ConfigError) as caught:
+    both(second)
+  for phrase in ('(1, 1, 8, 3) there', '(1, 1, 8, 5) here', "('trunk',)"):
+    assert phrase in str(caught.value)
+  checkpoints.WarmStart(str(tmp_path))(second)

@@ -1,0 +1,136 @@
+"""What a checkpoint holds of a network: its names, shapes and parts."""
+
+import tensorflow as tf
+
+from deeplab_contrast.utils import errors
+
+PARTS = ('backbone', 'trunk', 'head')
+
+_STEP = 'step/.ATTRIBUTES/VARIABLE_VALUE'
+
+
+def names(variables):
+  """{path of a Keras variable: its name in checkpoints}, in order."""
+  # The first part is the object's own name, which Keras numbers per process.
+  return {v.path: v.path.partition('/')[2] for v in variables}
+
+
+def by_path(variables):
+  """{name: tf.Variable}, seed states included.
+
+  Handed a Keras object instead, tf.train.Checkpoint silently leaves out all
+  layers kept in lists, and the seed states (keras#19796).
+  """
+  short = names(variables)
+  named = {short[v.path]: v.value for v in variables}
+  if len(named) != len(variables):
+    paths = [v.path for v in variables]
+    twice = sorted({p for p in paths if paths.count(p) > 1})
+    raise ValueError(f'Several variables share a path: {twice[:5]}.')
+  return named
+
+
+class Unreadable(Exception):
+  """A checkpoint's files are damaged or incomplete."""
+
+
+def key(name):
+  """The key of a model's variable in a checkpoint's index."""
+  # As TensorFlow escapes the keys of a dict.
+  escaped = name.replace('.', '..').replace('/', '.S')
+  return f'model/{escaped}/.ATTRIBUTES/VARIABLE_VALUE'
+
+
+def stored_shapes(path):
+  """{key: shape} of a checkpoint."""
+  try:
+    return tf.train.load_checkpoint(path).get_variable_to_shape_map()
+  except (tf.errors.OpError, IndexError, ValueError) as e:
+    raise Unreadable(first_line(e)) from e
+
+
+def check_shapes(path, variables, stored):
+  """Names the first variable that the checkpoint lacks or has otherwise."""
+  for name, variable in variables.items():
+    shape = stored.get(key(name))
+    if shape is None or tuple(shape) != tuple(variable.shape):
+      there = 'absent' if shape is None else f'of shape {tuple(shape)}'
+      raise errors.ConfigError(
+        f'{path} belongs to another network: {name} is {there} there, of shape '
+        f'{tuple(variable.shape)} here. Use the gin file it was trained with, '
+        'or another --model_dir.'
+      )
+
+
+def check_training_state(path):
+  """Refuses to go on from weights alone."""
+  if _STEP not in stored_shapes(path):
+    raise errors.ConfigError(
+      f'{path} holds weights only, no training to go on with; train in another '
+      '--model_dir and start from this one by --gin_file='
+      'gin_configs/tasks/warm_start.gin.'
+    )
+
+
+def check_whole(path, variables, model):
+  """Refuses weights of some parts, such as converted ones of ImageNet."""
+  stored = stored_shapes(path)
+  held = _held(stored, model)
+  absent = [name for name in variables if key(name) not in stored]
+  if absent and held and _STEP not in stored:
+    raise errors.ConfigError(
+      f'{path} holds the {" and ".join(held)} only, not {absent[0]} and '
+      f'{len(absent) - 1} more; a training can start from it '
+      f'(WarmStart.parts = {held[-1:]!r}), but there is no whole network.'
+    )
+
+
+def check_part(path, part, variables, model):
+  """Says which parts a checkpoint has when it lacks the wanted one."""
+  stored = stored_shapes(path)
+  absent = [name for name in variables if key(name) not in stored]
+  if absent:
+    held = _held(stored, model)
+    advice = 'It belongs to another network; use the gin file of that run.'
+    if held:
+      advice = f'Of this network it holds: {", ".join(held)}; take only those.'
+    raise errors.ConfigError(
+      f'WarmStart.parts names {part!r}, but {path} lacks {len(absent)} of its '
+      f'{len(variables)} variables, such as {absent[0]}. {advice}'
+    )
+  for name, variable in variables.items() if part == 'head' else ():
+    there, here = tuple(stored[key(name)]), tuple(variable.shape)
+    if there != here:
+      raise errors.ConfigError(
+        f'The head of {path} is of another size: {name} has shape {there} '
+        f'there, {here} here. For other classes start without the head: '
+        "WarmStart.parts = ('trunk',)."
+      )
+
+
+def _held(stored, model):
+  """The parts that a checkpoint holds completely, as a tuple."""
+  return tuple(
+    part
+    for part in PARTS
+    if all(key(n) in stored for n in by_path(part_of(model, part).variables))
+  )
+
+
+def part_of(model, name):
+  """The layer that is a part of a `DeepLab`; ConfigError if unknown."""
+  parts = {
+    'backbone': model.trunk.backbone,
+    'trunk': model.trunk,
+    'head': model.head,
+  }
+  if name not in parts:
+    raise errors.ConfigError(
+      f'WarmStart.parts names {name!r}; known: {", ".join(parts)}.'
+    )
+  return parts[name]
+
+
+def first_line(error):
+  """The first line of an error's text, as a sentence."""
+  return str(error).strip().split('\n')[0][:200].rstrip('.') + '.'
