@@ -214,7 +214,8 @@ def _mix(layer, net):
 
 def _attention(layer, net):
   """Attention of all pixels to a coarser map."""
-  batch, height, width, channels = tf.unstack(tf.shape(net))
+  batch = tf.shape(net)[0] if net.shape[0] is None else net.shape[0]
+  height, width = resize.spatial_size(net)
   channels = net.shape[-1]
   heads = layer.num_heads
 
