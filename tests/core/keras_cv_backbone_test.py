@@ -140,7 +140,7 @@ def test_paths_are_unique_and_do_not_depend_on_the_process(name):
 def test_training_saves_and_goes_on(name, tmp_path):
   def fit(folder, steps):
     network_ = network(name)
-    tiny.make_trainer(steps=steps, learning_rate=0.01, jit_compile=True).fit(
+    tiny.make_trainer(steps=steps, learning_rate=0.01).fit(
       network_,
       softmax.Softmax(),
       tiny.make_stream(),
@@ -160,6 +160,25 @@ def test_training_saves_and_goes_on(name, tmp_path):
       np.testing.assert_array_equal(resumed[path], value)
   moved = [p for p in whole if not np.array_equal(whole[p], start[p])]
   assert any('kernel' in path for path in moved if name in path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'name', ['efficientnet_v2_b0', 'mobilenet_v3_small', 'mit_b0']
+)
+def test_it_compiles_with_gradients(name):
+  backbone = make(name)
+  variables = [v.value for v in backbone.trainable_variables]
+
+  @tf.function(jit_compile=True)
+  def gradients(images):
+    with tf.GradientTape() as tape:
+      features, _ = backbone(images, training=True)
+      loss = tf.reduce_sum(features**2)
+    return tape.gradient(loss, variables)
+
+  images = tf.random.stateless_uniform((2, 65, 65, 3), (0, 0))
+  assert all(np.isfinite(g).all() for g in gradients(images))
 
 
 def test_weight_decay_is_on_kernels_but_depthwise_ones():
