@@ -136,7 +136,15 @@ def test_paths_are_unique_and_do_not_depend_on_the_process(name):
   assert all(path.startswith(f'deeplab/trunk/{name}/') for path in first)
 
 
-@pytest.mark.parametrize('name', _ALL)
+@pytest.mark.parametrize(
+  'name',
+  [
+    'resnet_v2_18',
+    *_slow(
+      'efficientnet_v2_b0', 'mobilenet_v3_small', 'csp_darknet_tiny', 'mit_b0'
+    ),
+  ],
+)
 def test_training_saves_and_goes_on(name, tmp_path):
   def fit(folder, steps):
     network_ = network(name)
