@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab_contrast import evaluator as evaluator_lib
 from deeplab_contrast import trainer as trainer_lib
-from deeplab_contrast.core import heads
+from deeplab_contrast.core import heads, resize
 from deeplab_contrast.datasets import (
   fingerprints,
   pipeline,
@@ -73,6 +73,24 @@ class Experiment:
   def classifies(self):
     """Whether the network gives classes, so that it can be evaluated."""
     return isinstance(self.model.head, heads.Classifier)
+
+  @property
+  def crop_size(self):
+    """(height, width) of training crops; None where nothing is cropped."""
+    sizes = [
+      step.size
+      for step in self.train.transforms
+      if isinstance(step, transforms.RandomCrop)
+    ]
+    return sizes[-1] if sizes else None
+
+  @property
+  def crop_note(self):
+    """One line when crops are not k * output stride + 1, or None."""
+    if self.crop_size is None:
+      return None
+    stride = self.model.trunk.backbone.output_stride
+    return resize.misfit_note(self.crop_size, stride)
 
   def fit(self, strategy, model_dir):
     """Trains into a folder; see `Trainer.fit`.

@@ -140,10 +140,13 @@ class DeepLab(keras.Model):
   def decayed_kernels(self):
     """Variables under weight decay: convolution kernels, but no depthwise.
 
-    As in the original: no biases, no batch norm, no depthwise kernels.
+    As in the original: no biases, no batch norm, no depthwise kernels. The
+    Dense layers of foreign backbones are 1x1 convolutions; some of their layers
+    have no part in the network and are never built.
     """
+    kinds = (keras.layers.Conv2D, keras.layers.Dense)
     layers = self._flatten_layers(include_self=False)
-    return [x.kernel for x in layers if isinstance(x, keras.layers.Conv2D)]
+    return [x.kernel for x in layers if isinstance(x, kinds) and x.built]
 
   def gradient_multipliers(self, multiplier=1.0, logits_only=False):
     """How much more each trainable variable learns; see `original_names`.

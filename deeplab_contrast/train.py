@@ -22,6 +22,8 @@ def main(launched):
     if results.is_done(model_dir):
       print(f'{model_dir} is already complete; nothing to do.')
       return
+    if experiment.crop_note:
+      print(experiment.crop_note, flush=True)
     scores = experiment.fit(launched.strategy, model_dir)
     if scores is not None:
       info = experiment.eval_source.info

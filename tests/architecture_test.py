@@ -24,7 +24,7 @@ _LIBRARY = (
   'trainer',
   'evaluator',
 )
-_COMMANDS = ('train', 'eval', 'vis', 'browse', 'recipe')
+_COMMANDS = ('train', 'eval', 'vis', 'browse', 'recipe', 'model_summary')
 
 # What a module may import of the package. A row holds for what lies inside it
 # too, unless there is a longer one. Inside core and tasks only the parts that
@@ -39,6 +39,12 @@ MAY_IMPORT = {
     'core.conv',
     'core.dropout',
     'core.norm',
+    'core.pixels',
+    'core.resize',
+  ),
+  'core.keras_cv_backbone': (
+    'core.dropout',
+    'core.keras_cv_variants',
     'core.pixels',
     'core.resize',
   ),
@@ -65,6 +71,7 @@ MAY_IMPORT = {
   'tasks': ('common', 'core', 'tasks.task'),
   'predictor': ('common', 'core'),
   'trainer': ('common', 'tasks.task', 'utils'),
+  'parts': ('core', 'utils.graph_costs'),
   # L4
   'evaluator': ('common', 'core.confusion', 'datasets.info', 'predictor'),
   # L5
@@ -84,6 +91,7 @@ MAY_IMPORT = {
       'crops',
       'experiment',
       'launch',
+      'parts',
       'pictures',
       'stages',
       'utils',

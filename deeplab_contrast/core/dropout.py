@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 class Dropout(keras.layers.Layer):
-  """Drops single values; the seed state is an ordinary, saved variable.
+  """Drops values; the seed state is an ordinary, saved variable.
 
   Keras' own layer keeps its random state where checkpoints of the model do not
   look (keras#19796) and where replicas may not write. Here the state is one
@@ -14,12 +14,15 @@ class Dropout(keras.layers.Layer):
   Args:
     rate: the share of values set to zero in training.
     seed: tells several such layers of one network apart.
+    whole_examples: drops examples of the batch rather than single values:
+      stochastic depth, on what is added to a shortcut.
   """
 
-  def __init__(self, rate, seed=0, name='dropout'):
+  def __init__(self, rate, seed=0, name='dropout', whole_examples=False):
     super().__init__(name=name)
     self.rate = rate
     self.seed = seed
+    self.whole_examples = whole_examples
 
   def build(self, input_shape):
     """Makes the counter of training calls, int64 []."""
@@ -45,5 +48,14 @@ class Dropout(keras.layers.Layer):
     )
     self.calls.assign(self.calls.value + 1)
     return tf.nn.experimental.stateless_dropout(
-      inputs, self.rate, seed=stream, rng_alg='philox'
+      inputs,
+      self.rate,
+      seed=stream,
+      rng_alg='philox',
+      noise_shape=self._noise_shape(inputs),
     )
+
+  def _noise_shape(self, inputs):
+    if not self.whole_examples:
+      return None
+    return [tf.shape(inputs)[0], *[1] * (len(inputs.shape) - 1)]

@@ -1,6 +1,6 @@
 """How the original brings pixels to a backbone's range.
 
-Both map float32 pixels 0..255 [batch, height, width, 3] to the same shape. The
+All map float32 pixels 0..255 [batch, height, width, 3] to the same shape. The
 original does this inside the network (deeplab/core/feature_extractor.py).
 """
 
@@ -13,6 +13,11 @@ MEAN_RGB = (123.15, 115.90, 103.06)
 def zero_mean_unit_range(images):
   """To -1..1: beta ResNets, Xception and MobileNet."""
   return images * (2.0 / 255.0) - 1.0
+
+
+def unit_range(images):
+  """To 0..1: the backbones of keras-cv."""
+  return images / 255.0
 
 
 def subtract_imagenet_mean(images):

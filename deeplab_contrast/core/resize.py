@@ -23,6 +23,44 @@ def scale_dimension(size, scale):
   return tf.cast((size - 1.0) * scale + 1.0, tf.int32)
 
 
+def fitting_sizes(size, stride):
+  """The nearest k * stride + 1 sizes of a side, below (or equal) and above.
+
+  Args:
+    size: the number of pixels of the side.
+    stride: of the network.
+
+  Returns:
+    (below, above), both `size` if it fits.
+  """
+  below = max(size - 1, 0) // stride * stride + 1
+  return below, below if below == size else below + stride
+
+
+def misfit_note(size, stride):
+  """One line about a crop whose maps do not align at the corners.
+
+  Args:
+    size: (height, width) of the crop.
+    stride: the output stride of the backbone.
+
+  Returns:
+    The line, or None where both sides are k * stride + 1.
+  """
+  misfits = []
+  for name, side in zip(('height', 'width'), size, strict=True):
+    below, above = fitting_sizes(side, stride)
+    if below != side:
+      sizes = f'{below} or {above}' if below > 1 else f'{above}'
+      misfits.append(f'{name} {sizes}')
+  if not misfits:
+    return None
+  return (
+    f'Note: the training crop {tuple(size)} is not k * {stride} + 1 (the output'
+    f' stride); it works, but {" and ".join(misfits)} would fit exactly.'
+  )
+
+
 def bilinear(images, size):
   """Resizes images bilinearly, corners aligned.
 

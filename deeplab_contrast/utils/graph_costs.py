@@ -1,0 +1,170 @@
+"""What a TensorFlow graph costs and sees, read from its operations.
+
+TensorFlow's own profiler counts dilated depthwise convolutions wrongly, since
+they run on rearranged and padded maps.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+_CONVOLUTIONS = ('Conv2D', 'DepthwiseConv2dNative')
+_POOLS = ('MaxPool', 'AvgPool')
+_PRODUCTS = ('BatchMatMulV2', 'BatchMatMul')
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+  """How many pixels of the input one pixel of a map sees, along each side.
+
+  Attributes:
+    size: in pixels of the input; infinite for the whole image.
+    step: between neighbours of the map, in pixels of the input.
+  """
+
+  size: float
+  step: float
+
+
+def trace(function, *shapes):
+  """The graph of a function of float32 tensors.
+
+  Args:
+    function: takes tensors, or dicts of them.
+    *shapes: of its arguments, fully known; tuples, or dicts of tuples.
+
+  Returns:
+    (graph, outputs): a `FuncGraph` and its symbolic outputs, nested as the
+    function returns them.
+  """
+  specs = _specs(shapes)
+  concrete = tf.function(function).get_concrete_function(*specs)
+  return concrete.graph, concrete.graph.structured_outputs
+
+
+def flops(graph):
+  """Floating-point operations of convolutions and matrix products.
+
+  A multiply-add counts as 2. Everything else (normalization, activations,
+  resizing, pooling) is left out.
+
+  Args:
+    graph: with fully known shapes.
+  """
+  return sum(_flops(operation) for operation in graph.get_operations())
+
+
+def first_convolution(graph):
+  """The map that the first convolution of a graph gives."""
+  found = [op for op in graph.get_operations() if op.type == 'Conv2D']
+  return found[0].outputs[0]
+
+
+def atrous_rates(graph):
+  """The sorted rates above 1 that convolutions of a graph have."""
+  rates = {max(_rates(operation)) for operation in graph.get_operations()}
+  return sorted(rates - {1})
+
+
+def receptive_field(output, source):
+  """The `View` that a map has of the input of its graph.
+
+  Args:
+    output: symbolic tensor.
+    source: the symbolic tensor that is seen; a placeholder.
+
+  Returns:
+    A `View`, or None where the map does not see it.
+  """
+  views = {source.ref(): View(1.0, 1.0)}
+  for operation in output.graph.get_operations():
+    seen = [views[x.ref()] for x in operation.inputs if x.ref() in views]
+    if not seen:
+      continue
+    widest = View(max(v.size for v in seen), max(v.step for v in seen))
+    for result in operation.outputs:
+      views[result.ref()] = _through(operation, widest)
+  return views.get(output.ref())
+
+
+def _specs(shapes):
+  return [
+    {key: tf.TensorSpec(value) for key, value in shape.items()}
+    if isinstance(shape, dict)
+    else tf.TensorSpec(shape)
+    for shape in shapes
+  ]
+
+
+def _flops(operation):
+  if operation.type in _CONVOLUTIONS:
+    height, width, channels, _ = operation.inputs[1].shape
+    area = height * width
+    if operation.type == 'Conv2D':
+      area *= channels
+    return 2 * area * _true_output(operation).shape.num_elements()
+  if operation.type == 'MatMul':
+    rows = 0 if operation.get_attr('transpose_a') else 1
+    inner = operation.inputs[0].shape[rows]
+    return 2 * inner * operation.outputs[0].shape.num_elements()
+  if operation.type in _PRODUCTS:
+    inner = operation.inputs[0].shape[-2 if operation.get_attr('adj_x') else -1]
+    return 2 * inner * operation.outputs[0].shape.num_elements()
+  return 0
+
+
+def _true_output(operation):
+  """The map that a convolution gives, without padding for a rate."""
+  output = operation.outputs[0]
+  for consumer in output.consumers():
+    if consumer.type == 'BatchToSpaceND':
+      return consumer.outputs[0]
+  return output
+
+
+def _rates(operation):
+  """Vertical and horizontal atrous rate of an operation."""
+  if operation.type in _CONVOLUTIONS:
+    return tuple(operation.get_attr('dilations')[1:3])
+  if operation.type == 'SpaceToBatchND':
+    return tuple(int(x) for x in _constant(operation.inputs[1]))
+  return 1, 1
+
+
+def _constant(tensor):
+  return np.asarray(tf.get_static_value(tensor))
+
+
+def _through(operation, view):
+  """What becomes of a view in an operation; the larger of both sides."""
+  if operation.type in _CONVOLUTIONS:
+    kernel = max(operation.inputs[1].shape[:2])
+    reach = (kernel - 1) * max(_rates(operation))
+    stride = max(operation.get_attr('strides')[1:3])
+    return View(view.size + reach * view.step, view.step * stride)
+  if operation.type in _POOLS:
+    reach = max(operation.get_attr('ksize')[1:3]) - 1
+    stride = max(operation.get_attr('strides')[1:3])
+    return View(view.size + reach * view.step, view.step * stride)
+  if operation.type == 'SpaceToBatchND':
+    return View(view.size, view.step * max(_rates(operation)))
+  if operation.type == 'BatchToSpaceND':
+    return View(view.size, view.step / max(_constant(operation.inputs[1])))
+  if operation.type == 'StridedSlice':
+    return _sliced(operation, view)
+  if operation.type == 'Mean' or operation.type in _PRODUCTS:
+    # Image pooling, squeeze and excitation, attention.
+    return View(math.inf, view.step)
+  return view
+
+
+def _sliced(operation, view):
+  """Rows taken every so many: `x[:, a::b]`."""
+  if len(operation.inputs[0].shape) != 4:
+    return view
+  first, strides = _constant(operation.inputs[1]), operation.inputs[3]
+  stride = max(_constant(strides)[1:3], default=1)
+  skipped = max(first[1:3], default=0)
+  return View(view.size + skipped * view.step, view.step * stride)
