@@ -34,6 +34,9 @@ MAY_IMPORT = {
   'common': (),
   # L1
   'core': ('common', 'core.conv', 'core.dropout', 'core.norm', 'core.resize'),
+  'core.color': ('common', 'core.compiled', 'core.hsv', 'core.jitter'),
+  'core.jitter': ('core.compiled', 'core.hsv'),
+  'core.window': ('core.compiled',),
   'core.pair_kernel': ('common', 'core.by_class', 'core.pair_tile'),
   'core.pixel_selection': ('common', 'core.by_class'),
   'core.pixel_contrast': (
@@ -46,9 +49,11 @@ MAY_IMPORT = {
   # L2
   'datasets': (
     'common',
+    'core.blur',
     'core.color',
     'core.geometry',
     'core.resize',
+    'core.window',
     'datasets',
     'utils',
   ),

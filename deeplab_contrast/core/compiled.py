@@ -1,9 +1,9 @@
 """Compiles chains of pixel operations by XLA where that pays.
 
-TensorFlow runs such a chain op by op, each of them a pass over memory; XLA makes
-one loop of it. But it compiles anew for every shape, some tenths of a second each
-time, so small images and eager calls run op by op: the same numbers, up to
-rounding.
+TensorFlow runs such a chain op by op, each of them a pass over memory; XLA
+makes one loop of it. But it compiles anew for every shape, some tenths of a
+second each time, so small images and eager calls run op by op: the same
+numbers, up to rounding.
 """
 
 import functools

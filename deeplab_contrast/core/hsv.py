@@ -8,7 +8,7 @@ and both leave the value.
 
 import tensorflow as tf
 
-# Where red, green and blue stand on the wheel, in sixths, from `channel`'s zero.
+# Where red, green and blue stand on the wheel, in sixths.
 PLACES = (0.0, 4.0, 2.0)
 
 
