@@ -110,7 +110,8 @@ def _run(image, contrast, segment, is_compiled):
   )
 
 
-def _no_turn(image, contrast, _, bright):
+def _no_turn(image, contrast, turns, bright):
+  del turns
   return tf.minimum(_affine(image, *tf.unstack(contrast)) * bright[0], 255.0)
 
 
