@@ -74,7 +74,8 @@ def range_size(size, min_size, max_size=None, factor=None):
 
   The shorter side becomes `min_size`, unless the longer one exceeded `max_size`
   then: in that case it becomes `max_size`. Sides are cut to whole pixels, at
-  least one, and then enlarged to the next k * factor + 1.
+  least one, and then enlarged to the next k * factor + 1; `max_size` is cut to
+  the last such number before. (The original: resize_to_range.)
 
   Args:
     size: int32 [2], height and width.
@@ -88,6 +89,8 @@ def range_size(size, min_size, max_size=None, factor=None):
   sides = tf.cast(size, tf.float32)
   new = tf.floor(sides * (min_size / tf.reduce_min(sides)))
   if max_size is not None:
+    if factor is not None:
+      max_size -= (max_size - 1) % factor
     small = tf.floor(sides * (max_size / tf.reduce_max(sides)))
     new = tf.where(tf.reduce_max(new) > max_size, small, new)
   new = tf.maximum(tf.cast(new, tf.int32), 1)
