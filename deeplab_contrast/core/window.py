@@ -67,14 +67,11 @@ def sample(image, label, rows, columns, pixel, ignore):
   """
   size = rows.low.shape[0], columns.low.shape[0]
   is_compiled = compiled.pays(*size)
-  first = tf.reduce_min(rows.low)
-  last = tf.reduce_max(tf.where(rows.is_inside, rows.high, 0))
-  last = tf.maximum(last, first) + 1
-  rows = rows._replace(low=rows.low - first, high=rows.high - first)
+  # Only the rows that are needed; cutting columns off would be another copy.
+  top, end, rows = _shifted(rows)
   arguments = (
-    _flat(image[first:last], is_compiled),
-    _flat(label[first:last], is_compiled),
-    tf.shape(label)[1],
+    _canvas(image[top:end], is_compiled),
+    _canvas(label[top:end], is_compiled),
     tuple(rows),
     tuple(columns),
     tf.broadcast_to(tf.constant(pixel, tf.float32), [3]),
@@ -86,42 +83,56 @@ def sample(image, label, rows, columns, pixel, ignore):
 
 def labels(label, rows, columns, ignore):
   """Computes the labels of a crop alone; see `sample`."""
-  flat = tf.reshape(label, [-1])
-  return _labels(flat, tf.shape(label)[1], rows, columns, ignore)
+  return _labels(label, rows, columns, ignore)
 
 
-def _flat(values, is_padded):
-  """In one dimension; padded, of few sizes: XLA compiles for each of them."""
-  flat = tf.reshape(values, [-1])
+def _shifted(places):
+  """The (first, last + 1) source pixel of an axis, and the axis from there."""
+  first = tf.reduce_min(places.low)
+  last = tf.reduce_max(tf.where(places.is_inside, places.high, first))
+  # Places outside are painted over: they may point to anything that exists.
+  low, high = (tf.minimum(x, last) - first for x in places[:2])
+  return first, last + 1, places._replace(low=low, high=high)
+
+
+def _canvas(values, is_padded):
+  """Padded to sides of powers of 2: XLA compiles for each size it meets."""
   if not is_padded:
-    return flat
-  sizes = tf.constant([2**i for i in range(12, 31)])
-  size = tf.gather(sizes, tf.searchsorted(sizes, tf.size(flat)[tf.newaxis])[0])
-  return tf.pad(flat, [[0, size - tf.size(flat)]])
+    return values
+  sizes = tf.constant([2**i for i in range(6, 31)])
+  sides = tf.shape(values)[:2]
+  missing = tf.gather(sizes, tf.searchsorted(sizes, sides)) - sides
+  edges = tf.stack([tf.zeros_like(missing), missing], axis=1)
+  return tf.pad(values, tf.pad(edges, [[0, len(values.shape) - 2], [0, 0]]))
 
 
-def _sample(image, label, width, rows, columns, pixel, ignore):
+def _sample(image, label, rows, columns, pixel, ignore):
   rows, columns = Axis(*rows), Axis(*columns)
-  is_inside = rows.is_inside[:, tf.newaxis] & columns.is_inside
+  image = tf.cast(image, tf.float32)
+  pixels = _lerp(
+    tf.gather(image, rows.low),
+    tf.gather(image, rows.high),
+    rows.weight[:, tf.newaxis, tf.newaxis],
+  )
+  pixels = _lerp(
+    tf.gather(pixels, columns.low, axis=1),
+    tf.gather(pixels, columns.high, axis=1),
+    columns.weight[:, tf.newaxis],
+  )
+  # A product, since a choice (tf.where) takes half as long again here.
+  is_inside = _inside(rows, columns)[..., tf.newaxis]
+  pixels = pixel + (pixels - pixel) * tf.cast(is_inside, tf.float32)
+  return pixels, _labels(label, rows, columns, ignore)
 
-  def at(row, column):
-    index = (row * width)[:, tf.newaxis] + column
-    index = 3 * index[..., tf.newaxis] + tf.range(3)
-    return tf.cast(tf.gather(image, index), tf.float32)
 
-  weight = columns.weight[:, tf.newaxis]
-  top = _lerp(at(rows.low, columns.low), at(rows.low, columns.high), weight)
-  end = _lerp(at(rows.high, columns.low), at(rows.high, columns.high), weight)
-  pixels = _lerp(top, end, rows.weight[:, tf.newaxis, tf.newaxis])
-  ids = _labels(label, width, rows, columns, ignore)
-  return tf.where(is_inside[..., tf.newaxis], pixels, pixel), ids
+def _labels(label, rows, columns, ignore):
+  ids = tf.gather(label, _nearest(rows))
+  ids = tf.gather(ids, _nearest(columns), axis=1)
+  return tf.where(_inside(rows, columns), tf.cast(ids, tf.int32), ignore)
 
 
-def _labels(label, width, rows, columns, ignore):
-  index = (_nearest(rows) * width)[:, tf.newaxis] + _nearest(columns)
-  is_inside = rows.is_inside[:, tf.newaxis] & columns.is_inside
-  ids = tf.cast(tf.gather(label, index), tf.int32)
-  return tf.where(is_inside, ids, ignore)
+def _inside(rows, columns):
+  return rows.is_inside[:, tf.newaxis] & columns.is_inside
 
 
 def _lerp(low, high, weight):
