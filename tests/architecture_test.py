@@ -48,6 +48,9 @@ MAY_IMPORT = {
     'core.pixels',
     'core.resize',
   ),
+  'core.color': ('common', 'core.compiled', 'core.hsv', 'core.jitter'),
+  'core.jitter': ('core.compiled', 'core.hsv'),
+  'core.window': ('core.compiled',),
   'core.pair_kernel': ('common', 'core.by_class', 'core.pair_tile'),
   'core.pixel_selection': ('common', 'core.by_class'),
   'core.pixel_contrast': (
@@ -60,9 +63,11 @@ MAY_IMPORT = {
   # L2
   'datasets': (
     'common',
+    'core.blur',
     'core.color',
     'core.geometry',
     'core.resize',
+    'core.window',
     'datasets',
     'utils',
   ),

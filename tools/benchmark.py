@@ -3,6 +3,7 @@
   python tools/benchmark.py loss                      # 65x65 pixels, batch 4
   python tools/benchmark.py loss --pixels=129 --batch=1 --json
   python tools/benchmark.py loss --loss=batch --batch=16
+  python tools/benchmark.py input                     # 513 crops, two views
 
 Every figure is measured in the run that prints it, against a peer; nothing is
 remembered. Ratios hold where seconds do not: machines differ.
@@ -15,6 +16,7 @@ import sys
 # Run as a script, so the repository is not on the path by itself.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from tools.benchmarks import input as input_benchmark  # noqa: E402
 from tools.benchmarks import loss  # noqa: E402
 
 
@@ -25,6 +27,7 @@ def main():
   )
   commands = parser.add_subparsers(required=True)
   loss.add_command(commands)
+  input_benchmark.add_command(commands)
   arguments = parser.parse_args()
   return arguments.run(arguments)
 

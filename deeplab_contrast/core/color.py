@@ -10,6 +10,9 @@ common factor on all channels, so here they run on 0..255 as it is, clipped to
 
 import tensorflow as tf
 
+from deeplab_contrast.core import compiled, hsv
+from deeplab_contrast.core import jitter as fused_jitter
+
 
 def adjust_brightness(image, factor):
   """Multiplies all values by `factor`, at least 0 (SimCLR's second version)."""
@@ -25,17 +28,18 @@ def adjust_saturation(image, factor):
   """Multiplies the saturation of HSV, up to pure colours at most."""
   # Not clipped, nor is the hue: the largest channel of a pixel remains, and
   # the smallest stays above 0.
-  return tf.image.adjust_saturation(image, factor)
+  return hsv.channels(hsv.adjusted(*tf.unstack(image, axis=-1), factor, 0.0))
 
 
 def adjust_hue(image, turns):
   """Turns the hue of HSV; `turns` in [-1, 1], 1 being the whole wheel."""
-  return tf.image.adjust_hue(image, turns)
+  red_green_blue = tf.unstack(image, axis=-1)
+  return hsv.channels(hsv.adjusted(*red_green_blue, 1.0, 6.0 * turns))
 
 
 def grayscale(image):
   """Gives all three channels the luma of the pixel."""
-  return tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image))
+  return compiled.call(_luma, compiled.pays(*image.shape[:2]), image)
 
 
 def jitter(image, amounts, order):
@@ -50,15 +54,7 @@ def jitter(image, amounts, order):
   Returns:
     float32 [height, width, 3], 0 to 255, clipped after every step.
   """
-  steps = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
-  for position in range(4):
-    # The image as a default argument: each branch keeps that of its position.
-    branches = [
-      lambda i=i, step=step, image=image: step(image, amounts[i])
-      for i, step in enumerate(steps)
-    ]
-    image = tf.switch_case(order[position], branches)
-  return image
+  return fused_jitter.jitter(image, amounts, order)
 
 
 def draw_jitter(strength, seed):
@@ -66,6 +62,8 @@ def draw_jitter(strength, seed):
 
   Factors come from [max(0, 1 - 0.8 strength), 1 + 0.8 strength], turns from
   [-0.2 strength, 0.2 strength], uniformly; all 24 orders are equally likely.
+  (SimCLR cuts off at 0 only for brightness: above strength 1.25 its contrast
+  and saturation refuse to work.)
 
   Args:
     strength: float, SimCLR's colour jitter strength; its default is 1.
@@ -97,6 +95,7 @@ def random_distortion(
   Returns:
     float32 [height, width, 3], 0 to 255.
   """
+  shape = image.shape
   seeds = tf.random.split(seed, 3)
   chances = tf.random.stateless_uniform([2], seeds[0])
   image = tf.cond(
@@ -104,9 +103,10 @@ def random_distortion(
     lambda: jitter(image, *draw_jitter(strength, seeds[1])),
     lambda: image,
   )
-  return tf.cond(
+  image = tf.cond(
     chances[1] < gray_probability, lambda: grayscale(image), lambda: image
   )
+  return tf.ensure_shape(image, shape)
 
 
 def random_brightness_contrast(image, brightness, contrast, seed):
@@ -114,17 +114,39 @@ def random_brightness_contrast(image, brightness, contrast, seed):
 
   Args:
     image: float32 [height, width, 3], 0 to 255.
-    brightness: float b, at least 0; the factor lies in [max(0, 1-b), 1+b].
-    contrast: float, the same for the contrast.
+    brightness: float b, at least 0: the factor lies in [max(0, 1-b), 1+b]; or
+      its (lowest, highest) value.
+    contrast: the same for the contrast.
     seed: int32 [2].
 
   Returns:
     float32 [height, width, 3], 0 to 255, clipped after each change.
   """
-  spans = (brightness, contrast)
-  low = [max(0.0, 1.0 - span) for span in spans]
-  factors = _uniform(low, [1.0 + span for span in spans], seed)
-  return adjust_contrast(adjust_brightness(image, factors[0]), factors[1])
+  low, high = zip(factor_range(brightness), factor_range(contrast), strict=True)
+  factors = _uniform(low, high, seed)
+  is_compiled = compiled.pays(*image.shape[:2])
+  changed = compiled.call(_brightness_contrast, is_compiled, image, factors)
+  return tf.ensure_shape(changed, image.shape)
+
+
+def factor_range(span):
+  """The (lowest, highest) factor that a number or a pair stands for."""
+  if isinstance(span, (tuple, list)):
+    return tuple(map(float, span))
+  return max(0.0, 1.0 - span), 1.0 + span
+
+
+def _brightness_contrast(image, factors):
+  bright = adjust_brightness(image, factors[0])
+  mean = fused_jitter.channel_means(bright)
+  changed = bright * factors[1] + (1.0 - factors[1]) * mean
+  return tf.clip_by_value(changed, 0.0, 255.0)
+
+
+def _luma(image):
+  red, green, blue = tf.unstack(image, axis=-1)
+  luma = 0.2989 * red + 0.587 * green + 0.114 * blue
+  return tf.broadcast_to(luma[..., tf.newaxis], tf.shape(image))
 
 
 def _uniform(low, high, seed):

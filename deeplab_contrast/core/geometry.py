@@ -7,6 +7,7 @@ Throughout, `image` is float32 [height, width, 3], `label` is int32
 
 import tensorflow as tf
 
+from deeplab_contrast.common import IGNORE_LABEL
 from deeplab_contrast.core import resize
 
 
@@ -42,12 +43,60 @@ def scale(image, label, factor):
   Returns:
     The image (bilinear) and the label (nearest) at the new size.
   """
-  size = tf.cast(tf.shape(label), tf.float32) * factor
-  size = tf.maximum(tf.cast(size, tf.int32), 1)
-  return (
-    resize.bilinear(image[tf.newaxis], size)[0],
-    resize.labels_nearest(label[tf.newaxis], size)[0],
-  )
+  return _resize(image, label, scaled_size(tf.shape(label), factor))
+
+
+def scaled_size(size, factor):
+  """The sides, int32 [2], of an image of int32 [2] `size` after `scale`."""
+  size = tf.cast(size, tf.float32) * factor
+  return tf.maximum(tf.cast(size, tf.int32), 1)
+
+
+def resize_to_range(image, label, min_size, max_size, factor):
+  """Resizes so that the sides lie in a range, keeping their ratio.
+
+  Args:
+    image: float32 [height, width, 3].
+    label: int32 [height, width].
+    min_size: int, see `range_size`.
+    max_size: int or None.
+    factor: int or None.
+
+  Returns:
+    The image (bilinear) and the label (nearest) at the new size.
+  """
+  size = range_size(tf.shape(label), min_size, max_size, factor)
+  return _resize(image, label, size)
+
+
+def range_size(size, min_size, max_size=None, factor=None):
+  """The size `resize_to_range` gives an image.
+
+  The shorter side becomes `min_size`, unless the longer one exceeded `max_size`
+  then: in that case it becomes `max_size`. Sides are cut to whole pixels, at
+  least one, and then enlarged to the next k * factor + 1; `max_size` is cut to
+  the last such number before. (The original: resize_to_range.)
+
+  Args:
+    size: int32 [2], height and width.
+    min_size: int.
+    max_size: int; None for no limit.
+    factor: int; None leaves the sides as they are.
+
+  Returns:
+    int32 [2].
+  """
+  sides = tf.cast(size, tf.float32)
+  new = tf.floor(sides * (min_size / tf.reduce_min(sides)))
+  if max_size is not None:
+    if factor is not None:
+      max_size -= (max_size - 1) % factor
+    small = tf.floor(sides * (max_size / tf.reduce_max(sides)))
+    new = tf.where(tf.reduce_max(new) > max_size, small, new)
+  new = tf.maximum(tf.cast(new, tf.int32), 1)
+  if factor is not None:
+    new += (factor - (new - 1) % factor) % factor
+  return new
 
 
 def pad_to(image, label, height, width, pixel, ignore):
@@ -74,7 +123,7 @@ def pad_to(image, label, height, width, pixel, ignore):
   )
 
 
-def random_crop(image, label, height, width, seed):
+def random_crop(image, label, height, width, seed, class_uniform=0.0):
   """Cuts one height x width window, every place having the same chance.
 
   Args:
@@ -83,6 +132,8 @@ def random_crop(image, label, height, width, seed):
     height: int, at most h.
     width: int, at most w.
     seed: int32 [2].
+    class_uniform: float, how often to go to a class instead; see
+      `class_uniform_offset`.
 
   Returns:
     float32 [height, width, 3] and int32 [height, width], of static shape.
@@ -90,7 +141,22 @@ def random_crop(image, label, height, width, seed):
   Raises:
     InvalidArgumentError: the image is smaller than the window.
   """
-  room = tf.shape(label) - [height, width]
+  top, left = crop_offset(tf.shape(label), height, width, seed)
+  if class_uniform:
+    top, left = tf.cond(
+      goes_to_a_class(class_uniform, seed),
+      lambda: class_uniform_offset(label, height, width, seed),
+      lambda: (top, left),
+    )
+  return (
+    tf.slice(image, [top, left, 0], [height, width, 3]),
+    tf.slice(label, [top, left], [height, width]),
+  )
+
+
+def crop_offset(size, height, width, seed):
+  """The top and the left, int32 [], of a random window; see `random_crop`."""
+  room = size - [height, width]
   fits = tf.debugging.assert_non_negative(
     room, f'An image is smaller than the {height} x {width} crop: pad it first.'
   )
@@ -98,13 +164,51 @@ def random_crop(image, label, height, width, seed):
   with tf.control_dependencies([fits]):
     room = tf.identity(room)
   seeds = tf.random.split(seed)
-  top, left = (
+  return tuple(
     tf.random.stateless_uniform([], seeds[axis], 0, room[axis] + 1, tf.int32)
     for axis in range(2)
   )
-  return (
-    tf.slice(image, [top, left, 0], [height, width, 3]),
-    tf.slice(label, [top, left], [height, width]),
+
+
+def goes_to_a_class(probability, seed):
+  """Draws whether a crop is class-uniform, bool []."""
+  return _chance(_own_seed(seed, 2)) < probability
+
+
+def class_uniform_offset(label, height, width, seed):
+  """The top and the left of a window around a pixel of a drawn class.
+
+  Each class of the image has the same chance, and so has each of its pixels to
+  be in the middle, as far as the borders allow: it is always inside. An image
+  without any valid pixel gives a random window.
+
+  Args:
+    label: int32 [h, w], ids from 0 to 254; others are not drawn.
+    height: int, at most h.
+    width: int, at most w.
+    seed: int32 [2].
+
+  Returns:
+    Two int32 [].
+  """
+  flat = tf.reshape(label, [-1])
+  counts = tf.math.bincount(flat, minlength=256, maxlength=256)
+  present = tf.where(counts[:IGNORE_LABEL] > 0)[:, 0]
+
+  def around():
+    chosen = _pick(present, _own_seed(seed, 3))
+    pixels = tf.where(flat == tf.cast(chosen, flat.dtype))[:, 0]
+    pixel = tf.cast(_pick(pixels, _own_seed(seed, 4)), tf.int32)
+    size = tf.shape(label)
+    middle = tf.stack([pixel // size[1], pixel % size[1]])
+    window = tf.constant([height, width])
+    offset = tf.clip_by_value(middle - window // 2, 0, size - window)
+    return offset[0], offset[1]
+
+  return tf.cond(
+    tf.size(present) > 0,
+    around,
+    lambda: crop_offset(tf.shape(label), height, width, seed),
   )
 
 
@@ -121,10 +225,37 @@ def random_flip(image, label, probability, seed):
     The image and the label, of the same shapes.
   """
   return tf.cond(
-    tf.random.stateless_uniform([], seed) < probability,
+    is_flipped(probability, seed),
     lambda: (tf.reverse(image, [1]), tf.reverse(label, [1])),
     lambda: (image, label),
   )
+
+
+def is_flipped(probability, seed):
+  """Draws whether to mirror, bool []."""
+  return _chance(seed) < probability
+
+
+def _resize(image, label, size):
+  return (
+    resize.bilinear(image[tf.newaxis], size)[0],
+    resize.labels_nearest(label[tf.newaxis], size)[0],
+  )
+
+
+def _chance(seed):
+  return tf.random.stateless_uniform([], seed)
+
+
+def _own_seed(seed, number):
+  """Another seed; 0 and 1 would be those of `crop_offset`'s split."""
+  return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def _pick(values, seed):
+  """One of [n] values, n > 0, each with the same chance."""
+  index = tf.random.stateless_uniform([], seed, 0, tf.size(values), tf.int32)
+  return values[index]
 
 
 def _extend(values, bottom, right, fill):

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL, SEED
-from deeplab_contrast.datasets import order, sources
+from deeplab_contrast.datasets import fused, order, sources
 from deeplab_contrast.utils import errors
 
 
@@ -189,9 +189,11 @@ def _read(examples, index, seed):
 
 def _apply(transforms, example):
   seed = example[SEED]
-  for i, transform in enumerate(transforms):
-    own = tf.random.experimental.stateless_fold_in(seed, i)
-    example = transform({**example, SEED: own})
+  for stage in fused.stages(transforms):
+    seeds = [
+      tf.random.experimental.stateless_fold_in(seed, i) for i in stage.numbers
+    ]
+    example = stage.run(example, seeds)
   return _without(example, SEED)
 
 

@@ -16,7 +16,9 @@ from typing import ClassVar
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.core import color, geometry
+from deeplab_contrast.core import blur, color, geometry
+from deeplab_contrast.datasets import decoding
+from deeplab_contrast.datasets import settings as checks
 from deeplab_contrast.utils import errors
 
 Transform = Callable[[dict], dict]
@@ -45,15 +47,46 @@ class Decode:
 
   def __call__(self, example):
     """Maps IMAGE and LABEL: string [] to pixels and class ids."""
-    image = _decode_image(example[common.IMAGE])
-    size = tf.shape(image)[:2]
-    label = tf.cond(
-      tf.equal(example[common.LABEL], b''),
-      lambda: tf.fill(size, common.IGNORE_LABEL),
-      lambda: _decode_label(example, size),
-    )
-    image = tf.cast(image, tf.float32)
+    image, label = self.to_bytes(example)
+    image, label = tf.cast(image, tf.float32), tf.cast(label, tf.int32)
     return {**example, common.IMAGE: image, common.LABEL: label}
+
+  def to_bytes(self, example):
+    """The same IMAGE and LABEL, before they become float32 and int32: uint8."""
+    image = decoding.image(example[common.IMAGE])
+    return image, decoding.label(example, tf.shape(image)[:2])
+
+
+@dataclasses.dataclass(frozen=True)
+class ResizeToRange:
+  """Resizes so that the sides lie in a range; stands before RandomScale.
+
+  Attributes:
+    min_size: pixels the shorter side gets.
+    max_size: pixels the longer side gets if it would get more; None for no
+      limit.
+    factor: sides are enlarged to the next k * factor + 1; None for no such
+      thing.
+  """
+
+  min_size: int
+  max_size: int | None = None
+  factor: int | None = None
+  takes: ClassVar[str] = _DECODED
+
+  def __post_init__(self):
+    for name in ('min_size', 'max_size', 'factor'):
+      value = getattr(self, name)
+      may_be_none = name != 'min_size' and value is None
+      if not (may_be_none or (type(value) is int and value > 0)):
+        raise errors.ConfigError(
+          f'ResizeToRange.{name} must be a positive int: got {value!r}.'
+        )
+
+  def __call__(self, example):
+    """Resizes IMAGE bilinearly, LABEL by the nearest pixel."""
+    settings = dataclasses.astuple(self)
+    return _moved(example, geometry.resize_to_range, *settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +149,7 @@ class Pad:
   takes: ClassVar[str] = _DECODED
 
   def __post_init__(self):
-    object.__setattr__(self, 'size', _height_and_width('Pad', self.size))
+    object.__setattr__(self, 'size', checks.height_and_width('Pad', self.size))
     if isinstance(self.pixel, (tuple, list)):
       object.__setattr__(self, 'pixel', tuple(self.pixel))
       if len(self.pixel) != 3:
@@ -142,19 +175,24 @@ class RandomCrop:
 
   Attributes:
     size: (height, width) in pixels; one int means a square.
+    class_uniform: how often, 0 to 1, the window goes around a pixel of a class
+      drawn from those in the image, rare ones as often as common ones.
   """
 
   size: int | tuple[int, int]
+  class_uniform: float = 0.0
   takes: ClassVar[str] = _DECODED
 
   def __post_init__(self):
-    object.__setattr__(self, 'size', _height_and_width('RandomCrop', self.size))
+    object.__setattr__(
+      self, 'size', checks.height_and_width('RandomCrop', self.size)
+    )
+    checks.check_probability('RandomCrop.class_uniform', self.class_uniform)
 
   def __call__(self, example):
     """Crops IMAGE and LABEL to `size`, their static shape from here on."""
-    return _moved(
-      example, geometry.random_crop, *self.size, example[common.SEED]
-    )
+    settings = (*self.size, example[common.SEED], self.class_uniform)
+    return _moved(example, geometry.random_crop, *settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +207,7 @@ class RandomFlip:
   takes: ClassVar[str] = _DECODED
 
   def __post_init__(self):
-    _check_probability('RandomFlip.probability', self.probability)
+    checks.check_probability('RandomFlip.probability', self.probability)
 
   def __call__(self, example):
     """Mirrors IMAGE and LABEL together."""
@@ -184,20 +222,31 @@ class BrightnessContrast:
   The paper names this augmentation without its ranges: 0.2 is our choice.
 
   Attributes:
-    brightness: b >= 0, the factor being drawn from [max(0, 1 - b), 1 + b].
+    brightness: b >= 0, the factor being drawn from [max(0, 1 - b), 1 + b]; or
+      its (lowest, highest) value.
     contrast: the same for the contrast.
   """
 
-  brightness: float = 0.2
-  contrast: float = 0.2
+  brightness: float | tuple[float, float] = 0.2
+  contrast: float | tuple[float, float] = 0.2
   takes: ClassVar[str] = _DECODED
 
   def __post_init__(self):
-    if not (self.brightness >= 0 and self.contrast >= 0):
-      raise errors.ConfigError(
-        'BrightnessContrast needs brightness and contrast of 0 or more: got '
-        f'{self.brightness} and {self.contrast}.'
-      )
+    for name in ('brightness', 'contrast'):
+      value = getattr(self, name)
+      if isinstance(value, (tuple, list)):
+        value = tuple(value)
+        object.__setattr__(self, name, value)
+        if not (len(value) == 2 and 0 <= value[0] <= value[1]):
+          raise errors.ConfigError(
+            f'BrightnessContrast.{name} must be one number or two, the lowest '
+            f'(0 or more) and the highest factor: got {value}.'
+          )
+      elif not value >= 0:
+        raise errors.ConfigError(
+          'BrightnessContrast needs brightness and contrast of 0 or more: got '
+          f'{self.brightness} and {self.contrast}.'
+        )
 
   def __call__(self, example):
     """Changes the colours of IMAGE."""
@@ -229,12 +278,43 @@ class ColorDistortion:
         f'{self.strength}.'
       )
     for name in ('jitter_probability', 'gray_probability'):
-      _check_probability(f'ColorDistortion.{name}', getattr(self, name))
+      checks.check_probability(f'ColorDistortion.{name}', getattr(self, name))
 
   def __call__(self, example):
     """Distorts the colours of IMAGE."""
     settings = dataclasses.astuple(self)
     return _recolored(example, color.random_distortion, *settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianBlur:
+  """Blurs as SimCLR does; after ColorDistortion, in TwoViews.distortion.
+
+  Attributes:
+    probability: how often, 0 to 1.
+    sigmas: the (lowest, highest) standard deviation in pixels.
+    kernel: width of the kernel as a part of the image's height.
+  """
+
+  probability: float = 0.5
+  sigmas: tuple[float, float] = (0.1, 2.0)
+  kernel: float = 0.1
+  takes: ClassVar[str] = _DECODED
+
+  def __post_init__(self):
+    checks.check_probability('GaussianBlur.probability', self.probability)
+    checks.check_probability('GaussianBlur.kernel', self.kernel)
+    object.__setattr__(self, 'sigmas', tuple(self.sigmas))
+    if len(self.sigmas) != 2 or not 0 < self.sigmas[0] <= self.sigmas[1]:
+      raise errors.ConfigError(
+        'GaussianBlur.sigmas must be two numbers above 0, the lower one first: '
+        f'got {self.sigmas}.'
+      )
+
+  def __call__(self, example):
+    """Blurs IMAGE."""
+    settings = (self.probability, self.sigmas, self.kernel)
+    return _recolored(example, blur.random_blur, *settings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,20 +324,25 @@ class TwoViews:
   Both share one geometry, hence one label: put it after the crop and the flip.
 
   Attributes:
-    distortion: a transform of IMAGE alone (it does not see the label); None
-      for two equal views. gin sets the fields of the default only if it is
-      named: TwoViews.distortion = @transforms.ColorDistortion().
+    distortion: a transform of IMAGE alone (it does not see the label), or
+      several, one after the other; None for two equal views. gin sets the
+      fields of the default only if it is named: TwoViews.distortion =
+      @transforms.ColorDistortion().
     distort_first: whether the first view is distorted too, by a draw of its
       own. False in the paper, where anchors come from the plain image; True
       in released variants of its code.
   """
 
-  distortion: Transform | None = dataclasses.field(
+  distortion: Transform | Sequence[Transform] | None = dataclasses.field(
     default_factory=ColorDistortion
   )
   distort_first: bool = False
   takes: ClassVar[str] = _DECODED
   gives: ClassVar[str] = _TWO_VIEWS
+
+  def __post_init__(self):
+    if isinstance(self.distortion, list):  # gin's.
+      object.__setattr__(self, 'distortion', tuple(self.distortion))
 
   def __call__(self, example):
     """Puts float32 VIEWS [2, height, width, 3] in the place of IMAGE."""
@@ -269,10 +354,13 @@ class TwoViews:
     return {**rest, common.VIEWS: tf.stack([first, second])}
 
   def _distort(self, image, seed):
-    if self.distortion is None:
-      return image
-    alone = {common.IMAGE: image, common.SEED: seed}
-    return self.distortion(alone)[common.IMAGE]
+    steps = self.distortion
+    if not isinstance(steps, tuple):
+      steps = () if steps is None else (steps,)
+    for i, step in enumerate(steps):
+      own = tf.random.experimental.stateless_fold_in(seed, i) if i else seed
+      image = step({common.IMAGE: image, common.SEED: own})[common.IMAGE]
+    return image
 
 
 def check(transforms: Sequence[Transform]):
@@ -308,53 +396,3 @@ def _recolored(example, change, *settings):
   """Applies one random function of core.color to the image."""
   image = change(example[common.IMAGE], *settings, example[common.SEED])
   return {**example, common.IMAGE: image}
-
-
-def _decode_image(encoded):
-  # decode_image has no dct_method, and TensorFlow's default one differs from
-  # Pillow and OpenCV by 1.3 of 255 on average; the accurate one by nothing, at
-  # the same speed.
-  return tf.cond(
-    tf.io.is_jpeg(encoded),
-    lambda: tf.io.decode_jpeg(
-      encoded, channels=3, dct_method='INTEGER_ACCURATE'
-    ),
-    lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
-  )
-
-
-def _decode_label(example, size):
-  # Without channels=1 a palette or colour png keeps its three channels and is
-  # refused; with it, it would silently become luminance (class 1 becomes 38).
-  label = tf.io.decode_png(example[common.LABEL])
-  label = tf.ensure_shape(label, [None, None, 1])[..., 0]
-  tf.debugging.Assert(
-    tf.reduce_all(tf.equal(tf.shape(label), size)),
-    [
-      'Label and image differ in size (id, label, image):',
-      example.get(common.ID, ''),
-      tf.shape(label),
-      size,
-    ],
-  )
-  return tf.cast(label, tf.int32)
-
-
-def _height_and_width(name, size):
-  pair = (size, size) if isinstance(size, int) else size
-  valid = (
-    isinstance(pair, (tuple, list))
-    and len(pair) == 2
-    and all(type(side) is int and side > 0 for side in pair)
-  )
-  if not valid:
-    raise errors.ConfigError(
-      f'{name}.size must be one positive int or two (height, width): got '
-      f'{size!r}.'
-    )
-  return tuple(pair)
-
-
-def _check_probability(name, value):
-  if not 0 <= value <= 1:
-    raise errors.ConfigError(f'{name} must lie between 0 and 1: got {value}.')

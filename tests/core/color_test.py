@@ -3,8 +3,9 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from deeplab_contrast.core import color
+from deeplab_contrast.core import color, compiled
 from tests.both_ways import both_ways, draws
 
 SEED = np.array([3, 4], np.int32)
@@ -93,14 +94,54 @@ def test_gray_equals_numpy():
     assert_equals_unit(result, gray_by_hand(image / 255))
 
 
-@pytest.mark.parametrize(
-  'order', [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1), (1, 3, 0, 2)]
-)
+def jitter_by_hand(unit_image, amounts, order):
+  for step in order:
+    unit_image = BY_HAND[step](unit_image, amounts[step])
+  return unit_image
+
+
+@pytest.mark.parametrize('amounts', [(1.6, 1.5, 0.4, 0.15), (0.3, 1.8, 1.7, 0)])
+def test_jitter_equals_numpy_in_all_orders(amounts):
+  image = colors()
+  orders = np.int32(list(itertools.permutations(range(4))))
+  results = tf.data.Dataset.from_tensor_slices(orders).map(
+    lambda order: color.jitter(image, tf.constant(amounts), order)
+  )
+  for order, result in zip(orders, results, strict=True):
+    expected = jitter_by_hand(image / 255, amounts, order)
+    assert_equals_unit(result.numpy(), expected)
+
+
+def test_compiled_colours_are_those_of_small_images():
+  side = 257
+  assert side**2 >= compiled.LEAST_PIXELS
+  image = np.tile(colors(), (29, 33, 1))[:side, :side]
+  amounts = np.float32([1.3, 1.5, 1.4, 0.15])
+  # None, one and two turns of the hue on either side of the contrast.
+  orders = np.int32([(0, 1, 2, 3), (2, 0, 3, 1), (3, 1, 2, 0)])
+
+  def change(order):
+    return (
+      color.jitter(image, amounts, order),
+      color.grayscale(image),
+      color.random_brightness_contrast(image, 0.5, 0.5, order[:2]),
+    )
+
+  # Graphs of a known size are compiled, eager calls are not.
+  results = tf.data.Dataset.from_tensor_slices(orders).map(
+    lambda order: tuple(
+      tf.ensure_shape(x, (side, side, 3)) for x in change(order)
+    )
+  )
+  for order, result in zip(orders, results, strict=True):
+    for ours, eager in zip(result, change(order), strict=True):
+      np.testing.assert_allclose(ours, eager, atol=5e-3)
+
+
+@pytest.mark.parametrize('order', [(2, 0, 3, 1), (1, 3, 0, 2)])
 def test_jitter_follows_the_order_and_clips_between(order):
   image, amounts = colors(), (1.6, 1.5, 0.4, 0.15)
-  expected = image / 255
-  for step in order:
-    expected = BY_HAND[step](expected, amounts[step])
+  expected = jitter_by_hand(image / 255, amounts, order)
   # The order goes through the graph as a tensor, as a drawn one does.
   example = {
     'i': image,
@@ -222,3 +263,14 @@ def test_brightness_contrast_of_zero_changes_nothing():
     {'i': image},
   ):
     np.testing.assert_allclose(result, image, atol=1e-3)
+
+
+def test_brightness_and_contrast_take_ranges():
+  image = np.full((2, 2, 3), 100, np.float32)
+  results = draws(
+    lambda seed: color.random_brightness_contrast(
+      image, (0.9, 1.4), (1.0, 1.0), seed
+    ),
+    300,
+  )
+  assert 90 <= results.min() < 92 and 138 < results.max() <= 140.001

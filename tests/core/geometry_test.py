@@ -1,4 +1,6 @@
+import csv
 import functools
+import pathlib
 
 import numpy as np
 import pytest
@@ -213,3 +215,75 @@ def test_same_seed_same_result_other_seed_another():
   )
   np.testing.assert_array_equal(first, again)
   assert (first != other).any()
+
+
+def class_uniform_crops(label, size, count, probability=1.0):
+  label = tf.constant(label, tf.int32)
+  image = tf.zeros([*label.shape, 3])
+  return draws(
+    lambda seed: geometry.random_crop(
+      image, label, *size, seed, class_uniform=probability
+    )[1],
+    count,
+  )
+
+
+def test_class_uniform_crops_contain_rare_classes():
+  label = np.zeros((40, 60), np.int32)
+  label[3, 5] = 7
+  label[30:, 50:] = 255
+  with_it = (class_uniform_crops(label, (9, 11), 300) == 7).any(axis=(1, 2))
+  # Half of the draws; by chance the other half meets it once in 60.
+  assert 0.4 < with_it.mean() < 0.65
+  sometimes = (class_uniform_crops(label, (9, 11), 300, 0.5) == 7).any((1, 2))
+  assert 0.15 < sometimes.mean() < 0.4
+
+
+def test_the_pixel_that_was_drawn_is_in_the_middle():
+  label = np.full((20, 20), 255)
+  label[9, 12] = 3
+  for crop in class_uniform_crops(label, (5, 7), 5):
+    assert crop[2, 3] == 3
+
+
+def test_class_uniform_crops_of_nothing_are_random_ones():
+  crops = class_uniform_crops(np.full((6, 9), 255), (4, 5), 20)
+  assert crops.shape == (20, 4, 5) and (crops == 255).all()
+  label = np.arange(256, 256 + 54).reshape(6, 9)  # No ids at all.
+  starts = class_uniform_crops(label, (4, 5), 200)[:, 0, 0]
+  assert len(np.unique(starts)) == 15
+
+
+def test_class_uniform_crops_are_functions_of_their_seed():
+  label = np.random.default_rng(0).integers(0, 5, (30, 30))
+  first, again = (class_uniform_crops(label, (8, 8), 10) for _ in range(2))
+  np.testing.assert_array_equal(first, again)
+
+
+def test_resize_to_range_moves_image_and_label_alike():
+  op = on_example(geometry.resize_to_range, 9, 20, 4)
+  for image, label in both_ways(op, paired(5, 9)):
+    assert label.shape == (9, 17) and image.shape == (9, 17, 3)
+    assert_paired(image[::2, ::2], label[::2, ::2])
+
+
+def test_resize_to_range_leaves_at_least_one_pixel():
+  op = on_example(geometry.resize_to_range, 8, 16, None)
+  for image, label in both_ways(op, paired(1, 400)):
+    assert label.shape == (1, 16) and image.shape == (1, 16, 3)
+
+
+def test_range_size_golden():
+  path = pathlib.Path(__file__).parents[3] / 'shared/golden/resize_to_range.csv'
+  if not path.exists():
+    pytest.skip(f'{path} is absent')
+  rows = list(csv.DictReader(path.open()))
+  assert rows
+  for row in rows:
+    size, smallest, largest, factor = (
+      tf.constant([int(row['height']), int(row['width'])]),
+      int(row['min_size']),
+      *(int(row[k]) if row[k] else None for k in ('max_size', 'factor')),
+    )
+    ours = geometry.range_size(size, smallest, largest, factor)
+    assert list(ours) == [int(row['new_height']), int(row['new_width'])], row

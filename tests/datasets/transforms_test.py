@@ -40,12 +40,19 @@ def encoded():
 
 
 MOVES = [
+  transforms.ResizeToRange(8, 14, 2),
   transforms.RandomScale(),
   transforms.Pad(9),
   transforms.RandomCrop((3, 5)),
+  transforms.RandomCrop((3, 5), class_uniform=1.0),
   transforms.RandomFlip(),
 ]
-RECOLORS = [transforms.BrightnessContrast(), transforms.ColorDistortion()]
+RECOLORS = [
+  transforms.BrightnessContrast(),
+  transforms.BrightnessContrast((0.5, 1.5), [0.9, 1.1]),
+  transforms.ColorDistortion(),
+  transforms.GaussianBlur(kernel=0.5),
+]
 RANDOM = [
   transforms.RandomScale(),
   transforms.RandomCrop((3, 5)),
@@ -254,6 +261,19 @@ def test_two_views_can_both_be_distorted_each_by_its_own_draw():
     assert abs(first - second).max() > 1
 
 
+def test_the_twin_can_be_distorted_by_several_steps():
+  example = decoded(20, 20)
+  example[IMAGE] = random_pixels(20, 20).astype(np.float32)
+  steps = [transforms.ColorDistortion(gray_probability=1.0)]
+  steps.append(transforms.GaussianBlur(1.0, (1.0, 2.0), 0.5))
+  two_views = transforms.TwoViews(steps)
+  assert hash(two_views) == hash(transforms.TwoViews(tuple(steps)))
+  for out in both_ways(two_views, example):
+    np.testing.assert_array_equal(out[VIEWS][0], example[IMAGE])
+    assert np.ptp(out[VIEWS][1], axis=-1).max() < 1e-3  # Gray ...
+    assert out[VIEWS][1].std() < 0.7 * example[IMAGE].std()  # ... and smooth.
+
+
 def test_two_views_share_their_geometry():
   # The darkest pixel of each view is where label 9 is, whatever the colours.
   example = decoded(4, 4)
@@ -307,6 +327,15 @@ def test_a_distortion_does_not_see_the_label():
       lambda: transforms.ColorDistortion(jitter_probability=2),
       'jitter_probability.*got 2',
     ),
+    (lambda: transforms.RandomCrop(5, class_uniform=2), 'class_uniform.*got 2'),
+    (lambda: transforms.BrightnessContrast((0.5, 0.2)), r'got \(0.5, 0.2\)'),
+    (lambda: transforms.BrightnessContrast(0.1, (1,)), 'contrast must be one'),
+    (lambda: transforms.ResizeToRange(0), 'min_size.*got 0'),
+    (lambda: transforms.ResizeToRange(9, 1.5), 'max_size.*got 1.5'),
+    (lambda: transforms.ResizeToRange(9, factor=0), 'factor.*got 0'),
+    (lambda: transforms.GaussianBlur(2), 'probability.*got 2'),
+    (lambda: transforms.GaussianBlur(sigmas=(0.0, 1.0)), 'sigmas must be two'),
+    (lambda: transforms.GaussianBlur(kernel=-1), 'kernel.*got -1'),
     (
       lambda: transforms.ColorDistortion(gray_probability=-1),
       'gray_probability.*got -1',

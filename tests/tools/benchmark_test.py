@@ -1,8 +1,11 @@
+import importlib.util
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests import processes
 
@@ -42,3 +45,35 @@ def test_a_wrong_size_is_refused():
   done = benchmark('loss', '--pixels=0')
   assert done.returncode == 2
   assert "argument --pixels: '0' is not a number above 0" in done.stderr
+
+
+@pytest.mark.slow
+def test_input_as_json(tmp_path):
+  root = tmp_path / 'VOC2012'
+  rng = np.random.default_rng(0)
+  for name in ('a', 'b', 'c'):
+    for folder, ending, shape in (
+      ('JPEGImages', 'jpg', (60, 90, 3)),
+      ('SegmentationClassAug', 'png', (60, 90)),
+    ):
+      (root / folder).mkdir(parents=True, exist_ok=True)
+      pixels = rng.integers(0, 21, shape, dtype=np.uint8)
+      Image.fromarray(pixels).save(root / folder / f'{name}.{ending}')
+  counts = ('--images=3', '--count=4', '--batch=2', '--rounds=1')
+  done = benchmark('input', '--json', f'--raw_dir={tmp_path}', *counts)
+  assert done.returncode == 0, done.stderr
+  report = json.loads(done.stdout)
+  for name in ('ours', 'keras', 'decode_only', 'ours_softmax'):
+    assert report[f'{name}_ips'] > 0
+  assert report['ours_to_keras'] == report['ours_ips'] / report['keras_ips']
+  if importlib.util.find_spec('albumentations'):
+    assert report['albumentations_ips'] > 0
+  else:
+    assert report['albumentations_ips'] is None
+    assert 'albumentations is not installed' in done.stderr
+
+
+def test_input_without_images_says_so(tmp_path):
+  done = benchmark('input', f'--raw_dir={tmp_path}')
+  assert done.returncode == 1
+  assert f'there are no VOC masks in {tmp_path}' in done.stderr

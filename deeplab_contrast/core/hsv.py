@@ -1,0 +1,56 @@
+"""The hue and the saturation of HSV, without going there and back.
+
+A pixel is its largest channel `value`, its smallest one `low`, their distance
+`span`, and its hue in sixths of the wheel. Saturation scales the span down from
+the value, hue says where between both ends each channel lies. The two commute,
+and both leave the value.
+"""
+
+import tensorflow as tf
+
+# Where red, green and blue stand on the wheel, in sixths.
+PLACES = (0.0, 4.0, 2.0)
+
+
+def adjusted(red, green, blue, saturation, sixths):
+  """The `low`, `span` and `hue` of pixels after changing the last two.
+
+  Args:
+    red: float32 of any shape, at least 0; `green` and `blue` alike.
+    green: see red.
+    blue: see red.
+    saturation: float32 [], the factor; pure colours stay so.
+    sixths: float32 [], added to the hue; in [-6, 6].
+
+  Returns:
+    Three float32 of that shape, as `channel` takes them.
+  """
+  value = tf.maximum(red, tf.maximum(green, blue))
+  span = value - tf.minimum(red, tf.minimum(green, blue))
+  is_red, is_green = red >= value, green >= value
+  difference = tf.where(
+    is_red, green - blue, tf.where(is_green, blue - red, red - green)
+  )
+  sector = tf.where(is_red, 0.0, tf.where(is_green, 2.0, 4.0))
+  hue = difference / tf.maximum(span, 1e-9) + sector + sixths
+  span = tf.minimum(span * saturation, value)
+  return value - span, span, hue
+
+
+def channel(low, span, hue, place):
+  """One channel of such pixels; `place` is one of PLACES, or broadcasts."""
+  distance = hue + place
+  distance -= 6.0 * tf.floor(distance * (1 / 6))
+  return low + span * tf.clip_by_value(tf.abs(distance - 3.0) - 1.0, 0.0, 1.0)
+
+
+def channels(pixels):
+  """All channels of such pixels at once.
+
+  Args:
+    pixels: three float32 [...]: low, span, hue.
+
+  Returns:
+    float32 [..., 3].
+  """
+  return channel(*(x[..., tf.newaxis] for x in pixels), tf.constant(PLACES))

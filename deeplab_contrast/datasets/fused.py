@@ -1,0 +1,123 @@
+"""Runs the usual first steps of a pipeline as one, which is much faster.
+
+Decode, RandomScale, Pad, RandomCrop, RandomFlip in this order (the second and
+the last may be missing) become one step that draws the very same numbers and
+computes only the pixels of the crop, from bytes. It is the steps' own result up
+to the rounding of positions: labels alike, pixels within 0.05 of 255.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from deeplab_contrast import common
+from deeplab_contrast.core import geometry, window
+from deeplab_contrast.datasets import transforms as steps
+
+_ORDER = (
+  steps.Decode,
+  steps.RandomScale,
+  steps.Pad,
+  steps.RandomCrop,
+  steps.RandomFlip,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """Some neighbouring transforms, run as one.
+
+  Attributes:
+    numbers: their places in the pipeline.
+    run: a function of an example and of the seeds, one for each of them.
+  """
+
+  numbers: tuple[int, ...]
+  run: Callable[[dict, Sequence], dict]
+
+
+def stages(transforms):
+  """Divides transforms into `Stage`s that do the same."""
+  transforms = tuple(transforms)
+  count = _fusible(transforms)
+  found = []
+  if count:
+    first = {type(t): (i, t) for i, t in enumerate(transforms[:count])}
+    found.append(Stage(tuple(range(count)), _window_of(first)))
+  for i in range(count, len(transforms)):
+    found.append(Stage((i,), _single(transforms[i])))
+  return found
+
+
+def _fusible(transforms):
+  """How many of the first transforms can be one step; 0 if they cannot."""
+  kinds = []
+  for kind in map(type, transforms):
+    if kind not in _ORDER[len(kinds) and _ORDER.index(kinds[-1]) + 1 :]:
+      break
+    kinds.append(kind)
+  if not {steps.Decode, steps.Pad, steps.RandomCrop} <= set(kinds):
+    return 0
+  pad, crop = (
+    transforms[kinds.index(kind)] for kind in (steps.Pad, steps.RandomCrop)
+  )
+  is_covered = all(p >= c for p, c in zip(pad.size, crop.size, strict=True))
+  return len(kinds) if is_covered and not pad.exact else 0
+
+
+def _single(transform):
+  return lambda example, seeds: transform({**example, common.SEED: seeds[0]})
+
+
+def _window_of(first):
+  """Makes one step of {type: (place, transform)}."""
+  decode, pad, crop = (
+    first[kind][1] for kind in (steps.Decode, steps.Pad, steps.RandomCrop)
+  )
+
+  def run(example, seeds):
+    image, label = decode.to_bytes(example)
+    size = scaled = tf.shape(label)
+    if steps.RandomScale in first:
+      place, scale = first[steps.RandomScale]
+      settings = scale.minimum, scale.maximum, scale.step
+      factor = geometry.random_scale_factor(*settings, seeds[place])
+      scaled = geometry.scaled_size(size, factor)
+    offset = _offset(
+      label, scaled, pad, crop, seeds[first[steps.RandomCrop][0]]
+    )
+    is_flipped = False
+    if steps.RandomFlip in first:
+      place, flip = first[steps.RandomFlip]
+      is_flipped = geometry.is_flipped(flip.probability, seeds[place])
+    rows, columns = (
+      window.axis(size[i], scaled[i], offset[i], crop.size[i], is_mirrored)
+      for i, is_mirrored in enumerate((False, is_flipped))
+    )
+    image, label = window.sample(
+      image, label, rows, columns, pad.pixel, common.IGNORE_LABEL
+    )
+    return {**example, common.IMAGE: image, common.LABEL: label}
+
+  return run
+
+
+def _offset(label, scaled, pad, crop, seed):
+  """Top and left of the crop in the scaled and padded image."""
+  padded = tf.maximum(scaled, pad.size)
+  random = geometry.crop_offset(padded, *crop.size, seed)
+  if not crop.class_uniform:
+    return random
+
+  def around():
+    # The one case in which the whole scaled label is needed.
+    rows, columns = (
+      window.axis(tf.shape(label)[i], scaled[i], 0, padded[i]) for i in (0, 1)
+    )
+    whole = window.labels(label, rows, columns, common.IGNORE_LABEL)
+    return geometry.class_uniform_offset(whole, *crop.size, seed)
+
+  return tf.cond(
+    geometry.goes_to_a_class(crop.class_uniform, seed), around, lambda: random
+  )
