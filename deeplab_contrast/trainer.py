@@ -4,6 +4,7 @@ import contextlib
 import time
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common
@@ -86,8 +87,9 @@ class Trainer:
     Args:
       model: a `DeepLab`, made under `strategy`, its variables built.
       task: what a step teaches.
-      stream: maps (batch_size, start, host, num_hosts) to this host's infinite
-        dataset of batches, from example `start` of the run on.
+      stream: maps (batch_size, start, stop, host, num_hosts, is_open) to this
+        host's dataset of batches, from example `start` of the run up to `stop`,
+        or until `is_open()` is false.
       strategy: the `tf.distribute` strategy.
       model_dir: the run's folder.
       evaluate: maps a `poll` function to a dict of scores, whose floats are
@@ -115,13 +117,16 @@ class Trainer:
       model_dir, model, self.optimizer, step, self.keep
     )
     start = self._start(model, saver, step)
-    dataset = self._distribute(stream, strategy, start)
+    gate = _Gate()
+    dataset = self._distribute(stream, strategy, start, gate)
     _check_needs(task, dataset.element_spec)
     if evaluate is not None:
       evaluate = self._on_averages(evaluate, model)
     loop = _Loop(self, strategy, saver, step, model_dir, evaluate, ids_at)
     train_step = self._make_step(model, task, strategy, step)
-    return loop.run(train_step, dataset, start)
+    batches = iter(dataset)
+    with gate.drained(batches):
+      return loop.run(train_step, batches, start)
 
   def _start(self, model, saver, step):
     path = saver.restore()
@@ -141,11 +146,13 @@ class Trainer:
 
     return run
 
-  def _distribute(self, stream, strategy, start):
+  def _distribute(self, stream, strategy, start, gate):
     def make(context):
       return stream(
         batch_size=context.get_per_replica_batch_size(self.batch_size),
         start=start * self.batch_size,
+        stop=self.steps * self.batch_size,
+        is_open=gate.is_open,
         host=context.input_pipeline_id,
         num_hosts=context.num_input_pipelines,
       )
@@ -213,6 +220,36 @@ class Trainer:
     return float(tf.convert_to_tensor(rate))
 
 
+class _Gate:
+  """Ends the reading of a stream, however its training ended.
+
+  An iterator that is dropped while Python code reads for it waits for that code
+  with the lock that the code waits for.
+  """
+
+  def __init__(self):
+    self._open = True
+
+  def is_open(self):
+    """Whether more is to be read."""
+    return np.bool_(self._open)
+
+  @contextlib.contextmanager
+  def drained(self, batches):
+    """Reads `batches` to their end on the way out."""
+    try:
+      yield
+    finally:
+      self._open = False
+      while True:
+        try:
+          next(batches)
+        except (StopIteration, tf.errors.OutOfRangeError):
+          break
+        except tf.errors.OpError:
+          continue  # It has been reported, or no longer matters.
+
+
 class _Loop:
   """One call of `fit`: steps, and what happens between them."""
 
@@ -229,12 +266,11 @@ class _Loop:
     self._pending = []  # (step, numbers on the device) not looked at yet.
     self._logged_at = time.monotonic()
 
-  def run(self, train_step, dataset, start):
+  def run(self, train_step, batches, start):
     """Runs the steps after `start`; returns the last evaluation or None."""
     trainer = self._trainer
     writer = writers.MetricWriter(self._model_dir, start)
     progress = writers.Progress(trainer.steps, start)
-    batches = iter(dataset)
     with (
       contextlib.closing(writer),
       contextlib.closing(progress),

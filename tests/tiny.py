@@ -70,10 +70,10 @@ def make_stream(views=False, fail_at=None, spoil_at=None, period=None, size=33):
   """
   first = example(0, views=views)
 
-  def stream(batch_size, start, host, num_hosts):
+  def stream(batch_size, start, stop, host, num_hosts, is_open):
     def generate():
       position = start + host
-      while True:
+      while position < stop and is_open():
         if position == fail_at:
           raise RuntimeError('The power went off.')
         values = example(position % (period or sys.maxsize), views=views)

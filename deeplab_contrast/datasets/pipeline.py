@@ -45,8 +45,10 @@ class Pipeline:
     host=0,
     num_hosts=1,
     keep_id=False,
+    stop=None,
+    is_open=None,
   ):
-    """Infinite, shuffled, augmented batches; starts anywhere in no time.
+    """Endless, shuffled, augmented batches; starts anywhere in no time.
 
     Args:
       examples: the opened source, `self.source.open(data_dir)`.
@@ -58,6 +60,10 @@ class Pipeline:
         start + host + num_hosts, ...
       num_hosts: how many hosts share the positions.
       keep_id: whether batches keep ID; accelerators take no strings.
+      stop: the position to end before, over all hosts; None never ends.
+      is_open: asked before each position; once it says no, nothing more is
+        read. An iterator must be read to its end before it is dropped, or it
+        may wait forever for a read that waits for Python's lock.
 
     Returns:
       A tf.data.Dataset of dicts of [batch_size, ...] tensors, with SEED, int32
@@ -78,7 +84,12 @@ class Pipeline:
       example = {**_apply(self.transforms, example), SEED: own}
       return example if keep_id else _without(example, ID)
 
-    positions = tf.data.Dataset.range(start + host, tf.int64.max, num_hosts)
+    end = tf.int64.max if stop is None else stop
+    positions = tf.data.Dataset.range(start + host, end, num_hosts)
+    if is_open is not None:
+      positions = positions.take_while(
+        lambda _: tf.numpy_function(is_open, [], tf.bool)
+      )
     return _batches(_map(positions, load, batch_size), batch_size)
 
 
