@@ -189,20 +189,20 @@ def test_it_compiles_with_gradients(name):
   assert all(np.isfinite(g).all() for g in gradients(images))
 
 
-def test_weight_decay_is_on_kernels_but_depthwise_ones():
-  for name in ('efficientnet_v2_b0', 'mit_b0'):
-    result = network(name)
-    decayed = {v.path for v in result.decayed_kernels()}
-    kernels = {v.path for v in result.trainable_variables if 'kernel' in v.path}
-    depthwise = {p for p in kernels if 'depthwise' in p or 'dwconv' in p}
-    assert depthwise
-    assert decayed == kernels - depthwise
+@pytest.mark.parametrize('name', ['efficientnet_v2_b0', *_slow('mit_b0')])
+def test_weight_decay_is_on_kernels_but_depthwise_ones(name):
+  result = network(name)
+  decayed = {v.path for v in result.decayed_kernels()}
+  kernels = {v.path for v in result.trainable_variables if 'kernel' in v.path}
+  depthwise = {p for p in kernels if 'depthwise' in p or 'dwconv' in p}
+  assert depthwise
+  assert decayed == kernels - depthwise
 
 
 def test_batch_norm_can_be_frozen():
   images = tf.random.stateless_uniform((2, 33, 33, 3), (0, 0), 0, 255)
   for fine_tune in (True, False):
-    result = network('efficientnet_v2_b0', fine_tune_batch_norm=fine_tune)
+    result = network('resnet_v2_18', fine_tune_batch_norm=fine_tune)
     before = tiny.weights(result)
     result(images, training=True)
     after = tiny.weights(result)
@@ -224,6 +224,7 @@ def test_stochastic_depth_drops_only_in_training():
   assert any(np.any(t != trained[0]) for t in trained[1:])
 
 
+@pytest.mark.slow
 def test_mixed_precision():
   keras.mixed_precision.set_global_policy('mixed_bfloat16')
   try:
