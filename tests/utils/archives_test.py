@@ -71,7 +71,7 @@ def test_what_is_there_is_kept(tmp_path):
 ODD_NAMES = (
   '../out.txt',
   'a/../../out.txt',
-  '/tmp/deeplab_contrast_out.txt',
+  '/absolute/out.txt',
   'C:\\out.txt',
   'a\\..\\out.txt',
   'a\nb',

@@ -25,6 +25,8 @@ import time
 
 import numpy as np
 
+from tools.benchmarks.arguments import positive
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'tools' / 'benchmark.py'
 RAW_DIR = ROOT.parent / 'shared' / 'data' / 'VOCdevkit'
@@ -49,18 +51,11 @@ def add_command(commands):
     ('count', 480, 'images that are timed, per round'),
     ('rounds', 2, 'the best of so many counts'),
   ):
-    parser.add_argument(f'--{name}', type=_positive, default=value, help=text)
+    parser.add_argument(f'--{name}', type=positive, default=value, help=text)
   parser.add_argument('--json', action='store_true', help='print JSON only')
   # What the processes of this benchmark are told.
   parser.add_argument('--candidate', help=argparse.SUPPRESS)
   parser.set_defaults(run=run)
-
-
-def _positive(text):
-  """An int above 0, or an error that argparse reports."""
-  if not text.isdecimal() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0')
-  return int(text)
 
 
 def run(arguments):

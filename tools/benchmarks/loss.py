@@ -16,6 +16,8 @@ import time
 
 import numpy as np
 
+from tools.benchmarks.arguments import positive
+
 TEMPERATURE = 0.07
 CHANNELS = 256
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / 'benchmark.py'
@@ -27,9 +29,9 @@ def add_command(commands):
   """Adds `loss` to the subparsers of an argparse parser."""
   parser = commands.add_parser('loss', help='the contrastive losses')
   parser.add_argument(
-    '--pixels', type=_positive, default=65, help='side of the map'
+    '--pixels', type=positive, default=65, help='side of the map'
   )
-  parser.add_argument('--batch', type=_positive, default=4, help='images')
+  parser.add_argument('--batch', type=positive, default=4, help='images')
   parser.add_argument(
     '--loss',
     choices=['released', 'within', 'batch'],
@@ -37,21 +39,12 @@ def add_command(commands):
     help="the authors' code's form of one view (default), the paper's eq. 1, "
     'or eq. 1 over all pixels of the batch',
   )
-  parser.add_argument(
-    '--repeats', type=_positive, default=5, help='timed calls'
-  )
+  parser.add_argument('--repeats', type=positive, default=5, help='timed calls')
   parser.add_argument('--json', action='store_true', help='print JSON only')
   # What the processes of this benchmark are told.
   parser.add_argument('--candidate', help=argparse.SUPPRESS)
   parser.add_argument('--folder', help=argparse.SUPPRESS)
   parser.set_defaults(run=run)
-
-
-def _positive(text):
-  """An int above 0, or an error that argparse reports."""
-  if not text.isdecimal() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0')
-  return int(text)
 
 
 def run(arguments):
