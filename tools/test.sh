@@ -7,7 +7,10 @@ cd "$(dirname "$0")/.."
 . tools/venv.sh "[test]"
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
-.venv/bin/python -m pytest -q --durations=10
+# Two processes: a test mostly traces graphs, which keeps one core busy. By file,
+# since the tests of a file share what is slow to make.
+pytest=(.venv/bin/python -m pytest -q -n 2 --dist loadfile --durations=10)
+"${pytest[@]}"
 if [ "${1:-}" != "--fast" ]; then
-  .venv/bin/python -m pytest -q -m slow --durations=10
+  "${pytest[@]}" -m slow
 fi

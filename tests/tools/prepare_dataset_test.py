@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_contrast.datasets import folder_segmentation, scenes, sources
+from deeplab_contrast.datasets import (
+  folder_segmentation,
+  scenes,
+  sources,
+  tfds_split,
+)
 from tests import fixtures, processes
 from tools import prepare_dataset
 
@@ -86,7 +91,7 @@ def test_it_ends_with_a_report_and_a_picture(tree, tmp_path, capsys):
 def test_training_uses_what_was_prepared(tree, tmp_path, monkeypatch):
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
   before = contents(prepared(tmp_path))
-  monkeypatch.setattr(sources, '_prepare', None)  # Would be an error.
+  monkeypatch.setattr(tfds_split, '_prepare', None)  # Would be an error.
   dataset = folder_segmentation.Folder(str(tree))
   source = sources.TfdsSplit(dataset, 'train')
   assert len(source.open(f'{tmp_path}/data')) == 5
