@@ -42,7 +42,31 @@ def _ours(examples, batch, color):
     color,
   )
   source = pipeline.Pipeline(None, steps)
-  yield from iter(source.dataset(examples, batch_size=batch, seed=SEED))
+  yield from iter(
+    source.dataset(_opened(examples), batch_size=batch, seed=SEED)
+  )
+
+
+def _opened(examples):
+  """The examples as our pipeline takes them."""
+  from deeplab_contrast.datasets import sources
+
+  class Listed(sources.Examples):
+    """What a benchmark read, in memory."""
+
+    info = None
+    max_size = None
+
+    def __len__(self):
+      return len(examples)
+
+    def __getitem__(self, index):
+      return examples[index]
+
+    def ids(self):
+      return [example['id'].decode() for example in examples]
+
+  return Listed()
 
 
 def decode_only(examples, batch):
@@ -57,7 +81,9 @@ def decode_only(examples, batch):
     return {'image': image[0, 0], 'label': label[0, 0]}
 
   source = pipeline.Pipeline(None, (decode,))
-  yield from iter(source.dataset(examples, batch_size=batch, seed=SEED))
+  yield from iter(
+    source.dataset(_opened(examples), batch_size=batch, seed=SEED)
+  )
 
 
 def keras(examples, batch):
