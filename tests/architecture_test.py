@@ -24,7 +24,15 @@ _LIBRARY = (
   'trainer',
   'evaluator',
 )
-_COMMANDS = ('train', 'eval', 'vis', 'browse', 'recipe', 'model_summary')
+_COMMANDS = (
+  'train',
+  'eval',
+  'vis',
+  'browse',
+  'pseudo_label',
+  'recipe',
+  'model_summary',
+)
 
 # What a module may import of the package. A row holds for what lies inside it
 # too, unless there is a longer one. Inside core and tasks only the parts that
@@ -85,19 +93,28 @@ MAY_IMPORT = {
   'experiment': _LIBRARY,
   'crops': _LIBRARY,
   'pictures': _LIBRARY,
+  'pseudo_labeler': ('datasets', 'evaluator', 'utils'),
+  'labelling': _LIBRARY,
   'stages': _LIBRARY,
+  'study': ('stages', 'utils'),
+  'ledger': ('stages', 'utils'),
   'comparison': ('utils',),
   # L6
   **dict.fromkeys(
     _COMMANDS,
     (
       'comparison',
+      'config.build',
       'config.run_folder',
       'crops',
+      'datasets.overlap',
       'experiment',
+      'labelling',
       'launch',
+      'ledger',
       'parts',
       'pictures',
+      'pseudo_labeler',
       'stages',
       'utils',
     ),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -164,6 +165,21 @@ def list_checkpoints(folder):
   return sorted(
     (p for p in paths if re.search(r'ckpt-\d+$', p)), key=step_of, reverse=True
   )
+
+
+def path_of(model_dir, step):
+  """The path of a run's checkpoint of a step."""
+  return os.path.join(model_dir, FOLDER, f'ckpt-{step}')
+
+
+def digest(path):
+  """The SHA-256 of a checkpoint's weights, as hexadecimal digits."""
+  found = hashlib.sha256()
+  for part in sorted(tf.io.gfile.glob(f'{path}.data-*')):
+    with tf.io.gfile.GFile(part, 'rb') as file:
+      while block := file.read(1 << 24):
+        found.update(block)
+  return found.hexdigest()
 
 
 def step_of(path):

@@ -70,6 +70,12 @@ def write_done(model_dir, steps):
   write_text(os.path.join(model_dir, DONE), f'{steps}\n')
 
 
+def steps_of(model_dir):
+  """How many steps a complete run has made: the number in DONE."""
+  with open(os.path.join(model_dir, DONE), encoding='utf-8') as f:
+    return int(f.read())
+
+
 def table(columns, rows):
   """A plain text table; the first column is left, the others right aligned.
 
