@@ -55,6 +55,11 @@ class Checkpoints:
         'choose another --model_dir; the checkpoints before it are still good.'
       ) from e
 
+  def current(self):
+    """The path of the checkpoint of the current step; saves it if need be."""
+    path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
+    return path if tf.io.gfile.exists(path + '.index') else self.save()
+
   def restore(self):
     """Restores the newest checkpoint that can be read.
 
@@ -129,13 +134,14 @@ class WarmStart:
     return paths[0]
 
 
-def restore_model(model_dir, model, averaged=False):
+def restore_model(model_dir, model, averaged=False, path=None):
   """Restores the whole model from the newest readable checkpoint of a run.
 
   Args:
     model_dir: the run's folder.
     model: a built Keras model.
     averaged: takes the averaged weights of trainable variables.
+    path: this very checkpoint instead.
 
   Returns:
     (path, step) of the checkpoint used.
@@ -144,7 +150,7 @@ def restore_model(model_dir, model, averaged=False):
     ConfigError: when the folder holds no checkpoint, or another network's.
     SystemFault: when none can be read.
   """
-  paths = _some_checkpoints(model_dir)
+  paths = [path] if path else _some_checkpoints(model_dir)
   named = contents.by_path(model.variables)
 
   def restore(path):
