@@ -24,7 +24,15 @@ _LIBRARY = (
   'trainer',
   'evaluator',
 )
-_COMMANDS = ('train', 'eval', 'vis', 'browse', 'recipe', 'model_summary')
+_COMMANDS = (
+  'train',
+  'eval',
+  'vis',
+  'submit',
+  'browse',
+  'recipe',
+  'model_summary',
+)
 
 # What a module may import of the package. A row holds for what lies inside it
 # too, unless there is a longer one. Inside core and tasks only the parts that
@@ -51,6 +59,7 @@ MAY_IMPORT = {
   'core.color': ('common', 'core.compiled', 'core.hsv', 'core.jitter'),
   'core.jitter': ('core.compiled', 'core.hsv'),
   'core.window': ('core.compiled',),
+  'core.tiles': ('common',),
   'core.pair_kernel': ('common', 'core.by_class', 'core.pair_tile'),
   'core.pixel_selection': ('common', 'core.by_class'),
   'core.pixel_contrast': (
@@ -85,6 +94,7 @@ MAY_IMPORT = {
   'experiment': _LIBRARY,
   'crops': _LIBRARY,
   'pictures': _LIBRARY,
+  'submission': _LIBRARY,
   'stages': _LIBRARY,
   'comparison': ('utils',),
   # L6
@@ -99,6 +109,7 @@ MAY_IMPORT = {
       'parts',
       'pictures',
       'stages',
+      'submission',
       'utils',
     ),
   ),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -175,6 +176,16 @@ def list_checkpoints(folder):
 def step_of(path):
   """The step in the name of a checkpoint: 300 for `.../ckpt-300`."""
   return int(path.rsplit('-', 1)[1])
+
+
+def digest(path):
+  """A SHA-256 digest, in hexadecimal, of a checkpoint's files."""
+  result = hashlib.sha256()
+  for name in sorted(tf.io.gfile.glob([f'{path}.index', f'{path}.data-*'])):
+    with tf.io.gfile.GFile(name, 'rb') as file:
+      while block := file.read(1 << 24):
+        result.update(block)
+  return result.hexdigest()
 
 
 def read_weights(model_dir, model):
