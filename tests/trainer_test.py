@@ -9,7 +9,7 @@ import tensorflow as tf
 from deeplab_contrast import common, trainer
 from deeplab_contrast.core import pixel_contrast, resize
 from deeplab_contrast.tasks import contrastive, softmax
-from deeplab_contrast.utils import checkpoints, errors, writers
+from deeplab_contrast.utils import best, checkpoints, errors, writers
 from tests import processes, tiny
 
 STRATEGY = tf.distribute.get_strategy()
@@ -235,6 +235,31 @@ def test_learning_rate_and_scores_are_logged(tmp_path):
   np.testing.assert_allclose(rates, expected, rtol=1e-5)
   judged = [x for x in lines if x['split'] == 'val']
   assert judged == [{'step': s, 'split': 'val', 'miou': 0.5} for s in (2, 4)]
+
+
+def test_the_best_checkpoint_survives_restarts(tmp_path):
+  mious = iter([0.3, 0.6, 0.4])
+
+  def evaluate(poll):
+    return {'miou': next(mious), 'judged_by': {'split': 'val'}}
+
+  # Saved at the end only, but for the best.
+  fit(tmp_path, steps=6, eval_every=2, save_every=9, evaluate=evaluate)
+  found = best.read(str(tmp_path))
+  assert (found['step'], found['score']) == (4, 0.6)
+  assert found['checkpoint'] == str(tmp_path / 'checkpoints/best/ckpt-4')
+  mious = iter([0.5, 0.55, 0.7])
+  settings = {'eval_every': 2, 'keep': 1, 'evaluate': evaluate}
+  fit(tmp_path, steps=10, **settings)
+  assert best.read(str(tmp_path))['step'] == 4
+  network = tiny.network(softmax.Softmax(), seed=5)
+  path = best.path_of(str(tmp_path))
+  assert checkpoints.restore_model(str(tmp_path), network, path=path) == (
+    path,
+    4,
+  )
+  fit(tmp_path, steps=12, **settings)
+  assert best.read(str(tmp_path))['step'] == 12
 
 
 def test_batches_without_views_are_refused(tmp_path):
