@@ -77,7 +77,8 @@ def as_json(value):
 def write_text(path, text):
   """Writes a file in one piece; a reader never sees half of it."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  temporary = path + '.tmp'
+  # Two processes may write the same file: the later one stays.
+  temporary = f'{path}.{os.getpid()}.tmp'
   with open(temporary, 'w', encoding='utf-8') as f:
     f.write(text)
   os.replace(temporary, path)
