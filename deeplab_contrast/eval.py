@@ -13,7 +13,6 @@ and keeps the best one in `runs/a/checkpoints/best`.
 
 import contextlib
 import os
-import sys
 
 from deeplab_contrast import launch
 
@@ -120,7 +119,7 @@ def _writer(model_dir):
 
   folder = os.path.join(model_dir, FOLDER)
   # Not the files of the training, which may be writing them.
-  return contextlib.closing(writers.MetricWriter(folder, sys.maxsize))
+  return contextlib.closing(writers.MetricWriter(folder, step=None))
 
 
 if __name__ == '__main__':

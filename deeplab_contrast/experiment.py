@@ -154,6 +154,7 @@ class Experiment:
       'dataset': self.eval_source.info.name,
       'split': getattr(self.eval_source, 'split', 'val'),
       'limit': self.evaluator.limit,
+      'crop_size': self.evaluator.crop_size,
       **dataclasses.asdict(self.evaluator.predictor),
     }
 
