@@ -1,6 +1,7 @@
 """The root of a gin experiment: everything a command needs, in one object."""
 
 import contextlib
+import dataclasses
 import functools
 
 import keras
@@ -121,30 +122,55 @@ class Experiment:
         functools.partial(pipeline.ids_at, examples, self.seed),
       )
 
-  def restore(self, strategy, model_dir):
+  def restore(self, strategy, model_dir, path=None):
     """Loads the newest weights of a run; returns their step.
+
+    Args:
+      strategy: the one the model was made under.
+      model_dir: the run's folder.
+      path: of a checkpoint to load instead of the newest one.
 
     Raises:
       ConfigError: when the run cannot be evaluated or has no checkpoint.
     """
+    self.check_can_be_judged(model_dir)
+    with strategy.scope():
+      self.model.build_variables()
+    averaged = self.trainer.optimizer.use_ema
+    return checkpoints.restore_model(model_dir, self.model, averaged, path)[1]
+
+  def check_can_be_judged(self, model_dir):
+    """Raises ConfigError for a run without classes or without a split."""
     if not self.classifies or self.eval_source is None:
       raise errors.ConfigError(
         f'The experiment of {model_dir} has no classifier or no eval_source; '
         'only softmax runs can be evaluated.'
       )
-    with strategy.scope():
-      self.model.build_variables()
-    averaged = self.trainer.optimizer.use_ema
-    return checkpoints.restore_model(model_dir, self.model, averaged)[1]
+
+  @property
+  def judged_by(self):
+    """How this experiment is judged, as JSON: scores compare if it is equal."""
+    return {
+      'dataset': self.eval_source.info.name,
+      'split': getattr(self.eval_source, 'split', 'val'),
+      'limit': self.evaluator.limit,
+      'crop_size': self.evaluator.crop_size,
+      **dataclasses.asdict(self.evaluator.predictor),
+    }
 
   def evaluate(self, strategy, poll=lambda: None):
-    """Scores the model on `eval_source`; see `Evaluator.evaluate`."""
+    """Scores the model on `eval_source`.
+
+    Returns:
+      The dict of `Evaluator.evaluate`, and `judged_by`.
+    """
     examples = self._limited(self.eval_source.open(self.data_dir))
     batches = self.eval_batches(examples)
     with data_errors():
-      return self.evaluator.evaluate(
+      scores = self.evaluator.evaluate(
         self.model, batches, examples.info, strategy, poll
       )
+    return {**scores, 'judged_by': self.judged_by}
 
   def eval_batches(self, examples):
     """Whole images, padded to one size, each once and in order."""
