@@ -59,7 +59,10 @@ def make(folder, arms=ARMS[:2], budgets=(4, 40), seeds=(0, 1), classes=None):
 
 def write_table(folder, entries):
   """Writes results.csv of the entries of a study.json."""
-  names = 'dataset,arm,labels,seed,steps,miou,minutes,commit'.split(',')
+  names = [
+    *('dataset', 'arm', 'labels', 'seed'),
+    *('steps', 'miou', 'minutes', 'commit'),
+  ]
   path = os.path.join(folder, 'results.csv')
   with open(path, 'w', encoding='utf-8', newline='') as file:
     table = csv.DictWriter(file, names, extrasaction='ignore')
@@ -154,14 +157,16 @@ def _write_result(run, classes, level, rng):
     matrix[k, k] += int(pixels * right)
   diagonal = np.diag(matrix)
   union = matrix.sum(0) + matrix.sum(1) - diagonal
-  iou = [float(d / u) if u else None for d, u in zip(diagonal, union)]
+  iou = [
+    float(d / u) if u else None for d, u in zip(diagonal, union, strict=True)
+  ]
   result = {
     'dataset': 'toys',
     'step': STEPS,
     'miou': float(np.mean([v for v in iou if v is not None])),
     'pixel_accuracy': float(diagonal.sum() / matrix.sum()),
     'pixels': int(matrix.sum()),
-    'iou': dict(zip(classes, iou)),
+    'iou': dict(zip(classes, iou, strict=True)),
     'colors': classes,
     'matrix': matrix.tolist(),
   }
@@ -205,12 +210,12 @@ def _write_manifest(folder, classes):
   names = list(classes)
   manifest = {
     'thresholds': {name: 0.9 - 0.1 * i for i, name in enumerate(names)},
-    'coverage': {name: 0.5 for name in names},
+    'coverage': dict.fromkeys(names, 0.5),
     'share_kept': 0.5,
     'images': 12,
     'agreement': {
       'accuracy': 0.875,
-      'precision': {name: 0.8 for name in names[:-1]},
+      'precision': dict.fromkeys(names[:-1], 0.8),
     },
   }
   results.write_json(os.path.join(folder, 'manifest.json'), manifest)

@@ -26,7 +26,7 @@ def per_class(study, labels):
     a: k for a, k in style.looks(study.arms).items() if study.of(a, labels)
   }
   height = 0.8 / len(looks)
-  size = (6, 1.1 + len(names) * max(0.3, 0.17 * len(looks)))
+  size = (6, 1.1 + len(names) * max(0.26, 0.12 * len(looks)))
   with style.subplots(size=size) as (figure, axes):
     axis = axes[0, 0]
     for number, (arm, look) in enumerate(looks.items()):
@@ -99,6 +99,7 @@ def confusion(study, labels):
       image = _matrix(axis, matrix, names)
       axis.set_title(style.arm_title(arm), loc='left')
       axis.xaxis.set_tick_params(labelbottom=True)
+      axis.set_xlabel('prediction')
     for axis in axes[:, 0]:
       axis.set_ylabel('truth')
     bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
@@ -125,12 +126,12 @@ def _recall(study, arm, labels):
 
 
 def _matrix(axis, matrix, names):
-  image = axis.imshow(matrix, cmap='cividis_r', vmin=0, vmax=100)
+  image = axis.imshow(matrix, cmap='Blues', vmin=0, vmax=100)
   axis.set_xticks(range(len(names)), names, rotation=90)
   axis.set_yticks(range(len(names)), names)
   axis.grid(visible=False)
   axis.tick_params(length=0)
-  axis.set_facecolor('#F4F4F4')
+  axis.set_facecolor('#EFEFEF')
   if len(names) > _MOST_NUMBERED:
     return image
   for (row, column), value in np.ndenumerate(matrix):

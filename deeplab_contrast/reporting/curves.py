@@ -15,6 +15,7 @@ _EMBEDDING = (
 )
 _EMBEDDING_KEYS = tuple(key for _, keys in _EMBEDDING for key in keys)
 _LINES = ('-', '--', ':', '-.')
+_FAINT = ' Single seeds are faint, their mean is strong.'
 
 
 def over_budgets(study):
@@ -166,8 +167,8 @@ def training(study, labels):
       )
   panels = {k: panels[k] for k in sorted(panels, key=_order_of_panels)}
   caption = (
-    f'Training with {style.budget_title(labels)}: one line per run; the loss '
-    'without weight decay.'
+    f'Training with {style.budget_title(labels)}; losses without weight decay.'
+    f'{_FAINT if len(study.seeds) > 1 else ""}'
   )
   return _over_steps(study, f'training_{labels}', panels, caption)
 
@@ -192,7 +193,7 @@ def embedding(study, labels):
         _add(panels, title, arm, points, key)
   caption = (
     f'Quality of the features on val with {style.budget_title(labels)}, '
-    'measured while training.'
+    f'measured while training.{_FAINT if len(study.seeds) > 1 else ""}'
   )
   return _over_steps(study, f'embedding_{labels}', panels, caption)
 
@@ -266,34 +267,47 @@ def _over_steps(study, name, panels, caption):
     for axis in axes.flat[len(panels) :]:
       axis.set_axis_off()
     for axis, (title, runs) in zip(axes.flat, panels.items(), strict=False):
-      keys = list(dict.fromkeys(key for _, key, _ in runs))
-      for arm, key, points in runs:
-        _draw_run(axis, looks[arm], arm, key, keys, points)
-      axis.set_title(title, loc='left')
-      axis.set_xlabel('steps')
-      axis.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
-    style.legend_below(figure, axes.flat, columns)
+      _draw_runs(axis, title, runs, looks)
+    order = list(map(style.arm_title, looks))
+    style.legend_below(figure, axes.flat, min(len(looks), columns + 1), order)
     png = style.to_png(figure)
   arms = ', '.join(style.arm_title(arm) for arm in looks)
   alt = f'Curves over steps: {", ".join(panels)}; arms: {arms}.'
   return style.Figure(name, png, alt, caption, wide=columns > 1)
 
 
-def _draw_run(axis, look, arm, key, keys, points):
-  steps, values = np.transpose(points)
+def _draw_runs(axis, title, runs, looks):
+  """Single runs faint, their mean over seeds on top; keys by line style."""
+  keys = list(dict.fromkeys(key for _, key, _ in runs))
   several = len(keys) > 1
-  label = style.arm_title(arm) + (f', {key.replace("_", " ")}' if key else '')
-  axis.plot(
-    steps,
-    values,
-    color=look.color,
-    linestyle=_LINES[keys.index(key) % len(_LINES)] if several else look.line,
-    marker=look.marker if len(points) < 12 else None,
-    markersize=4,
-    linewidth=1.3,
-    alpha=0.85,
-    label=label,
-  )
+  for arm, look in looks.items():
+    for number, key in enumerate(keys):
+      ours = [points for a, k, points in runs if (a, k) == (arm, key)]
+      line = _LINES[number % len(_LINES)] if several else look.line
+      shown = {'color': look.color, 'linestyle': line}
+      if len(ours) > 1:
+        for points in ours:
+          axis.plot(*np.transpose(points), **shown, lw=0.8, alpha=0.35)
+      if ours:
+        label = style.arm_title(arm)
+        axis.plot(*_mean_over_seeds(ours), **shown, label=label)
+  if keys == ['']:
+    axis.set_title(title, loc='left')
+  else:
+    told = [key.replace('_', ' ').replace('miou', 'mIoU') for key in keys]
+    axis.set_title(title if several else f'{title}: {told[0]}', loc='left')
+  if several:
+    lines = [axis.plot([], [], color=style.GRAY, ls=x)[0] for x in _LINES]
+    axis.legend(lines[: len(told)], told, loc='best')
+  axis.set_xlabel('steps')
+  axis.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+
+
+def _mean_over_seeds(runs):
+  """(steps, means) at the steps that all runs have."""
+  values = [dict(points) for points in runs]
+  steps = sorted(set.intersection(*map(set, values)))
+  return steps, [float(np.mean([v[step] for v in values])) for step in steps]
 
 
 def _names(values):

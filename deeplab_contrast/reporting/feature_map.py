@@ -97,7 +97,7 @@ def side_by_side(study, entries):
   """
   names = summary.class_names(study)
   arrays = [_fewer(read(entry.model_dir), len(names)) for entry in entries]
-  size = (4.2 * len(entries), 5.2)
+  size = (4.6 * len(entries), 5.4)
   with style.subplots(1, len(entries), size) as (figure, axes):
     for axis, entry, (features, labels) in zip(
       axes[0], entries, arrays, strict=True
@@ -106,7 +106,8 @@ def side_by_side(study, entries):
         raise _damaged(entry.model_dir, f'only {len(features)} features')
       _scatter(axis, layout(features), labels, summary.class_colors(study))
       axis.set_title(style.arm_title(entry.arm), loc='left')
-    style.legend_below(figure, axes[0], 6 if len(names) < 13 else 7)
+    look = {'markerscale': 2.5, 'columnspacing': 1.2, 'handletextpad': 0.1}
+    style.legend_below(figure, axes[0], 6 if len(names) < 13 else 7, **look)
     png = style.to_png(figure)
   arms = ' and '.join(style.arm_title(entry.arm) for entry in entries)
   labels = style.budget_title(entries[0].labels)
@@ -139,7 +140,7 @@ def _scatter(axis, places, labels, colors):
       continue
     axis.scatter(
       *ours.T,
-      s=9,
+      s=13,
       color=np.divide(color, 255),
       edgecolors='#00000055',
       linewidths=0.25,
@@ -148,6 +149,7 @@ def _scatter(axis, places, labels, colors):
   axis.set_xticks([])
   axis.set_yticks([])
   axis.set_aspect('equal', adjustable='datalim')
+  axis.spines[:].set(visible=True, color='#CCCCCC')
 
 
 def _damaged(path, why):

@@ -9,7 +9,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem 1rem 4rem;
+body { margin: 0 auto; max-width: 70rem; padding: 1rem 1rem 4rem;
   color: #1a1a1a; background: #fff; line-height: 1.5;
   font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans',
   sans-serif; font-size: 1rem; overflow-wrap: break-word; }
@@ -17,7 +17,7 @@ h1 { font-size: 1.6rem; line-height: 1.25; margin: 1rem 0 .5rem; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; padding-top: .75rem;
   border-top: 1px solid #d0d0d0; }
 h3 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; }
-p { margin: .5rem 0; }
+p { margin: .5rem 0; max-width: 46rem; }
 a { color: #00508a; }
 nav { font-size: .95rem; } nav a { margin-right: .9rem; white-space: nowrap; }
 .note { border-left: 4px solid #d55e00; background: #fdf3ec;
@@ -32,7 +32,8 @@ table { border-collapse: collapse; font-size: .95rem; }
 th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid #e2e2e2; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-thead th { border-bottom: 2px solid #888; vertical-align: bottom; }
+thead th { border-bottom: 2px solid #888; vertical-align: bottom;
+  white-space: normal; max-width: 12rem; }
 td small { color: #555; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
 dt { color: #555; } dd { margin: 0; min-width: 0; }
@@ -84,15 +85,16 @@ def note(value):
   return f'<p class="note" role="note">{text(value)}</p>'
 
 
-def section(name, title, *parts):
-  """A section with a heading, or '' when it has nothing in it."""
-  inside = '\n'.join(part for part in parts if part)
-  if not inside:
-    return ''
-  heading = f'<h2 id="{text(name)}">{text(title)}</h2>'
-  return (
-    f'<section aria-labelledby="{text(name)}">\n{heading}\n{inside}\n</section>'
-  )
+def section(title, parts):
+  """A section: a heading, and pieces of HTML."""
+  inside = '\n'.join([f'<h2>{text(title)}</h2>', *parts])
+  return f'<section id="{_anchor(title)}">\n{inside}\n</section>'
+
+
+def contents(titles):
+  """Links to the sections of these titles."""
+  links = [f'<a href="#{_anchor(t)}">{text(t)}</a>' for t in titles]
+  return f'<nav aria-label="Contents">{" ".join(links)}</nav>'
 
 
 def heading(value):
@@ -105,12 +107,18 @@ def figure(drawn):
   if drawn is None:
     return ''
   data = base64.b64encode(drawn.png).decode('ascii')
-  image = f'<img src="data:image/png;base64,{data}" alt="{text(drawn.alt)}">'
+  # A PNG tells its width and height in these bytes; a browser that knows them
+  # does not move the text while it decodes.
+  sides = [int.from_bytes(drawn.png[i : i + 4], 'big') for i in (16, 20)]
+  width, height = (round(side * drawn.scale) for side in sides)
+  image = (
+    f'<img width="{width}" height="{height}" alt="{text(drawn.alt)}" '
+    f'src="data:image/png;base64,{data}">'
+  )
   if drawn.wide:
     image = _scroll(image, drawn.alt)
-  return (
-    f'<figure>{image}<figcaption>{text(drawn.caption)}</figcaption></figure>'
-  )
+  caption = f'<figcaption>{text(drawn.caption)}</figcaption>'
+  return f'<figure>{image}{caption}</figure>'
 
 
 def table(columns, rows, caption):
@@ -151,6 +159,10 @@ def details(summary, *parts):
 def code(value):
   """A file or command, as it is."""
   return f'<pre><code>{text(value)}</code></pre>'
+
+
+def _anchor(title):
+  return text(title.lower().replace(' ', '-'))
 
 
 def _cell(value):

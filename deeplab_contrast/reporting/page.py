@@ -52,40 +52,28 @@ def build(study, feature_figure=None, notes=()):
   def over_extremes(make):
     return [draw(make(study, labels)) for labels in study.extremes]
 
-  sections = [
-    markup.section(
-      'results', 'Results', draw(curves.over_budgets(study)), *_results(study)
-    ),
-    markup.section(
-      'pictures', 'The same images', *over_extremes(pictures.side_by_side)
-    ),
-    markup.section(
-      'features',
-      'Feature space',
-      draw(feature_figure),
-      *over_extremes(curves.embedding),
-    ),
-    markup.section(
-      'classes', 'Classes', *over_extremes(bars.per_class), *_classes(study)
-    ),
-    markup.section('confusion', 'Confusion', *over_extremes(bars.confusion)),
-    markup.section('training', 'Training', *over_extremes(curves.training)),
-    markup.section('pseudo', 'Pseudo-labels', *_pseudo_labels(study)),
-    markup.section(
-      'cost', 'Cost', draw(bars.costs(study, study.budgets[0])), _costs(study)
-    ),
-    markup.section('settings', 'Settings', *_settings(study)),
-  ]
+  parts = {
+    'Results': [draw(curves.over_budgets(study)), *_results(study)],
+    'Same images': over_extremes(pictures.side_by_side),
+    'Feature space': [draw(feature_figure), *over_extremes(curves.embedding)],
+    'Classes': [*over_extremes(bars.per_class), *_classes(study)],
+    'Confusion': over_extremes(bars.confusion),
+    'Training': over_extremes(curves.training),
+    'Pseudo-labels': _pseudo_labels(study),
+    'Cost': [draw(bars.costs(study, study.budgets[0])), _costs(study)],
+    'Settings': _settings(study),
+  }
+  filled = {title: list(filter(None, of)) for title, of in parts.items()}
+  filled = {title: of for title, of in filled.items() if of}
   title = f'Label-efficient segmentation of {study.dataset}'
-  head = [
+  body = [
     f'<h1>{markup.text(title)}</h1>',
     _facts(study),
-    *(markup.note(note) for note in (*study.notes, *notes)),
+    *map(markup.note, (*study.notes, *notes)),
+    markup.contents(filled),
+    *(markup.section(name, of) for name, of in filled.items()),
   ]
-  return Report(
-    markup.page(title, '\n'.join([*head, *filter(None, sections)])),
-    tuple(figures),
-  )
+  return Report(markup.page(title, '\n'.join(body)), tuple(figures))
 
 
 def _facts(study):
@@ -107,15 +95,31 @@ def _facts(study):
 
 
 def _results(study):
-  """Table of mIoU, and in words what the arms differ by."""
-  pairs = summary.differences(study)
-  columns = ['labelled images']
-  columns += [style.arm_title(arm) for arm in study.arms]
-  columns += [f'{first} − {second}' for first, second in _titles(pairs)]
+  """Tables of mIoU and of what the arms differ by."""
+  columns = ['labelled images', *map(style.arm_title, study.arms)]
   rows = [
     [
-      'n/a' if labels is None else labels,
+      _budget(labels),
       *(_spread(summary.miou(study, arm, labels)) for arm in study.arms),
+    ]
+    for labels in study.budgets
+  ]
+  several = len(study.seeds) > 1
+  told = 'mIoU in %' + (', mean (lowest to highest seed)' if several else '')
+  yield markup.paragraph(f'{told}:') + markup.table(columns, rows, told)
+  pairs = summary.differences(study)
+  if pairs:
+    yield _differences(study, pairs)
+  if not several:
+    yield markup.note('One seed: differences of a few points may be chance.')
+
+
+def _differences(study, pairs):
+  names = [[style.arm_title(arm) for arm in pair] for pair in pairs]
+  columns = ['labelled images', *(f'{a} − {b}' for a, b in names)]
+  rows = [
+    [
+      _budget(labels),
       *(
         _spread(summary.difference(study, labels, *pair), signed=True)
         for pair in pairs
@@ -123,16 +127,14 @@ def _results(study):
     ]
     for labels in study.budgets
   ]
-  told = 'mIoU in %, mean over seeds (lowest to highest); differences in points'
-  yield markup.table(columns, rows, told)
-  yield markup.paragraph(f'{told}, seed by seed.')
-  if len(study.seeds) == 1:
-    yield markup.note('One seed: differences of a few points may be chance.')
+  told = 'Differences in mIoU points'
+  if len(study.seeds) > 1:
+    told += ', seed by seed: mean (lowest to highest)'
+  return markup.paragraph(f'{told}:') + markup.table(columns, rows, told)
 
 
-def _titles(pairs):
-  for pair in pairs:
-    yield [style.arm_title(arm) for arm in pair]
+def _budget(labels):
+  return 'n/a' if labels is None else labels
 
 
 def _spread(found, signed=False):
@@ -162,51 +164,53 @@ def _classes(study):
 
 
 def _pseudo_labels(study):
-  """A table for each stage that made pseudo-labels, of the first seed."""
-  seen = set()
+  """What the stages that made pseudo-labels kept, for the first seed."""
+  made = {}
   for labels in study.budgets:
     for entry in pictures.first_entries(study, labels):
       for stage in entry.stages:
         found = files.manifest(stage)
-        if found is not None and stage.model_dir not in seen:
-          seen.add(stage.model_dir)
-          yield _pseudo_table(study, entry, stage, found)
+        if found is not None and stage.model_dir not in made:
+          made[stage.model_dir] = entry, found
+  if not made:
+    return []
+  columns = ['arm', 'labelled images', 'images', 'pixels kept, %', 'right, %']
+  rows = [
+    [
+      style.arm_title(entry.arm),
+      _budget(entry.labels),
+      found.get('images', 'n/a'),
+      _percent(found.get('share_kept')),
+      _percent((found.get('agreement') or {}).get('accuracy')),
+    ]
+    for entry, found in made.values()
+  ]
+  return [
+    markup.paragraph('Of the first seed; "right" where the truth is known:'),
+    markup.table(columns, rows, 'Pseudo-labels of each arm'),
+    *(_pseudo_classes(study, *pair) for pair in made.values()),
+  ]
 
 
-def _pseudo_table(study, entry, stage, found):
-  agreement = found.get('agreement') or {}
-  precision = agreement.get('precision') or {}
-  columns = ['class', 'threshold', 'kept, %']
-  columns += ['right, %'] if precision else []
+def _pseudo_classes(study, entry, found):
+  precision = (found.get('agreement') or {}).get('precision') or {}
+  columns = ['class', 'threshold', 'kept, %', 'right, %']
   known = found['coverage']
   ordered = [name for name in summary.class_names(study) if name in known]
-  ordered += [name for name in known if name not in ordered]
   rows = [
     [
       name,
       _number(found['thresholds'].get(name), '.3f'),
       _percent(known[name]),
-      *([_percent(precision.get(name))] if precision else []),
+      _percent(precision.get(name)),
     ]
-    for name in ordered
+    for name in dict.fromkeys([*ordered, *known])
   ]
-  facts = [
-    f'{found.get("images", "?")} images',
-    f'{_percent(found.get("share_kept"))} % of the pixels kept',
-  ]
-  if agreement.get('accuracy') is not None:
-    facts.append(f'{_percent(agreement["accuracy"])} % of them right')
   title = (
-    f'{stage.name} of {style.arm_title(entry.arm)}, '
-    f'{style.budget_title(entry.labels)}, seed {entry.seed}'
+    f'By class: {style.arm_title(entry.arm)}, '
+    f'{style.budget_title(entry.labels)}'
   )
-  return '\n'.join(
-    [
-      markup.heading(title),
-      markup.paragraph(', '.join(facts) + '.'),
-      markup.details('By class', markup.table(columns, rows, title)),
-    ]
-  )
+  return markup.details(title, markup.table(columns, rows, title))
 
 
 def _percent(value):

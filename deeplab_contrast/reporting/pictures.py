@@ -13,7 +13,9 @@ from deeplab_contrast.utils import errors, panels, results
 _KINDS = ('image', 'truth', 'prediction')
 # More rows make a long page and tell no more.
 _MOST = 6
-_WIDTH = 224
+# Of the page's text, in pixels: pictures are not scaled again.
+_PAGE = 1088
+_WIDEST = 256
 
 
 def first_entries(study, labels):
@@ -66,7 +68,8 @@ def side_by_side(study, labels):
   ]
   headings = ['image', 'truth', *(_heading(entry) for entry in entries)]
   legend = panels.legend(summary.class_colors(study))
-  picture = panels.grid(rows, headings, legend, width=_WIDTH)
+  width = min(_WIDEST, _PAGE // len(headings) - 7)
+  picture = panels.grid(rows, headings, legend, width=width)
   buffer = io.BytesIO()
   picture.save(buffer, format='PNG')
   return style.Figure(
@@ -77,6 +80,7 @@ def side_by_side(study, labels):
     f'The same val images with {style.budget_title(labels)}, seed '
     f'{entries[0].seed}; mIoU of the run in brackets, white is void.',
     wide=True,
+    scale=1,
   )
 
 

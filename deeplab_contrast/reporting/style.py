@@ -23,6 +23,8 @@ _OTHERS = (
 
 GRAY = '#555555'
 DPI = 160
+# So that the fonts of figures are about those of the page.
+SCALE = 0.66
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Figure:
     alt: what it shows, for those who cannot see it.
     caption: below it.
     wide: whether it should not shrink to the width of a phone.
+    scale: pixels of the page for one of the PNG.
   """
 
   name: str
@@ -42,6 +45,7 @@ class Figure:
   alt: str
   caption: str
   wide: bool = False
+  scale: float = SCALE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +119,26 @@ def to_png(figure):
   return buffer.getvalue()
 
 
-def legend_below(figure, axes, columns):
-  """One legend for all axes, below them, without repetitions."""
+def legend_below(figure, axes, columns, order=(), **arguments):
+  """One legend for all axes, below them, without repetitions.
+
+  Args:
+    figure: that holds the axes.
+    axes: whose labels it gathers.
+    columns: of the legend.
+    order: labels that come first, in this order.
+    **arguments: of `Figure.legend`.
+  """
   found = {}
   for axis in axes:
     for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
       found.setdefault(label, handle)
+  labels = [*(x for x in order if x in found), *found]
+  labels = list(dict.fromkeys(labels))
   figure.legend(
-    found.values(), found.keys(), loc='outside lower center', ncols=columns
+    [found[label] for label in labels],
+    labels,
+    loc='outside lower center',
+    ncols=columns,
+    **arguments,
   )
