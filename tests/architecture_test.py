@@ -24,7 +24,16 @@ _LIBRARY = (
   'trainer',
   'evaluator',
 )
-_COMMANDS = ('train', 'eval', 'vis', 'browse', 'recipe', 'model_summary')
+_COMMANDS = (
+  'train',
+  'eval',
+  'vis',
+  'browse',
+  'features',
+  'recipe',
+  'report',
+  'model_summary',
+)
 
 # What a module may import of the package. A row holds for what lies inside it
 # too, unless there is a longer one. Inside core and tasks only the parts that
@@ -85,6 +94,8 @@ MAY_IMPORT = {
   'experiment': _LIBRARY,
   'crops': _LIBRARY,
   'pictures': _LIBRARY,
+  'pixel_features': _LIBRARY,
+  'reporting': ('config.run_folder', 'reporting', 'utils'),
   'stages': _LIBRARY,
   'comparison': ('utils',),
   # L6
@@ -98,6 +109,8 @@ MAY_IMPORT = {
       'launch',
       'parts',
       'pictures',
+      'pixel_features',
+      'reporting',
       'stages',
       'utils',
     ),

@@ -5,8 +5,11 @@ import json
 import os
 
 from deeplab_contrast.config import run_folder
-from deeplab_contrast.utils import errors, results, writers
+from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import metrics as metrics_lib
 
+# As `datasets.fingerprints` writes it, which needs TensorFlow.
+DATA = 'data.json'
 MANIFEST = 'manifest.json'
 COLUMNS = ('arm', 'labels', 'seed', 'miou')
 
@@ -17,9 +20,9 @@ def metrics(model_dir):
   Raises:
     DataError: the file cannot be read.
   """
-  path = os.path.join(model_dir, writers.METRICS)
+  path = os.path.join(model_dir, metrics_lib.FILE)
   try:
-    lines = writers.read_metrics(model_dir)
+    lines = metrics_lib.read(model_dir)
   except (OSError, UnicodeDecodeError) as error:
     raise damaged(path, str(error)) from error
   return [

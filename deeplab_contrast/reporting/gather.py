@@ -4,7 +4,6 @@ import ast
 import dataclasses
 import os
 
-from deeplab_contrast.datasets import fingerprints
 from deeplab_contrast.reporting import files
 from deeplab_contrast.reporting.study import Entry, Stage, Study
 from deeplab_contrast.utils import errors, results
@@ -65,10 +64,20 @@ def _of_study(folder, path):
     dataset=files.get(stored, 'dataset', str, path),
     commit=str(stored.get('commit') or 'unknown'),
     command=str(stored.get('command') or ''),
-    equal_steps=stored.get('equal_steps'),
+    equal_steps=stored.get('equal_steps', _have_equal_steps(entries)),
     planned=files.optional(stored, 'planned', int, path) or len(entries),
     entries=entries,
   )
+
+
+def _have_equal_steps(entries):
+  """Whether all arms of each budget trained as long; None if not known."""
+  steps = {}
+  for entry in entries:
+    steps.setdefault(entry.labels, set()).add(entry.steps)
+  if any(None in found for found in steps.values()):
+    return None
+  return all(len(found) == 1 for found in steps.values())
 
 
 def _entry(folder, value, where):
@@ -100,7 +109,7 @@ def _entry(folder, value, where):
 def _of_recipe(folder, path):
   arms = files.get(files.read_json(path), 'arms', list, path)
   entries = [
-    _recipe_entry(folder, files.get(arm, 'arm', str, path), seed, path)
+    _recipe_entry(folder, arm, seed, path)
     for arm in arms
     for seed in files.get(arm, 'seeds', list, path)
   ]
@@ -109,20 +118,22 @@ def _of_recipe(folder, path):
     dataset=entries[0].result['dataset'] if entries else '',
     commit='unknown',
     command='',
-    equal_steps=None,
+    equal_steps=_have_equal_steps(entries),
     planned=len(entries),
     entries=tuple(entries),
   )
 
 
 def _recipe_entry(folder, arm, value, path):
-  where = f'{path}, arm {arm!r}'
+  name = files.get(arm, 'arm', str, path)
+  where = f'{path}, arm {name!r}'
   model_dir = _moved(folder, files.get(value, 'model_dir', str, where))
   stages = _stages_before(folder, model_dir)
   known = [stage.steps for stage in stages]
   return Entry(
-    arm=arm,
-    labels=_number_of_labels(model_dir),
+    arm=name,
+    labels=files.optional(arm, 'labels', int, where)
+    or _number_of_labels(model_dir),
     seed=files.get(value, 'seed', int, where),
     model_dir=model_dir,
     stages=stages,
@@ -168,7 +179,7 @@ def _steps(model_dir):
 
 
 def _number_of_labels(model_dir):
-  path = os.path.join(model_dir, fingerprints.FILE)
+  path = os.path.join(model_dir, files.DATA)
   if not os.path.exists(path):
     return None
   train = files.get(files.read_json(path), 'train', dict, path)
