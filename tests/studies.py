@@ -81,7 +81,7 @@ def change(path, **values):
     stored[key] = value
     if value is None:
       del stored[key]
-  results.write_json(path, stored)
+  results.write_json(str(path), stored)
 
 
 def _entry(folder, arm, labels, seed, classes):

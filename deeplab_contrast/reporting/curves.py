@@ -272,7 +272,7 @@ def _over_steps(study, name, panels, caption):
     style.legend_below(figure, axes.flat, min(len(looks), columns + 1), order)
     png = style.to_png(figure)
   arms = ', '.join(style.arm_title(arm) for arm in looks)
-  alt = f'Curves over steps: {", ".join(panels)}; arms: {arms}.'
+  alt = f'{", ".join(panels)} over steps, of {arms}. {caption}'
   return style.Figure(name, png, alt, caption, wide=columns > 1)
 
 

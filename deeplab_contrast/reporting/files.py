@@ -114,8 +114,10 @@ def table(path):
   found = {}
   for number, row in enumerate(rows, start=2):
     try:
+      if None in row or None in row.values():
+        raise ValueError('another number of cells')
       key = row['arm'], int(row['labels']), int(row['seed'])
-      found[key] = float(row['miou']) if row['miou'] else None
+      found[key] = None if row['miou'] == '' else float(row['miou'])
     except (KeyError, TypeError, ValueError) as error:
       raise damaged(
         path, f'line {number} lacks a proper {", ".join(COLUMNS)}'

@@ -76,7 +76,8 @@ def side_by_side(study, labels):
     f'predictions_{labels}',
     buffer.getvalue(),
     f'{len(shown)} val images with their truth and the prediction of '
-    f'{", ".join(style.arm_title(e.arm) for e in entries)}.',
+    f'{", ".join(style.arm_title(e.arm) for e in entries)}, trained with '
+    f'{style.budget_title(labels)}.',
     f'The same val images with {style.budget_title(labels)}, seed '
     f'{entries[0].seed}; mIoU of the run in brackets, white is void.',
     wide=True,
