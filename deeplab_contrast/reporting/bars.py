@@ -112,8 +112,9 @@ def confusion(study, labels):
   return style.Figure(
     f'confusion_{labels}',
     png,
-    f'Confusion matrices with {style.budget_title(labels)}: rows truth, columns '
-    f'prediction. Share of pixels that is right, mean over classes: {diagonal}.',
+    f'Confusion matrices with {style.budget_title(labels)}: rows truth, '
+    'columns prediction. Share of pixels that is right, mean over classes: '
+    f'{diagonal}.',
     f'What pixels of each class (row) are taken for (column), in %, with '
     f'{style.budget_title(labels)}; all seeds together.{left_out}',
     wide=True,
