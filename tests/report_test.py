@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 import sys
@@ -7,9 +6,9 @@ import pytest
 
 from deeplab_contrast import launch, report
 from deeplab_contrast.reporting import feature_map, page
-from deeplab_contrast.utils import errors, processes
+from deeplab_contrast.utils import errors, processes, results
 from tests import processes as child
-from tests import recipe_test, studies
+from tests import studies
 
 
 def start(model_dir, **arguments):
@@ -171,38 +170,35 @@ def test_as_a_command(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_real_recipe(tmp_path):
-  arms = {'with': 'contrastive', 'without': 'softmax'}
-  members = [
-    (name, kind, {**settings, **arm_of(settings, arms)})
-    for name, kind, settings in recipe_test.TWO_ARMS
-  ]
-  command = recipe_test.flags(tmp_path, *members, bindings=('EVAL_EVERY = 1',))
-  done = child.run_module('recipe', *command)
+def test_real_runs(tmp_path):
+  run, data = tmp_path / 'scratch', tmp_path / 'data'
+  command = child.scenes_flags('softmax_scratch', data)
+  done = child.run_module('train', *command, f'--model_dir={run}')
   assert done.returncode == 0, done.stderr
-  run = tmp_path / 'run'
-  shutil.rmtree(run / 'scratch' / 'vis')
-  data = f'--data_dir={tmp_path}/data'
-  made = child.run_module('report', f'--model_dir={run}', data)
+  shutil.copytree(run, tmp_path / 'finetune')
+  arms = [
+    {'arm': arm, 'seeds': [{'seed': 0, 'model_dir': f'gone/{name}'}]}
+    for arm, name in (('softmax', 'scratch'), ('contrastive', 'finetune'))
+  ]
+  results.write_json(str(tmp_path / 'results.json'), {'arms': arms})
+  made = child.run_module(
+    'report',
+    f'--model_dir={tmp_path}',
+    f'--data_dir={data}',
+    '--num_images=0',
+  )
   assert made.returncode == 0, made.stderr
-  assert made.stdout.count('$ ') == 3  # vis once, features twice.
-  text = (run / 'report' / 'index.html').read_text()
-  for title in ('Same images', 'Feature space', 'Training', 'Settings'):
+  assert made.stdout.count('$ ') == 2  # The features of both.
+  text = (tmp_path / 'report' / 'index.html').read_text()
+  for title in ('Feature space', 'Classes', 'Training', 'Settings'):
     assert f'<h2>{title}</h2>' in text
   assert 'No t-SNE' not in text
-  again = child.run_module('report', f'--model_dir={run}', data)
-  assert again.returncode == 0 and '$ ' not in again.stdout
-  assert (run / 'report' / 'index.html').read_text() == text
-  arm = json.loads((run / 'results.json').read_text())['arms'][0]
-  assert f'<td>{100 * arm["miou"]:.1f}</td>' in text
-  before = (run / 'scratch' / 'features' / 'penultimate.npz').read_bytes()
-  features = child.run_module('features', f'--model_dir={run}/scratch', data)
-  assert features.returncode == 0, features.stderr
-  after = (run / 'scratch' / 'features' / 'penultimate.npz').read_bytes()
-  assert before == after
-  refused = child.run_module('features', f'--model_dir={run}/pretrain', data)
-  assert refused.returncode == 2 and 'has no classifier' in refused.stderr
-
-
-def arm_of(settings, arms):
-  return {'arm': arms[settings['arm']]} if 'arm' in settings else {}
+  assert '3 labelled images' in text  # As data.json says.
+  miou = results.read(run)['miou']
+  assert f'<td>{100 * miou:.1f}</td>' in text
+  # Equal weights, equal features, and equal bytes.
+  first, second = (
+    (tmp_path / name / 'features' / 'penultimate.npz').read_bytes()
+    for name in ('scratch', 'finetune')
+  )
+  assert first == second

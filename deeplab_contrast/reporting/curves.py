@@ -107,7 +107,7 @@ def _one_budget(study):
       x = [100 * v for v in found.values]
       if len(x) > 1:
         axis.scatter(x, [place] * len(x), s=16, color='black', zorder=3)
-      text = f' {mean:.1f}'
+      text = f'  {mean:.1f}'
       axis.text(max(x), place, text, va='center', color='black')
     axis.set_yticks(range(len(looks)), [_arm_on_axis(arm) for arm in looks])
     axis.invert_yaxis()
