@@ -100,6 +100,7 @@ def run(
   *,
   distribute: bool = True,
   needs_experiment: bool = True,
+  takes_experiment: bool = True,
   tolerate_unused_bindings: bool = False,
   not_needed: Sequence[str] = (),
 ):
@@ -115,6 +116,8 @@ def run(
       that of an experiment.
     distribute: whether the command itself computes, by --strategy.
     needs_experiment: whether it cannot do without a configuration.
+    takes_experiment: whether it has a use for one; without, what its model_dir
+      holds is not built, and --gin_file and --gin_bindings are refused.
     tolerate_unused_bindings: whether it hands on the bindings of the command
       line that its own root has no use for.
     not_needed: macros that a configuration may leave open.
@@ -128,6 +131,9 @@ def run(
     if not flags.FLAGS['verbosity'].present:
       quiet.warnings_only()
     try:
+      if not takes_experiment:
+        _refuse_gin()
+        return main(_launch(None, None))
       if not (needs_experiment or _GIN_FILE.value or _MODEL_DIR.value):
         return main(_launch(None, None))
       launch = _configured(
@@ -197,6 +203,14 @@ def _launch(built, strategy):
     allow_config_change=_ALLOW_CONFIG_CHANGE.value,
     allow_imports=tuple(_ALLOW_IMPORT.value),
   )
+
+
+def _refuse_gin():
+  if _GIN_FILE.value or _GIN_BINDINGS.value or _PRINT_CONFIG.value:
+    raise errors.ConfigError(
+      'This command takes no configuration; leave out --gin_file, '
+      '--gin_bindings and --print_config.'
+    )
 
 
 def _gin_files():

@@ -30,8 +30,10 @@ _COMMANDS = (
   'vis',
   'submit',
   'browse',
+  'features',
   'pseudo_label',
   'recipe',
+  'report',
   'model_summary',
 )
 
@@ -98,6 +100,8 @@ MAY_IMPORT = {
   'pseudo_labeler': ('datasets', 'evaluator', 'utils'),
   'labelling': _LIBRARY,
   'submission': _LIBRARY,
+  'pixel_features': _LIBRARY,
+  'reporting': ('config.run_folder', 'reporting', 'utils'),
   'stages': _LIBRARY,
   'study': ('stages', 'utils'),
   'ledger': ('stages', 'utils'),
@@ -118,6 +122,8 @@ MAY_IMPORT = {
       'parts',
       'pictures',
       'pseudo_labeler',
+      'pixel_features',
+      'reporting',
       'stages',
       'submission',
       'utils',

@@ -76,11 +76,16 @@ def as_json(value):
 
 def write_text(path, text):
   """Writes a file in one piece; a reader never sees half of it."""
+  write_bytes(path, text.encode())
+
+
+def write_bytes(path, content):
+  """Writes bytes in one piece."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
   # Two processes may write the same file: the later one stays.
   temporary = f'{path}.{os.getpid()}.tmp'
-  with open(temporary, 'w', encoding='utf-8') as f:
-    f.write(text)
+  with open(temporary, 'wb') as f:
+    f.write(content)
   os.replace(temporary, path)
 
 

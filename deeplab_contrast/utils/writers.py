@@ -11,9 +11,10 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, metrics
 
-METRICS = 'metrics.jsonl'
+METRICS = metrics.FILE
+read_metrics = metrics.read
 
 
 class MetricWriter:
@@ -82,15 +83,6 @@ class MetricWriter:
         self._summaries.close()
 
 
-def read_metrics(model_dir):
-  """The lines of `metrics.jsonl` as dicts; [] when there is no such file."""
-  path = os.path.join(model_dir, METRICS)
-  if not os.path.exists(path):
-    return []
-  with open(path, encoding='utf-8') as f:
-    return [line for line in map(_parse, f) if line is not None]
-
-
 class Progress:
   """A bar with ETA on a terminal, plain lines otherwise.
 
@@ -142,18 +134,10 @@ def _plain(value):
   return value if math.isfinite(value) else None
 
 
-def _parse(line):
-  try:
-    return json.loads(line)
-  except json.JSONDecodeError:
-    return None  # A line cut short by a kill.
-
-
 def _take_back(path, step):
   if not os.path.exists(path):
     return
-  with open(path, encoding='utf-8') as f:
-    lines = [line for line in map(_parse, f) if line is not None]
+  lines = metrics.read_lines(path)
   # Steps that train come before the evaluation of the same step.
   kept = [x for x in lines if x['step'] < step + (x['split'] == 'train')]
   temporary = path + '.tmp'

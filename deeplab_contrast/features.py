@@ -1,0 +1,85 @@
+"""Writes features of single val pixels, as many of each class.
+
+python -m deeplab_contrast.features --model_dir=runs/a [--pixels_per_class=200]
+
+They are what the classifier takes in. `runs/a/features/penultimate.npz` holds
+`features` float32 [n, d], `labels` int32 [n], `ids` of their images,
+`positions` on the features' grid, and the `step` of the weights; no pickles.
+The same command writes the same bytes, and runs of one stride are asked about
+the same pixels.
+"""
+
+import os
+
+from deeplab_contrast import launch
+
+FILE = os.path.join('features', 'penultimate.npz')
+
+
+def main(launched, pixels_per_class=200, images=100):
+  """Collects the features and writes them.
+
+  Args:
+    launched: the `launch.Launch` of this process.
+    pixels_per_class: how many pixels of each class.
+    images: from how many images, spread evenly over the split.
+
+  Raises:
+    ConfigError: the run has no classifier, or no features before it.
+    SystemFault: the file cannot be written.
+  """
+  import numpy as np
+
+  from deeplab_contrast import experiment as experiment_lib
+  from deeplab_contrast import pixel_features
+
+  experiment = launched.experiment
+  step = experiment.restore(launched.strategy, launched.model_dir)
+  examples = experiment.eval_source.open(experiment.data_dir)
+  count = min(images, len(examples))
+  chosen = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
+  with experiment_lib.data_errors():
+    arrays = pixel_features.collect(
+      experiment, examples, chosen, pixels_per_class
+    )
+  path = os.path.join(launched.model_dir, FILE)
+  _write(path, {**arrays, 'step': np.int64(step)})
+  pixels, channels = arrays['features'].shape
+  print(
+    f'{pixels} pixels with {channels} features from {count} images at step '
+    f'{step}: {path}'
+  )
+
+
+def _write(path, arrays):
+  """Writes an .npz in one piece."""
+  import numpy as np
+
+  from deeplab_contrast.utils import errors
+
+  temporary = f'{path}.tmp'
+  try:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(temporary, 'wb') as file:
+      np.savez(file, allow_pickle=False, **arrays)
+    os.replace(temporary, path)
+  except OSError as error:
+    raise errors.SystemFault(
+      f'Cannot write {path} ({error.strerror}); make room or mend the folder.'
+    ) from error
+
+
+if __name__ == '__main__':
+  from absl import flags
+
+  flags.DEFINE_integer(
+    'pixels_per_class', 200, 'How many pixels of each class.', lower_bound=1
+  )
+  flags.DEFINE_integer(
+    'images', 100, 'From how many images of the split.', lower_bound=1
+  )
+  launch.run(
+    lambda launched: main(
+      launched, flags.FLAGS.pixels_per_class, flags.FLAGS.images
+    )
+  )

@@ -1,0 +1,176 @@
+"""Reads the files of runs and studies, and says which of them is damaged."""
+
+import csv
+import json
+import os
+
+from deeplab_contrast.config import run_folder
+from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import metrics as metrics_lib
+
+# As `datasets.fingerprints` writes it, which needs TensorFlow.
+DATA = 'data.json'
+MANIFEST = 'manifest.json'
+COLUMNS = ('arm', 'labels', 'seed', 'miou')
+
+
+def metrics(model_dir):
+  """The lines of a run's `metrics.jsonl`; [] where there are none.
+
+  Raises:
+    DataError: the file cannot be read.
+  """
+  path = os.path.join(model_dir, metrics_lib.FILE)
+  try:
+    lines = metrics_lib.read(model_dir)
+  except (OSError, UnicodeDecodeError) as error:
+    raise damaged(path, str(error)) from error
+  return [
+    line
+    for line in lines
+    if isinstance(line, dict) and isinstance(line.get('step'), int)
+  ]
+
+
+def config(model_dir):
+  """The text of a run's `config.gin`; '' where there is none."""
+  try:
+    path = run_folder.config_file(model_dir)
+    with open(path, encoding='utf-8', errors='replace') as file:
+      return file.read()
+  except errors.ConfigError:
+    return ''
+
+
+def macros(text):
+  """{name: value as text} of the macros of an operative configuration."""
+  found = {}
+  for line in text.splitlines():
+    name, equals, value = line.partition(' = ')
+    if equals and name.isidentifier() and name.isupper():
+      found[name] = value
+  return found
+
+
+def manifest(stage):
+  """The `manifest.json` of a pseudo-labelling stage, or None.
+
+  Raises:
+    DataError: it is damaged.
+  """
+  path = os.path.join(stage.model_dir, MANIFEST)
+  if not os.path.exists(path):
+    return None
+  found = read_json(path)
+  for key in ('thresholds', 'coverage'):
+    if not isinstance(found.get(key), dict):
+      raise damaged(path, f'{key!r} is not a dict of classes')
+  agreement = found.get('agreement')
+  if agreement is not None and not isinstance(agreement, dict):
+    raise damaged(path, f"'agreement' is {agreement!r}")
+  return found
+
+
+def result(model_dir, where):
+  """The dict of a run's evaluation.
+
+  Args:
+    model_dir: the run's folder.
+    where: what names the run, for messages.
+
+  Raises:
+    DataError: it was not judged, or the file is damaged.
+  """
+  path = os.path.join(model_dir, results.FILE)
+  if not os.path.exists(path):
+    raise errors.DataError(
+      f'{where} names the run {model_dir}, which has no {results.FILE}; run '
+      f'python -m deeplab_contrast.eval --model_dir={model_dir}, or the study '
+      'again.'
+    )
+  found = read_json(path)
+  for key, kind in {'iou': dict, 'colors': dict, 'matrix': list}.items():
+    get(found, key, kind, path)
+  get(found, 'miou', (float, int, type(None)), path)
+  get(found, 'dataset', str, path)
+  classes = len(found['iou'])
+  sizes = {len(row) for row in found['matrix']} | {len(found['matrix'])}
+  if sizes != {classes} or list(found['colors']) != list(found['iou']):
+    raise damaged(path, 'iou, colors and matrix are not of the same classes')
+  return found
+
+
+def table(path):
+  """{(arm, labels, seed): mIoU or None} of a study's table.
+
+  Raises:
+    DataError: it is damaged.
+  """
+  try:
+    with open(path, encoding='utf-8', newline='') as file:
+      rows = list(csv.DictReader(file, strict=True))
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise damaged(path, str(error)) from error
+  found = {}
+  for number, row in enumerate(rows, start=2):
+    try:
+      if None in row or None in row.values():
+        raise ValueError('another number of cells')
+      key = row['arm'], int(row['labels']), int(row['seed'])
+      found[key] = None if row['miou'] == '' else float(row['miou'])
+    except (KeyError, TypeError, ValueError) as error:
+      raise damaged(
+        path, f'line {number} lacks a proper {", ".join(COLUMNS)}'
+      ) from error
+  return found
+
+
+def read_json(path):
+  """The dict that a JSON file holds.
+
+  Raises:
+    DataError: it is damaged, or holds something else.
+  """
+  try:
+    with open(path, encoding='utf-8') as file:
+      found = json.load(file)
+  except (OSError, ValueError) as error:
+    raise damaged(path, str(error)) from error
+  if not isinstance(found, dict):
+    raise damaged(path, f'it is a {type(found).__name__}, not a dict')
+  return found
+
+
+def get(values, key, kind, where):
+  """The value of a key.
+
+  Args:
+    values: the dict that should hold it.
+    key: its key.
+    kind: a type or several; bool does not pass for int.
+    where: file, or place in it, for messages.
+
+  Raises:
+    DataError: it is missing or of another kind.
+  """
+  found = values.get(key) if isinstance(values, dict) else None
+  missing = not isinstance(values, dict) or key not in values
+  if missing or not isinstance(found, kind) or isinstance(found, bool):
+    told = 'is missing' if missing else f'is {found!r}'
+    raise damaged(where, f'{key!r} {told}')
+  return found
+
+
+def optional(values, key, kind, where):
+  """As `get`, but None where the key is missing or null."""
+  if isinstance(values, dict) and values.get(key) is None:
+    return None
+  return get(values, key, kind, where)
+
+
+def damaged(where, why):
+  """The `DataError` that names a damaged file."""
+  return errors.DataError(
+    f'{where} is damaged ({why}); run the command that wrote it again, or mend '
+    'it.'
+  )

@@ -1,0 +1,103 @@
+"""What a report is about: entries, each an arm at a budget with a seed."""
+
+import dataclasses
+
+# In the order of every legend; other arms follow as they come.
+ARMS = ('softmax', 'contrastive', 'softmax_pseudo', 'contrastive_pseudo')
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One process that an arm needed.
+
+  Attributes:
+    name: of the stage.
+    command: 'train', 'pseudo_label' and so on.
+    model_dir: path of its folder.
+    steps: training steps, or None.
+    minutes: or None where nobody measured them.
+  """
+
+  name: str
+  command: str
+  model_dir: str
+  steps: int | None = None
+  minutes: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One arm at one budget with one seed.
+
+  Attributes:
+    arm: its name.
+    labels: number of labelled images, or None where it is not known.
+    seed: its seed.
+    model_dir: path of the run that was judged, the last stage.
+    stages: all `Stage`s it needed, in order.
+    steps: of all stages, or None.
+    minutes: of all stages, or None.
+    result: the dict of `utils.results`.
+  """
+
+  arm: str
+  labels: int | None
+  seed: int
+  model_dir: str
+  stages: tuple[Stage, ...]
+  steps: int | None
+  minutes: float | None
+  result: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+  """All finished entries of a folder.
+
+  Attributes:
+    folder: its path.
+    dataset: its name.
+    commit: of the code, or 'unknown'.
+    command: that ran it, or ''.
+    equal_steps: whether all arms had as many steps; None where nobody says.
+    planned: the number of entries there will be.
+    entries: `Entry`s.
+    notes: sentences for the reader of the page.
+  """
+
+  folder: str
+  dataset: str
+  commit: str
+  command: str
+  equal_steps: bool | None
+  planned: int
+  entries: tuple[Entry, ...]
+  notes: tuple[str, ...] = ()
+
+  @property
+  def arms(self):
+    """Names of the arms, in the order of legends."""
+    found = dict.fromkeys(entry.arm for entry in self.entries)
+    known = [arm for arm in ARMS if arm in found]
+    return known + [arm for arm in found if arm not in ARMS]
+
+  @property
+  def budgets(self):
+    """Numbers of labelled images, ascending; [None] where not known."""
+    found = {entry.labels for entry in self.entries}
+    return sorted(found, key=lambda labels: (labels is None, labels or 0))
+
+  @property
+  def seeds(self):
+    """All seeds, ascending."""
+    return sorted({entry.seed for entry in self.entries})
+
+  @property
+  def extremes(self):
+    """The smallest and the largest budget; one where there is only one."""
+    return list(dict.fromkeys((self.budgets[0], self.budgets[-1])))
+
+  def of(self, arm, labels):
+    """The entries of an arm at a budget, by seed."""
+    found = [e for e in self.entries if (e.arm, e.labels) == (arm, labels)]
+    return sorted(found, key=lambda entry: entry.seed)

@@ -1,0 +1,144 @@
+"""How figures look: one colour per arm, one font, PNGs in one piece."""
+
+import contextlib
+import dataclasses
+import io
+
+import matplotlib.figure
+import matplotlib.style
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart. Blues are
+# softmax, oranges contrastive; what learns from pseudo-labels is dashed.
+_ARMS = {
+  'softmax': ('#0072B2', 'o', '-'),
+  'contrastive': ('#D55E00', 's', '-'),
+  'softmax_pseudo': ('#56B4E9', '^', '--'),
+  'contrastive_pseudo': ('#E69F00', 'D', '--'),
+}
+_OTHERS = (
+  ('#009E73', 'v', '-.'),
+  ('#CC79A7', 'P', '-.'),
+  ('#4D4D4D', 'X', ':'),
+)
+
+GRAY = '#555555'
+DPI = 160
+# So that the fonts of figures are about those of the page.
+SCALE = 0.66
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """A picture of the page.
+
+  Attributes:
+    name: of the file, without its ending.
+    png: bytes.
+    alt: what it shows, for those who cannot see it.
+    caption: below it.
+    wide: whether it should not shrink to the width of a phone.
+    scale: pixels of the page for one of the PNG.
+  """
+
+  name: str
+  png: bytes
+  alt: str
+  caption: str
+  wide: bool = False
+  scale: float = SCALE
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+  """The look of an arm: colour, marker and line style of matplotlib."""
+
+  color: str
+  marker: str
+  line: str
+
+
+def looks(arms):
+  """{arm: `Look`}; the known arms look the same in every study."""
+  others = [arm for arm in arms if arm not in _ARMS]
+  result = {arm: Look(*_ARMS[arm]) for arm in arms if arm in _ARMS}
+  for i, arm in enumerate(others):
+    result[arm] = Look(*_OTHERS[i % len(_OTHERS)])
+  return {arm: result[arm] for arm in arms}
+
+
+def arm_title(arm):
+  """'contrastive + pseudo-labels' for 'contrastive_pseudo'."""
+  base, _, rest = arm.partition('_')
+  return f'{base} + pseudo-labels' if rest == 'pseudo' else arm
+
+
+def budget_title(labels):
+  """'46 labelled images', for headings."""
+  if labels is None:
+    return 'number of labelled images not recorded'
+  return f'{labels} labelled image{"s" if labels != 1 else ""}'
+
+
+@contextlib.contextmanager
+def subplots(rows=1, columns=1, size=(6, 4), **arguments):
+  """A figure and its axes [rows, columns], to be drawn inside.
+
+  Args:
+    rows: of axes.
+    columns: of axes.
+    size: (width, height) of all, in inches.
+    **arguments: of `Figure.subplots`.
+  """
+  settings = {
+    'font.family': 'DejaVu Sans',
+    'font.size': 10,
+    'axes.titlesize': 10.5,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'axes.edgecolor': GRAY,
+    'axes.grid': True,
+    'axes.axisbelow': True,
+    'grid.color': '#E3E3E3',
+    'legend.frameon': False,
+    'legend.fontsize': 9.5,
+    'lines.linewidth': 1.8,
+    'figure.facecolor': 'white',
+  }
+  # Whatever the user's own matplotlibrc says.
+  with matplotlib.style.context(['default', settings]):
+    # Without pyplot, which would look for a screen.
+    figure = matplotlib.figure.Figure(figsize=size, layout='constrained')
+    yield figure, figure.subplots(rows, columns, squeeze=False, **arguments)
+
+
+def to_png(figure):
+  """The bytes of a figure; equal for equal figures."""
+  buffer = io.BytesIO()
+  # The version of matplotlib would make other bytes of the same picture.
+  figure.savefig(buffer, format='png', dpi=DPI, metadata={'Software': None})
+  return buffer.getvalue()
+
+
+def legend_below(figure, axes, columns, order=(), **arguments):
+  """One legend for all axes, below them, without repetitions.
+
+  Args:
+    figure: that holds the axes.
+    axes: whose labels it gathers.
+    columns: of the legend.
+    order: labels that come first, in this order.
+    **arguments: of `Figure.legend`.
+  """
+  found = {}
+  for axis in axes:
+    for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+      found.setdefault(label, handle)
+  labels = [*(x for x in order if x in found), *found]
+  labels = list(dict.fromkeys(labels))
+  figure.legend(
+    [found[label] for label in labels],
+    labels,
+    loc='outside lower center',
+    ncols=columns,
+    **arguments,
+  )

@@ -1,0 +1,166 @@
+"""The numbers of a report: means over seeds, differences, confusion, costs."""
+
+import dataclasses
+
+import numpy as np
+
+# What is taken from what, where both are there.
+DIFFERENCES = (
+  ('contrastive', 'softmax'),
+  ('contrastive_pseudo', 'softmax_pseudo'),
+  ('softmax_pseudo', 'softmax'),
+  ('contrastive_pseudo', 'contrastive'),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+  """Values of several seeds.
+
+  Attributes:
+    values: floats, by seed; those that are not known are left out.
+  """
+
+  values: tuple[float, ...]
+
+  @property
+  def mean(self):
+    """Their mean; None where there are none."""
+    return float(np.mean(self.values)) if self.values else None
+
+  @property
+  def low(self):
+    """The lowest."""
+    return min(self.values)
+
+  @property
+  def high(self):
+    """The highest."""
+    return max(self.values)
+
+
+def spread(values):
+  """A `Spread` of what is known of some values."""
+  return Spread(tuple(v for v in values if v is not None))
+
+
+def miou(study, arm, labels):
+  """The mIoU of an arm at a budget, as shares: a `Spread`."""
+  return spread(e.result['miou'] for e in study.of(arm, labels))
+
+
+def difference(study, labels, first, second):
+  """The mIoU of one arm minus that of another, seed by seed.
+
+  Only seeds that both have count, since a seed also chooses the labelled
+  images.
+
+  Args:
+    study: a `Study`.
+    labels: the budget.
+    first: name of an arm.
+    second: name of the arm that is subtracted.
+
+  Returns:
+    A `Spread` of shares.
+  """
+  ours = {e.seed: e.result['miou'] for e in study.of(first, labels)}
+  theirs = {e.seed: e.result['miou'] for e in study.of(second, labels)}
+  return spread(
+    ours[seed] - theirs[seed]
+    for seed in sorted(ours)
+    if theirs.get(seed) is not None and ours[seed] is not None
+  )
+
+
+def differences(study):
+  """The pairs of `DIFFERENCES` whose arms the study has."""
+  return [pair for pair in DIFFERENCES if set(pair) <= set(study.arms)]
+
+
+def class_names(study):
+  """Names of the classes, by id."""
+  return list(study.entries[0].result['iou'])
+
+
+def class_colors(study):
+  """{class name: (red, green, blue)}, 0..255, by id."""
+  colors = study.entries[0].result['colors']
+  return {name: tuple(color) for name, color in colors.items()}
+
+
+def largest_classes(study, limit):
+  """Ids of the classes that cover most of the truth, ascending.
+
+  Args:
+    study: a `Study`.
+    limit: how many at most.
+
+  Returns:
+    A list of ints.
+  """
+  matrix = np.asarray(study.entries[0].result['matrix'], np.int64)
+  order = np.argsort(-matrix.sum(axis=1), kind='stable')[:limit]
+  return sorted(order.tolist())
+
+
+def iou(study, arm, labels):
+  """{class name: `Spread` of its IoU} of an arm at a budget."""
+  found = study.of(arm, labels)
+  return {
+    name: spread(e.result['iou'][name] for e in found)
+    for name in class_names(study)
+  }
+
+
+def confusion(study, arm, labels):
+  """Where the pixels of every class went, over all seeds.
+
+  Args:
+    study: a `Study`.
+    arm: name of an arm.
+    labels: the budget.
+
+  Returns:
+    float [classes, classes], rows (truth) sum to 1; NaN where a class does not
+    occur.
+  """
+  matrices = [e.result['matrix'] for e in study.of(arm, labels)]
+  total = np.sum(np.asarray(matrices, np.float64), axis=0)
+  sums = total.sum(axis=1, keepdims=True)
+  return np.divide(total, sums, out=np.full_like(total, np.nan), where=sums > 0)
+
+
+def stage_costs(study, arm, labels):
+  """What the stages of an arm cost, means over seeds.
+
+  Args:
+    study: a `Study`.
+    arm: name of an arm.
+    labels: the budget.
+
+  Returns:
+    A list of (name of the stage, steps or None, minutes or None), in order.
+  """
+  found = study.of(arm, labels)
+  if not found or len({len(e.stages) for e in found}) > 1:
+    return []
+  return [
+    (
+      _common_name([stage.name for stage in stages]),
+      spread(stage.steps for stage in stages).mean,
+      spread(stage.minutes for stage in stages).mean,
+    )
+    for stages in zip(*(e.stages for e in found), strict=True)
+  ]
+
+
+def _common_name(names):
+  """'pretrain' of 'pretrain_seed0' and 'pretrain_seed1'."""
+  shortest = min(names, key=len)
+  length = next(
+    (i for i, of in enumerate(zip(*names, strict=False)) if len(set(of)) > 1),
+    len(shortest),
+  )
+  name = names[0] if len(set(names)) == 1 else shortest[:length]
+  return name.removesuffix('_seed').rstrip('_') or names[0]

@@ -1,0 +1,27 @@
+"""Reads `metrics.jsonl`, without TensorFlow; `writers` writes it."""
+
+import json
+import os
+
+FILE = 'metrics.jsonl'
+
+
+def read(model_dir):
+  """The lines of `metrics.jsonl` as dicts; [] when there is no such file."""
+  path = os.path.join(model_dir, FILE)
+  if not os.path.exists(path):
+    return []
+  return read_lines(path)
+
+
+def read_lines(path):
+  """The lines of such a file that are whole."""
+  with open(path, encoding='utf-8') as f:
+    return [line for line in map(_parse, f) if line is not None]
+
+
+def _parse(line):
+  try:
+    return json.loads(line)
+  except json.JSONDecodeError:
+    return None  # A line cut short by a kill.
