@@ -2,7 +2,9 @@
 
 python -m deeplab_contrast.eval --model_dir=runs/a
 
-Prints IoU per class and their mean, and writes `runs/a/eval/results.json`.
+Prints IoU per class and their mean, and writes `runs/a/eval/results.json`. Of a
+contrastive pretraining it judges the features instead, see `embedding_judge`,
+and writes `runs/a/embedding/results.json`.
 """
 
 from deeplab_contrast import launch
@@ -14,15 +16,12 @@ def main(launched):
   Args:
     launched: the `launch.Launch` of this process.
   """
-  from deeplab_contrast.utils import results
-
-  experiment = launched.experiment
-  step = experiment.restore(launched.strategy, launched.model_dir)
+  experiment, model_dir = launched.experiment, launched.model_dir
+  step = experiment.restore(
+    launched.strategy, model_dir, needs_classes=experiment.classifies
+  )
   scores = experiment.evaluate(launched.strategy)
-  info = experiment.eval_source.info
-  result = results.write(launched.model_dir, step, scores, info)
-  print(f'{info.name}, step {step}, {result["pixels"]} pixels')
-  print(results.per_class_table(result))
+  print(experiment.report(model_dir, step, scores))
 
 
 if __name__ == '__main__':

@@ -80,7 +80,15 @@ class Trainer:
     self.jit_compile = jit_compile
 
   def fit(
-    self, model, task, stream, strategy, model_dir, evaluate=None, ids_at=None
+    self,
+    model,
+    task,
+    stream,
+    strategy,
+    model_dir,
+    evaluate=None,
+    ids_at=None,
+    split='val',
   ):
     """Trains, or goes on training, until `steps`.
 
@@ -95,6 +103,7 @@ class Trainer:
       evaluate: maps a `poll` function to a dict of scores, whose floats are
         logged; run every `eval_every` steps and at the end.
       ids_at: maps positions of the stream to names of examples, for messages.
+      split: the name under which scores are logged.
 
     Returns:
       The scores of the evaluation at the end; None without `evaluate`.
@@ -122,7 +131,7 @@ class Trainer:
     _check_needs(task, dataset.element_spec)
     if evaluate is not None:
       evaluate = self._on_averages(evaluate, model)
-    loop = _Loop(self, strategy, saver, step, model_dir, evaluate, ids_at)
+    loop = _Loop(self, saver, model_dir, evaluate, ids_at, split)
     train_step = self._make_step(model, task, strategy, step)
     batches = iter(dataset)
     with gate.drained(batches):
@@ -253,16 +262,13 @@ class _Gate:
 class _Loop:
   """One call of `fit`: steps, and what happens between them."""
 
-  def __init__(
-    self, trainer, strategy, saver, step, model_dir, evaluate, ids_at
-  ):
+  def __init__(self, trainer, saver, model_dir, evaluate, ids_at, split):
     self._trainer = trainer
-    self._strategy = strategy
     self._saver = saver
-    self._step = step
     self._model_dir = model_dir
     self._evaluate = evaluate
     self._ids_at = ids_at
+    self._split = split
     self._pending = []  # (step, numbers on the device) not looked at yet.
     self._logged_at = time.monotonic()
 
@@ -338,9 +344,9 @@ class _Loop:
       return None
     scores = self._evaluate(stop.poll)
     numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
-    writer.write(step, 'val', numbers)
+    writer.write(step, self._split, numbers)
     text = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
-    print(f'step {step}  val  {text}', flush=True)
+    print(f'step {step}  {self._split}  {text}', flush=True)
     self._logged_at = time.monotonic()
     return scores
 
