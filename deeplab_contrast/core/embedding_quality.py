@@ -7,6 +7,7 @@ nothing to count, or features that are not finite.
 """
 
 import numpy as np
+import tensorflow as tf
 
 from deeplab_contrast.core import confusion
 
@@ -93,7 +94,7 @@ def probe_miou(
   features,
   labels,
   num_classes,
-  iterations=200,
+  iterations=100,
   penalty=1e-3,
 ):
   """Mean IoU of a linear probe: multinomial logistic regression.
@@ -156,16 +157,22 @@ def _fit_probe(inputs, targets, iterations, penalty):
   penalties = np.full([inputs.shape[1], 1], penalty)
   penalties[-1] = 0.0
   bound = 0.5 * inputs.T @ inputs / len(inputs) + np.diag(penalties[:, 0])
-  inverse = np.linalg.inv(bound)
-  weights = ahead = np.zeros([inputs.shape[1], targets.shape[1]])
+  weights = ahead = tf.zeros([inputs.shape[1], targets.shape[1]], tf.float64)
+  # Not in NumPy, whose threads wait busily for each other: small products like
+  # these took ten times as long on cores that others used too.
+  inverse, penalties, targets = map(
+    tf.constant, (np.linalg.inv(bound), penalties, targets)
+  )
+  inputs, share = tf.constant(inputs), tf.constant(inputs.T / len(inputs))
   age = 0
   for _ in range(iterations):
-    wrong = _softmax(inputs @ ahead) - targets
-    gradient = inputs.T @ wrong / len(inputs) + penalties * ahead
+    wrong = tf.nn.softmax(inputs @ ahead) - targets
+    gradient = share @ wrong + penalties * ahead
     before, weights = weights, ahead - inverse @ gradient
-    age = 0 if np.vdot(gradient, weights - before) > 0 else age + 1
-    ahead = weights + age / (age + 3) * (weights - before)
-  return weights
+    move = weights - before
+    age = 0 if tf.reduce_sum(gradient * move) > 0 else age + 1
+    ahead = weights + age / (age + 3) * move
+  return weights.numpy()
 
 
 def _miou(classify, fit, features, labels, num_classes):
@@ -210,11 +217,6 @@ def _units(features):
 
 def _one_hot(labels, num_classes):
   return (labels[:, np.newaxis] == np.arange(num_classes)).astype(np.float64)
-
-
-def _softmax(logits):
-  powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-  return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _ratio(total, count):
