@@ -38,6 +38,7 @@ class Trainer:
     log_every: steps between lines of the log.
     save_every: steps between checkpoints.
     eval_every: steps between evaluations; 0 evaluates at the end only.
+    eval_first: whether to evaluate before the first step too.
     keep: how many of the newest checkpoints are kept.
     jit_compile: compiles the step with XLA (for one replica).
   """
@@ -54,6 +55,7 @@ class Trainer:
     log_every: int = 10,
     save_every: int = 1000,
     eval_every: int = 0,
+    eval_first: bool = False,
     keep: int = 3,
     jit_compile: bool = False,
   ):
@@ -76,6 +78,7 @@ class Trainer:
     self.log_every = log_every
     self.save_every = save_every
     self.eval_every = eval_every
+    self.eval_first = eval_first
     self.keep = keep
     self.jit_compile = jit_compile
 
@@ -150,6 +153,8 @@ class Trainer:
     """Evaluates the averaged weights of an optimizer that keeps some."""
 
     def run(poll):
+      if self.optimizer.iterations.numpy() == 0:
+        return evaluate(poll)  # Averages are 0 before the first step.
       with averages.applied(self.optimizer, model):
         return evaluate(poll)
 
@@ -283,7 +288,7 @@ class _Loop:
       signals.stop_request() as stop,
     ):
       # A run may have been killed between saving and judging.
-      if 0 < start < trainer.steps and self._judges_at(start):
+      if start < trainer.steps and self._judges_at(start):
         self._judge(start, writer, stop)
       for step in range(start + 1, trainer.steps + 1):
         self._pending.append((step, train_step(next(batches))))
@@ -336,6 +341,8 @@ class _Loop:
     self._saver.save()
 
   def _judges_at(self, step):
+    if step == 0:
+      return self._trainer.eval_first
     every = self._trainer.eval_every
     return every > 0 and step % every == 0
 

@@ -18,6 +18,7 @@ FREE = frozenset(
     'log_every',
     'save_every',
     'eval_every',
+    'eval_first',
     'keep',
     'embedding_judge',
   )
