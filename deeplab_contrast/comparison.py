@@ -15,6 +15,9 @@ PICTURE = 'comparison.png'
 def write(jobs, pictured, model_dir):
   """Writes `results.json` and `comparison.png`, and prints the table.
 
+  Where arms have several numbers of labels there is a table and a picture,
+  `comparison_<labels>.png`, for each.
+
   Args:
     jobs: finished `stages.Job` that belong to an arm; several of one arm
       differ by their seed.
@@ -23,16 +26,40 @@ def write(jobs, pictured, model_dir):
   """
   if not jobs:
     return
-  arms = summarize(jobs)
-  results.write_json(os.path.join(model_dir, TABLE), {'arms': arms})
+  budgets = list(dict.fromkeys(job.stage.labels for job in jobs))
+  arms = {labels: summarize(_of(labels, jobs)) for labels in budgets}
+  flat = [arm for members in arms.values() for arm in members]
+  results.write_json(os.path.join(model_dir, TABLE), {'arms': flat})
   seeds = sorted({job.seed for job in jobs})
   over = f'mean over seeds {seeds}' if len(seeds) > 1 else f'seed {seeds[0]}'
-  print(f'\nIoU in % ({over})\n{table(arms)}\n')
+  for labels in budgets:
+    of = '' if len(budgets) == 1 else f', {labels} labelled images'
+    print(f'\nIoU in % ({over}{of})\n{table(arms[labels])}\n')
+    chosen = _of(labels, pictured)
+    if chosen:
+      name = PICTURE if len(budgets) == 1 else f'comparison_{labels}.png'
+      path = os.path.join(model_dir, name)
+      draw(chosen, path)
+      print(f'Pictures (seed {chosen[0].seed}): {path}')
+  if len(budgets) > 1:
+    print(f'\nmIoU in % ({over})\n{overview(arms)}\n')
   print(f'Numbers: {os.path.join(model_dir, TABLE)}')
-  if pictured:
-    path = os.path.join(model_dir, PICTURE)
-    draw(pictured, path)
-    print(f'Pictures (seed {pictured[0].seed}): {path}')
+
+
+def overview(arms):
+  """The text table of a study: a line per number of labels, a column per arm.
+
+  Args:
+    arms: {number of labels: `summarize` of its jobs}.
+  """
+  names = list(
+    dict.fromkeys(a['arm'] for found in arms.values() for a in found)
+  )
+  rows = []
+  for labels, found in arms.items():
+    scores = {arm['arm']: results.percent(arm['miou']) for arm in found}
+    rows.append([str(labels), *(scores.get(name, '') for name in names)])
+  return results.table(['labels', *names], rows)
 
 
 def summarize(jobs):
@@ -82,10 +109,15 @@ def draw(jobs, path):
   panels.save(panels.grid(rows, ['image', 'truth', *arms], legend), path)
 
 
+def _of(labels, jobs):
+  return [job for job in jobs if job.stage.labels == labels]
+
+
 def _arm(name, jobs):
   found = [results.read(job.model_dir) for job in jobs]
   return {
     'arm': name,
+    'labels': jobs[0].stage.labels,
     'miou': _mean([r['miou'] for r in found]),
     'iou': {c: _mean([r['iou'][c] for r in found]) for c in found[0]['iou']},
     'seeds': [

@@ -1,28 +1,157 @@
 """Judges a trained run on the split its experiment names.
 
-python -m deeplab_contrast.eval --model_dir=runs/a
+python -m deeplab_contrast.eval --model_dir=runs/a [--best]
 
-Prints IoU per class and their mean, and writes `runs/a/eval/results.json`. Of a
+Prints IoU per class and their mean, and writes `results.json` and the confusion
+matrix as CSV and PNG to `runs/a/eval`, with scalars for TensorBoard. Of a
 contrastive pretraining it judges the features instead, see `embedding_judge`,
 and writes `runs/a/embedding/results.json`.
+
+python -m deeplab_contrast.eval --model_dir=runs/a --watch [--timeout=3600]
+
+judges every checkpoint of a training that goes on elsewhere, until it is done,
+and keeps the best one in `runs/a/checkpoints/best`.
 """
+
+import contextlib
+import os
 
 from deeplab_contrast import launch
 
+FOLDER = 'eval'
 
-def main(launched):
-  """Restores the newest checkpoint, scores it, and writes the result.
+# The steps that were judged, for a watch that is started again.
+JUDGED = os.path.join(FOLDER, 'judged.json')
+
+
+def main(launched, best=False):
+  """Restores one checkpoint, scores it, and writes the result.
 
   Args:
     launched: the `launch.Launch` of this process.
+    best: takes the best checkpoint that was kept, not the newest.
   """
+  from deeplab_contrast.utils import best as best_lib
+  from deeplab_contrast.utils import signals
+
   experiment, model_dir = launched.experiment, launched.model_dir
+  path = best_lib.path_of(model_dir) if best else None
   step = experiment.restore(
-    launched.strategy, model_dir, needs_classes=experiment.classifies
+    launched.strategy, model_dir, path, needs_classes=experiment.classifies
   )
-  scores = experiment.evaluate(launched.strategy)
-  print(experiment.report(model_dir, step, scores))
+  with signals.stop_request() as stop:
+    if not experiment.classifies:
+      scores = experiment.evaluate(launched.strategy, stop.poll)
+      print(experiment.report_embedding(model_dir, step, scores))
+      return
+    with _writer(model_dir) as writer:
+      _judge(launched, step, writer, stop.poll)
+
+
+def watch(launched, timeout=None, interval=10.0):
+  """Judges checkpoints as they come, until the training is done.
+
+  Args:
+    launched: the `launch.Launch` of this process.
+    timeout: gives up when nothing came for so many seconds; None never does.
+    interval: seconds between two looks.
+
+  Raises:
+    BusyError: another process watches this run.
+    SystemFault: after `timeout`.
+  """
+  from deeplab_contrast.utils import locking, results, signals, watching
+
+  model_dir, experiment = launched.model_dir, launched.experiment
+  experiment.check_can_be_judged(model_dir)
+  file = os.path.join(model_dir, JUDGED)
+  judged = results.read_json(file) or {}
+  how = experiment.judged_by
+  same = judged.get('judged_by') == results.as_json(how)
+  known = set(judged['steps'] if same else ())
+  with (
+    locking.model_dir_lock(os.path.join(model_dir, FOLDER)),
+    signals.stop_request() as stop,
+    _writer(model_dir) as writer,
+  ):
+    for path in watching.new_checkpoints(
+      model_dir, known, stop.poll, timeout, interval
+    ):
+      _judge_and_keep(launched, path, writer, stop.poll)
+      steps = {'judged_by': how, 'steps': sorted(known)}
+      results.write_json(file, steps)
+  print(f'{model_dir} is done; all of its checkpoints are judged.')
+
+
+def _judge_and_keep(launched, path, writer, poll):
+  """Judges a checkpoint that may be removed or damaged meanwhile."""
+  from deeplab_contrast.utils import best, errors
+
+  model_dir = launched.model_dir
+  with best.held(model_dir, path) as held:
+    if held is None:
+      print(f'{path} was removed before it was judged.', flush=True)
+      return
+    try:
+      step = launched.experiment.restore(launched.strategy, model_dir, held)
+    except errors.SystemFault as error:
+      print(f'{path} is left out: {error}', flush=True)
+      return
+    scores = _judge(launched, step, writer, poll)
+    if best.keep(model_dir, held, scores):
+      print(f'The best so far: step {step}.', flush=True)
+
+
+def _judge(launched, step, writer, poll):
+  """Scores the restored model; writes and prints the result."""
+  from deeplab_contrast.utils import confusion_picture, results
+
+  experiment = launched.experiment
+  scores = experiment.evaluate(launched.strategy, poll)
+  info = experiment.eval_source.info
+  result = results.write(launched.model_dir, step, scores, info)
+  confusion_picture.write(launched.model_dir, result)
+  split = result['judged_by']['split']
+  numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
+  iou = zip(info.class_names, scores['iou'], strict=True)
+  numbers |= {f'iou/{name}': value for name, value in iou}
+  writer.write(step, split, numbers)
+  print(f'{info.name} {split}, step {step}, {result["pixels"]} pixels')
+  print(results.per_class_table(result), flush=True)
+  return scores
+
+
+def _writer(model_dir):
+  """Appends to `eval/metrics.jsonl` and `eval/tensorboard`."""
+  from deeplab_contrast.utils import writers
+
+  folder = os.path.join(model_dir, FOLDER)
+  # Not the files of the training, which may be writing them.
+  return contextlib.closing(writers.MetricWriter(folder, step=None))
 
 
 if __name__ == '__main__':
-  launch.run(main)
+  from absl import flags
+
+  flags.DEFINE_bool('best', False, 'Judge the best checkpoint, not the newest.')
+  flags.DEFINE_bool(
+    'watch', False, 'Judge every checkpoint as it comes, and keep the best.'
+  )
+  flags.DEFINE_float(
+    'timeout',
+    None,
+    'With --watch: give up after so many seconds without a new checkpoint;'
+    ' default: never.',
+    lower_bound=0,
+  )
+  flags.DEFINE_float(
+    'interval', 10.0, 'With --watch: seconds between two looks.', lower_bound=0
+  )
+
+  def _command(launched):
+    values = flags.FLAGS
+    if values.watch:
+      return watch(launched, values.timeout, values.interval)
+    return main(launched, values.best)
+
+  launch.run(_command)

@@ -11,7 +11,7 @@ from deeplab_contrast.core import confusion
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-  """Mean intersection over union on whole images.
+  """Intersection over union and its kin on whole images.
 
   Attributes:
     predictor: how images are predicted.
@@ -19,12 +19,24 @@ class Evaluator:
     crop_size: (height, width) images are padded to; None takes the largest
       image of the split, as k * 16 + 1.
     limit: evaluates only the first so many images; None means all.
+    trimap_width: judges once more, only the pixels that have one of another
+      class within so many pixels (Kohli et al., 2009, called such a band a
+      trimap); None does not.
   """
 
   predictor: predictor_lib.Predictor = predictor_lib.Predictor()
   batch_size: int = 8
   crop_size: tuple[int, int] | None = None
   limit: int | None = None
+  trimap_width: int | None = None
+
+  def __post_init__(self):
+    """Refuses a band of no width."""
+    width = self.trimap_width
+    if width is not None and not (isinstance(width, int) and width > 0):
+      raise ValueError(
+        f'trimap_width is {width!r}; it must be a whole number > 0, or None.'
+      )
 
   def pad_size(self, max_size):
     """The one size all images are padded to.
@@ -52,21 +64,49 @@ class Evaluator:
       poll: called between batches, e.g. to stop on a signal.
 
     Returns:
-      The dict of `confusion.scores`, with `matrix` added (int64 array).
+      The dict of `confusion.scores`, with `matrix` added (int64 array); for
+      info with categories `category_iou` ({name: float}) and `category_miou`;
+      with a `trimap_width` that, `trimap_miou`, `trimap_pixel_accuracy` and
+      `trimap_iou`, of the pixels near outlines.
     """
     step = self._step(model, info.num_classes, strategy)
     distributed = strategy.experimental_distribute_dataset(batches)
-    total = tf.zeros([info.num_classes] * 2, tf.int64)
+    total = tf.zeros([self._kinds, *[info.num_classes] * 2], tf.int64)
     for batch in distributed:
       poll()
       total += step(batch[common.IMAGE], batch[common.LABEL])
-    matrix = total.numpy()
-    return {**confusion.scores(matrix), 'matrix': matrix}
+    matrix, *near = total.numpy()
+    result = {**confusion.scores(matrix), 'matrix': matrix}
+    if info.categories:
+      index, merged = confusion.merged(matrix, info.categories)
+      of_groups = confusion.scores(merged)
+      result['category_iou'] = dict(zip(index, of_groups['iou'], strict=True))
+      result['category_miou'] = of_groups['miou']
+    for band in near:
+      result['trimap_width'] = self.trimap_width
+      of_band = confusion.scores(band)
+      for name in ('miou', 'pixel_accuracy', 'iou'):
+        result[f'trimap_{name}'] = of_band[name]
+    return result
+
+  @property
+  def _kinds(self):
+    """How many matrices are counted: of all pixels, of those near outlines."""
+    return 1 if self.trimap_width is None else 2
 
   def _step(self, model, num_classes, strategy):
     def count(images, labels):
       predictions = self.predictor.labels(model, images)
-      return confusion.confusion_matrix(labels, predictions, num_classes)
+      judged = [labels]
+      if self.trimap_width is not None:
+        near = confusion.near_outlines(labels, self.trimap_width, num_classes)
+        judged.append(tf.where(near, labels, common.IGNORE_LABEL))
+      return tf.stack(
+        [
+          confusion.confusion_matrix(x, predictions, num_classes)
+          for x in judged
+        ]
+      )
 
     @tf.function(reduce_retracing=True)
     def step(images, labels):

@@ -1,6 +1,7 @@
 """The root of a gin experiment: everything a command needs, in one object."""
 
 import contextlib
+import dataclasses
 import functools
 
 import keras
@@ -142,37 +143,54 @@ class Experiment:
     opened['eval'] = (self.eval_source, judging)
     return functools.partial(self.evaluate, strategy)
 
-  def restore(self, strategy, model_dir, needs_classes=True):
+  def restore(self, strategy, model_dir, path=None, needs_classes=True):
     """Loads the newest weights of a run; returns their step.
 
     Args:
-      strategy: the `tf.distribute` strategy.
+      strategy: the one the model was made under.
       model_dir: the run's folder.
+      path: of a checkpoint to load instead of the newest one.
       needs_classes: whether the run must have classes and a split that judges.
 
     Raises:
       ConfigError: when the run has not, or has no checkpoint.
     """
-    if needs_classes and (not self.classifies or self.eval_source is None):
+    if needs_classes:
+      self.check_can_be_judged(model_dir)
+    with strategy.scope():
+      self.model.build_variables()
+    averaged = self.trainer.optimizer.use_ema
+    return checkpoints.restore_model(model_dir, self.model, averaged, path)[1]
+
+  def check_can_be_judged(self, model_dir):
+    """Raises ConfigError for a run without classes or without a split."""
+    if not self.classifies or self.eval_source is None:
       raise errors.ConfigError(
         f'The experiment of {model_dir} has no classifier or no eval_source; '
         'only softmax runs predict classes.'
       )
-    with strategy.scope():
-      self.model.build_variables()
-    averaged = self.trainer.optimizer.use_ema
-    return checkpoints.restore_model(model_dir, self.model, averaged)[1]
+
+  @property
+  def judged_by(self):
+    """How this experiment is judged, as JSON: scores compare if it is equal."""
+    return {
+      'dataset': self.eval_source.info.name,
+      'split': getattr(self.eval_source, 'split', 'val'),
+      'limit': self.evaluator.limit,
+      'crop_size': self.evaluator.crop_size,
+      **dataclasses.asdict(self.evaluator.predictor),
+    }
 
   def evaluate(self, strategy, poll=lambda: None):
-    """Scores the model; see `report` for what becomes of it.
+    """Scores the model.
 
     Args:
-      strategy: the `tf.distribute` strategy.
+      strategy: the one the model was made under.
       poll: called now and then, e.g. to stop on a signal.
 
     Returns:
-      The dict of `Evaluator.evaluate` on `eval_source`; without a classifier
-      that of `embedding_judge.Judgement`.
+      The dict of `Evaluator.evaluate` on `eval_source`, and `judged_by`;
+      without a classifier that of `embedding_judge.Judgement`.
     """
     if not self.classifies:
       with data_errors():
@@ -180,23 +198,17 @@ class Experiment:
     examples = self._limited(self.eval_source.open(self.data_dir))
     batches = self.eval_batches(examples)
     with data_errors():
-      return self.evaluator.evaluate(
+      scores = self.evaluator.evaluate(
         self.model, batches, examples.info, strategy, poll
       )
+    return {**scores, 'judged_by': self.judged_by}
 
-  def report(self, model_dir, step, scores):
-    """Writes what `evaluate` gave, of the weights of a step; returns a text."""
-    if self.classifies:
-      info = self.eval_source.info
-      result = results.write(model_dir, step, scores, info)
-      table = results.per_class_table(result)
-      head = f'{info.name}, step {step}, {result["pixels"]} pixels'
-    else:
-      info = self._judge_and_source()[1].info
-      result = results.write_embedding(model_dir, step, scores, info)
-      table = results.embedding_table(result)
-      head = f'{info.name}, step {step}, frozen features'
-    return f'{head}\n{table}'
+  def report_embedding(self, model_dir, step, scores):
+    """Writes what `evaluate` gave of a pretraining's step; returns a text."""
+    info = self._judge_and_source()[1].info
+    result = results.write_embedding(model_dir, step, scores, info)
+    head = f'{info.name}, step {step}, frozen features'
+    return f'{head}\n{results.embedding_table(result)}'
 
   def _judge_and_source(self):
     judge = self.embedding_judge or embedding_judge_lib.EmbeddingJudge()

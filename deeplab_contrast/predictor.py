@@ -1,10 +1,11 @@
 """The one inference path: evaluation, pictures and export all go through it."""
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
-from deeplab_contrast.core import resize
+from deeplab_contrast.core import resize, tiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +21,20 @@ class Predictor:
     prediction_with_upsampled_logits: the original's flag: without it labels
       are decided on the grid of the logits and then brought to the image by
       the nearest pixel, which takes less memory; for one plain pass only.
+    tile_size: side of the square tiles that larger images are cut into, in
+      pixels, k * 32 + 1; None takes every image whole. `labels` then needs the
+      memory of one row of tiles (tile_size x width x classes floats, some three
+      times) beside that of the network for one tile, however high the image;
+      `probabilities` needs that of its result.
+    overlap: of neighbouring tiles, at least, in pixels, over which one fades
+      into the next; None is a quarter of the tile. See `core.tiles`.
   """
 
   scales: tuple[float, ...] = (1.0,)
   flip: bool = False
   prediction_with_upsampled_logits: bool = True
+  tile_size: int | None = None
+  overlap: int | None = None
 
   def __post_init__(self):
     """Refuses scales and passes that make no sense."""
@@ -36,6 +46,7 @@ class Predictor:
         'Without prediction_with_upsampled_logits there is nothing to average '
         f'over: scales is {self.scales}, flip is {self.flip}.'
       )
+    self._check_tiles()
 
   def probabilities(self, model, images):
     """Predicts.
@@ -47,6 +58,22 @@ class Predictor:
     Returns:
       float32 [batch, height, width, classes].
     """
+    if self.tile_size is not None:
+      return self._by_tiles(model, images, labels=False)
+    return self._whole(model, images)
+
+  def labels(self, model, images):
+    """The most probable class, int32 [batch, height, width]."""
+    if not self.prediction_with_upsampled_logits:
+      logits = model(tf.cast(images, tf.float32), training=False)
+      labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
+      return resize.labels_nearest(labels, resize.spatial_size(images))
+    if self.tile_size is not None:
+      return self._by_tiles(model, images, labels=True)
+    probabilities = self._whole(model, images)
+    return tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+
+  def _whole(self, model, images):
     images = tf.cast(images, tf.float32)
     passes = [
       self._one_pass(model, images, scale, mirrored)
@@ -55,14 +82,15 @@ class Predictor:
     ]
     return tf.add_n(passes) / len(passes)
 
-  def labels(self, model, images):
-    """The most probable class, int32 [batch, height, width]."""
-    if not self.prediction_with_upsampled_logits:
-      logits = model(tf.cast(images, tf.float32), training=False)
-      labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
-      return resize.labels_nearest(labels, resize.spatial_size(images))
-    probabilities = self.probabilities(model, images)
-    return tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+  def _by_tiles(self, model, images, labels):
+    overlap = self.tile_size // 4 if self.overlap is None else self.overlap
+    rows, columns = (
+      tiles.axis(side, self.tile_size, overlap)
+      for side in resize.spatial_size(images)
+    )
+    predict = functools.partial(self._whole, model)
+    classes = model.head.num_classes
+    return tiles.blend(predict, images, rows, columns, classes, labels)
 
   def _one_pass(self, model, images, scale, mirrored):
     size = resize.spatial_size(images)
@@ -78,3 +106,26 @@ class Predictor:
       grid = [resize.scale_dimension(side, finest) for side in size]
       logits = resize.bilinear(logits, grid)
     return tf.nn.softmax(resize.bilinear(logits, size))
+
+  def _check_tiles(self):
+    """Refuses tiles whose maps would not lie on the image's."""
+    size, overlap = self.tile_size, self.overlap
+    if size is None:
+      if overlap is not None:
+        raise ValueError(f'overlap is {overlap}, but there is no tile_size.')
+      return
+    if size < 2 * tiles.GRID or size % tiles.GRID != 1:
+      raise ValueError(
+        f'tile_size is {size}; it must be k * {tiles.GRID} + 1, 65 or more, '
+        'such as 513.'
+      )
+    if overlap is not None and not 0 <= overlap <= size - tiles.GRID:
+      raise ValueError(
+        f'overlap is {overlap}; it must be 0 to {size - tiles.GRID}, '
+        f'tile_size {size} less {tiles.GRID}.'
+      )
+    if not self.prediction_with_upsampled_logits:
+      raise ValueError(
+        'Without prediction_with_upsampled_logits there is nothing to blend: '
+        f'tile_size is {size}.'
+      )

@@ -15,7 +15,7 @@ def main(launched):
   Args:
     launched: the `launch.Launch` of this process.
   """
-  from deeplab_contrast.utils import results
+  from deeplab_contrast.utils import confusion_picture, results
 
   model_dir, experiment = launched.model_dir, launched.experiment
   with launch.prepare_model_dir(launched):
@@ -27,7 +27,13 @@ def main(launched):
     scores = experiment.fit(launched.strategy, model_dir)
     if scores is not None:
       steps = experiment.trainer.steps
-      print(experiment.report(model_dir, steps, scores))
+      if experiment.classifies:
+        info = experiment.eval_source.info
+        result = results.write(model_dir, steps, scores, info)
+        confusion_picture.write(model_dir, result)
+        print(results.per_class_table(result))
+      else:
+        print(experiment.report_embedding(model_dir, steps, scores))
     results.write_done(model_dir, experiment.trainer.steps)
     print(f'Done: {model_dir}')
 

@@ -11,6 +11,7 @@ from deeplab_contrast import common
 from deeplab_contrast.tasks import task as task_lib
 from deeplab_contrast.utils import (
   averages,
+  best,
   checkpoints,
   errors,
   signals,
@@ -37,7 +38,8 @@ class Trainer:
     warm_start: `WarmStart`, where the weights come from; None for a new start.
     log_every: steps between lines of the log.
     save_every: steps between checkpoints.
-    eval_every: steps between evaluations; 0 evaluates at the end only.
+    eval_every: steps between evaluations, of whose checkpoints the best is kept
+      (`utils.best`); 0 evaluates at the end only.
     eval_first: whether to evaluate before the first step too.
     keep: how many of the newest checkpoints are kept.
     jit_compile: compiles the step with XLA (for one replica).
@@ -354,6 +356,8 @@ class _Loop:
     writer.write(step, self._split, numbers)
     text = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
     print(f'step {step}  {self._split}  {text}', flush=True)
+    if self._trainer.eval_every and best.is_better(self._model_dir, scores):
+      best.keep(self._model_dir, self._saver.current(), scores)
     self._logged_at = time.monotonic()
     return scores
 

@@ -25,7 +25,16 @@ _LIBRARY = (
   'evaluator',
   'embedding_judge',
 )
-_COMMANDS = ('train', 'eval', 'vis', 'browse', 'recipe', 'model_summary')
+_COMMANDS = (
+  'train',
+  'eval',
+  'vis',
+  'submit',
+  'browse',
+  'pseudo_label',
+  'recipe',
+  'model_summary',
+)
 
 # What a module may import of the package. A row holds for what lies inside it
 # too, unless there is a longer one. Inside core and tasks only the parts that
@@ -53,6 +62,7 @@ MAY_IMPORT = {
   'core.color': ('common', 'core.compiled', 'core.hsv', 'core.jitter'),
   'core.jitter': ('core.compiled', 'core.hsv'),
   'core.window': ('core.compiled',),
+  'core.tiles': ('common',),
   'core.pair_kernel': ('common', 'core.by_class', 'core.pair_tile'),
   'core.pixel_selection': ('common', 'core.by_class'),
   'core.pixel_contrast': (
@@ -96,20 +106,31 @@ MAY_IMPORT = {
   'experiment': _LIBRARY,
   'crops': _LIBRARY,
   'pictures': _LIBRARY,
+  'pseudo_labeler': ('datasets', 'evaluator', 'utils'),
+  'labelling': _LIBRARY,
+  'submission': _LIBRARY,
   'stages': _LIBRARY,
+  'study': ('stages', 'utils'),
+  'ledger': ('stages', 'utils'),
   'comparison': ('utils',),
   # L6
   **dict.fromkeys(
     _COMMANDS,
     (
       'comparison',
+      'config.build',
       'config.run_folder',
       'crops',
+      'datasets.overlap',
       'experiment',
+      'labelling',
       'launch',
+      'ledger',
       'parts',
       'pictures',
+      'pseudo_labeler',
       'stages',
+      'submission',
       'utils',
     ),
   ),

@@ -23,7 +23,10 @@ RECIPE = 'deeplab_contrast.stages.Recipe'
 TINY = 'gin_configs/tiny.gin'
 
 FILES = sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.rglob('*.gin'))
-RECIPES = [n for n in FILES if n.startswith(('recipes/', 'quickstart'))]
+RECIPES = [
+  n for n in FILES if n.startswith(('recipes/', 'studies/', 'quickstart'))
+]
+LABELER = 'deeplab_contrast.pseudo_labeler.PseudoLabeler'
 
 
 def _is_experiment(name):
@@ -34,7 +37,8 @@ def _is_experiment(name):
 
 EXPERIMENTS = [name for name in FILES if _is_experiment(name)]
 
-# One of each kind; the others take the same path, at 10 s each.
+# One of each kind, with the network of the paper; the others take the same
+# path, with fewer layers.
 _QUICK = (
   'voc2012/contrastive_pretrain.gin',
   'voc2012/softmax_finetune_2118.gin',
@@ -61,6 +65,9 @@ _PAPER = {
   'voc2012/softmax_scratch_2118.gin': (2118, 0.03, 300_000),
   'cityscapes/contrastive_pretrain.gin': (2975, 0.1, 300_000),
   'cityscapes/contrastive_pretrain_596.gin': (596, 0.1, 300_000),
+  'cityscapes/contrastive_batch_596.gin': (596, 0.1, 300_000),
+  'cityscapes/contrastive_cross_image_596.gin': (596, 0.1, 300_000),
+  'cityscapes/contrastive_one_view_596.gin': (596, 0.1, 300_000),
   'cityscapes/softmax_finetune.gin': (2975, 0.007, 300_000),
   'cityscapes/softmax_finetune_596.gin': (596, 0.007, 50_000),
   'cityscapes/softmax_scratch.gin': (2975, 0.03, 600_000),
@@ -106,6 +113,7 @@ def _macros(built):
 
 def test_no_experiment_is_forgotten():
   of_paper = {n for n in FILES if n.startswith(('voc2012/', 'cityscapes/'))}
+  of_paper.remove('voc2012/pseudo_label.gin')
   assert of_paper == set(_PAPER)
   assert of_paper <= set(EXPERIMENTS)
   assert set(_QUICK) <= of_paper
@@ -284,16 +292,18 @@ def trained(data_dir, tmp_path_factory):
   """Maps an experiment to the (model_dir, scores) of its two steps."""
   done = {}
 
-  def train(name):
-    if name not in done:
+  def train(name, network=()):
+    if (name, network) not in done:
       first = _STARTS_FROM.get(name)
-      init = train(first)[0] if first else None
+      init = train(first, network)[0] if first else None
       few = _FEW + (_FEW_SCENES if name.startswith('scenes/') else ())
-      built = _parse(name, TINY, init=init, bindings=few, data_dir=data_dir)
+      built = _parse(
+        name, TINY, init=init, bindings=(*few, *network), data_dir=data_dir
+      )
       model_dir = str(tmp_path_factory.mktemp('run'))
       scores = built.root.fit(tf.distribute.get_strategy(), model_dir)
-      done[name] = model_dir, scores
-    return done[name]
+      done[name, network] = model_dir, scores
+    return done[name, network]
 
   return train
 
@@ -305,10 +315,11 @@ def _mark(name):
 
 @pytest.mark.parametrize('name', map(_mark, EXPERIMENTS))
 def test_two_real_steps(name, trained, capsys):
+  network = () if name in _QUICK else ("BACKBONE = 'resnet_v1_18_beta'",)
   first = _STARTS_FROM.get(name)
-  init = trained(first)[0] if first else None
+  init = trained(first, network)[0] if first else None
   capsys.readouterr()
-  model_dir, scores = trained(name)
+  model_dir, scores = trained(name, network)
   printed = capsys.readouterr().out
   assert ('Starting from' in printed) == (first is not None)
   assert init is None or f'Starting from {init}/checkpoints/ckpt-2' in printed
@@ -411,12 +422,23 @@ def test_pseudo_labels_lie_over_any_experiment(kind, name, tmp_path):
   assert launch.parse([str(path)]).root.train.source == source
 
 
+def _imagenet(job):
+  """Where a stage starts that starts from no other stage."""
+  overlay = 'gin_configs/tasks/imagenet_backbone.gin'
+  return 'runs/imagenet' if overlay in job.stage.gin_files else None
+
+
 @pytest.mark.parametrize('name', RECIPES)
 def test_every_stage_of_a_recipe_builds(name, tmp_path):
   recipe = launch.parse([f'gin_configs/{name}'], root=RECIPE).root
   for job in stages.plan(recipe, str(tmp_path), ()):
+    link = job.stage.starts_from and f'{tmp_path}/{job.stage.starts_from}'
     # Nothing is tolerated here: a binding without a use would be refused.
+    if job.stage.command == 'pseudo_label':
+      built = launch.parse(job.stage.gin_files, job.bindings, LABELER)
+      assert built.root.run == link
+      continue
     built = launch.parse(job.stage.gin_files, job.bindings)
-    start, link = built.root.trainer.warm_start, job.stage.starts_from
-    assert (start and start.path) == (link and f'{tmp_path}/{link}')
+    start = built.root.trainer.warm_start
+    assert (start and start.path) == (link or _imagenet(job))
   assert any(stage.arm is not None for stage in recipe.stages)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_contrast import eval as eval_command
-from deeplab_contrast import launch, train, vis
+from deeplab_contrast import launch, submit, train, vis
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.tasks import softmax
 from deeplab_contrast.utils import checkpoints, distribution, errors, locking
@@ -23,7 +23,12 @@ from tests import fixtures, processes, tiny
 
 SCENES = 'gin_configs/scenes/'
 TINY = 'gin_configs/tiny.gin'
-COMMANDS = {'train': train, 'eval': eval_command, 'vis': vis}
+COMMANDS = {
+  'train': train,
+  'eval': eval_command,
+  'vis': vis,
+  'submit': submit,
+}
 
 
 @dataclasses.dataclass
@@ -203,6 +208,12 @@ def a_pretraining_to_show(folder):
   return Fault(2, ('no classifier',), 'vis', (), ())
 
 
+def a_dataset_without_a_server(folder):
+  """submit of a run on generated scenes."""
+  _store(folder, 'softmax_scratch')
+  return Fault(2, ('No test server', 'scenes'), 'submit', (), ())
+
+
 def a_checkpoint_of_another_network(folder):
   """eval of weights that do not fit."""
   _store(folder, 'softmax_scratch')
@@ -264,6 +275,7 @@ FAULTS = (
   no_pretraining_to_judge,
   a_judge_that_cuts_images,
   a_pretraining_to_show,
+  a_dataset_without_a_server,
   a_checkpoint_of_another_network,
   a_crop_smaller_than_the_images,
 )

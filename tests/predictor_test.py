@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from deeplab_contrast import evaluator, predictor
-from deeplab_contrast.core import resize
+from deeplab_contrast.core import confusion, resize
 from deeplab_contrast.datasets import info
 from deeplab_contrast.tasks import softmax
 from tests import tiny
@@ -87,6 +89,34 @@ def test_every_example_counts_once(network, batch_size):
   seen = union > 0
   expected = matrix.diagonal()[seen] / union[seen]
   assert scores['miou'] == pytest.approx(expected.mean())
+
+
+def test_pixels_near_outlines_and_categories(network):
+  grouped = dataclasses.replace(INFO, categories=('x', 'y', 'x'))
+  judge = evaluator.Evaluator(trimap_width=2)
+  scores = judge.evaluate(network, batches(3, 2), grouped, STRATEGY)
+  np.testing.assert_array_equal(scores['matrix'], by_hand(network, 3))
+  near = np.zeros((3, 3), int)
+  for i in range(3):
+    example = tiny.example(i)
+    label = tf.constant(example['label'][None])
+    guess = softmax_of(network, example['image'][None], (33, 33)).argmax(-1)
+    chosen = confusion.near_outlines(label, 2, 3).numpy()
+    np.add.at(near, (label.numpy()[chosen], guess[chosen]), 1)
+  expected = confusion.scores(near)
+  assert 0 < near.sum() < scores['pixels']
+  np.testing.assert_array_equal(scores['trimap_iou'], expected['iou'])
+  assert scores['trimap_miou'] == expected['miou']
+  assert scores['trimap_pixel_accuracy'] == expected['pixel_accuracy']
+  _, merged = confusion.merged(scores['matrix'], ('x', 'y', 'x'))
+  groups = confusion.scores(merged)
+  assert scores['category_miou'] == groups['miou']
+  assert list(scores['category_iou']) == ['x', 'y']
+
+
+def test_a_band_of_no_width_is_refused():
+  with pytest.raises(ValueError, match='trimap_width is 0'):
+    evaluator.Evaluator(trimap_width=0)
 
 
 def test_poll_is_called_between_batches(network):

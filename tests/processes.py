@@ -87,7 +87,7 @@ def start_module(module, *arguments, **kwargs):
   )
 
 
-def wait_for_lines(process, path, count, seconds=120):
+def wait_for_lines(process, path, count, seconds=300):
   """Waits until a file that a process writes has so many lines."""
   deadline = time.monotonic() + seconds
   while not path.exists() or path.read_bytes().count(b'\n') < count:

@@ -96,6 +96,7 @@ def test_the_summary_is_of_means_and_leaves_out_absent_classes(tmp_path):
   first, second = comparison.summarize(jobs)
   assert first == {
     'arm': 'contrastive',
+    'labels': None,
     'miou': 0.625,
     'iou': {'road': 0.625, 'sky': 0.25},
     'seeds': [

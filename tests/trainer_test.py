@@ -9,7 +9,7 @@ import tensorflow as tf
 from deeplab_contrast import common, trainer
 from deeplab_contrast.core import pixel_contrast, resize
 from deeplab_contrast.tasks import contrastive, softmax
-from deeplab_contrast.utils import checkpoints, errors, writers
+from deeplab_contrast.utils import best, checkpoints, errors, writers
 from tests import processes, tiny
 
 STRATEGY = tf.distribute.get_strategy()
@@ -258,6 +258,34 @@ def test_scores_are_logged_under_the_name_of_their_split(tmp_path, capsys):
   for step, line in ((0, first), (1, last)):
     assert line == {'step': step, 'split': 'embedding', 'knn_miou': 0.5}
   assert 'step 1  embedding  knn_miou 0.5000' in capsys.readouterr().out
+
+
+def test_the_best_checkpoint_survives_restarts(tmp_path):
+  mious, kept = iter([0.3, 0.6, 0.4, 0.5, 0.7]), []
+
+  def evaluate(poll):
+    found = best.read(str(tmp_path))
+    kept.append(found and (found['step'], found['score']))
+    return {'miou': next(mious), 'judged_by': {'split': 'val'}}
+
+  # Saved at the end only, but for the best.
+  settings = {'save_every': 9, 'keep': 1, 'evaluate': evaluate}
+  with pytest.raises(tf.errors.OpError, match='power went off'):
+    fit(
+      tmp_path,
+      steps=8,
+      eval_every=2,
+      stream=tiny.make_stream(fail_at=11),
+      **settings,
+    )
+  fit(tmp_path, steps=8, eval_every=2, **settings)
+  # 2 and 4; from 4 on again: 4, 6 and 8.
+  assert kept == [None, (2, 0.3), (4, 0.6), (4, 0.6), (4, 0.6)]
+  path = best.path_of(str(tmp_path))
+  assert path == str(tmp_path / 'checkpoints' / 'best' / 'ckpt-8')
+  network = tiny.network(softmax.Softmax(), seed=5)
+  restored = checkpoints.restore_model(str(tmp_path), network, path=path)
+  assert restored == (path, 8)
 
 
 def test_batches_without_views_are_refused(tmp_path):

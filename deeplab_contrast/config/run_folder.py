@@ -25,8 +25,9 @@ FREE = frozenset(
 )
 FREE_CLASSES = frozenset(('deeplab_contrast.embedding_judge.EmbeddingJudge',))
 
-# Folders of pictures that may be there before the training.
-PICTURES = frozenset(('browse',))
+# Folders that may be there before the configuration: pictures of `browse`, the
+# locks of processes that share the work.
+OWN = frozenset(('browse', 'shards'))
 
 _SHOWN = 5
 
@@ -47,20 +48,26 @@ def config_file(model_dir: str) -> str:
 
 
 @contextlib.contextmanager
-def prepare(model_dir: str, config: str, allow_config_change: bool = False):
+def prepare(
+  model_dir: str,
+  config: str,
+  allow_config_change: bool = False,
+  part: str = '',
+):
   """Claims a folder for a training run while inside, and stores its config.
 
   Args:
     model_dir: the folder; made if it is not there.
     config: the text of the operative configuration.
     allow_config_change: goes on when another configuration is stored.
+    part: claims only this folder in it, for a process that shares the work.
 
   Raises:
     BusyError: another process trains there.
     ConfigError: the folder holds another experiment, or foreign files.
     SystemFault: the folder cannot be made or written.
   """
-  with locking.model_dir_lock(model_dir):
+  with locking.model_dir_lock(os.path.join(model_dir, part)):
     check(model_dir, config, allow_config_change)
     try:
       _write(os.path.join(model_dir, FILE), config)
@@ -110,7 +117,7 @@ def check(model_dir: str, config: str, allow_config_change: bool = False):
   if not os.path.exists(path):
     # Hidden files are not anyone's work: the lock, NFS, a killed _write.
     listing = os.listdir(model_dir) if os.path.isdir(model_dir) else []
-    foreign = sorted(f for f in listing if f[0] != '.' and f not in PICTURES)
+    foreign = sorted(f for f in listing if f[0] != '.' and f not in OWN)
     if foreign:
       raise errors.ConfigError(
         f'{model_dir} is not empty ({", ".join(foreign[:_SHOWN])}) and holds no'

@@ -18,6 +18,8 @@ class DatasetInfo:
     class_names: one name per class; class i is the label value i.
     colors: one (red, green, blue) per class, 0 to 255, to show labels with.
     ignore_label: the value of pixels that belong to no class.
+    categories: the name of the category of each class, where classes are
+      judged by categories too; else empty.
 
   Raises:
     ConfigError: the attributes contradict each other.
@@ -27,18 +29,26 @@ class DatasetInfo:
   class_names: tuple[str, ...]
   colors: tuple[tuple[int, int, int], ...]
   ignore_label: int = common.IGNORE_LABEL
+  categories: tuple[str, ...] = ()
 
   def __post_init__(self):
     # gin hands over lists where the source says tuple; equality and hashing
     # want tuples.
     object.__setattr__(self, 'class_names', tuple(self.class_names))
     object.__setattr__(self, 'colors', tuple(map(tuple, self.colors)))
+    object.__setattr__(self, 'categories', tuple(self.categories))
     self._check_names()
     self._check_colors()
     if 0 <= self.ignore_label < self.num_classes:
       raise errors.ConfigError(
         f'Dataset {self.name!r} has classes 0 to {self.num_classes - 1}, so '
         f'ignore_label must lie outside of them: got {self.ignore_label}.'
+      )
+
+    if self.categories and len(self.categories) != self.num_classes:
+      raise errors.ConfigError(
+        f'Dataset {self.name!r} has {self.num_classes} class_names but '
+        f'{len(self.categories)} categories: give one category per class.'
       )
 
   @property

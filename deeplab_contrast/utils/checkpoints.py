@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -54,6 +55,11 @@ class Checkpoints:
         f'({free / 2**20:.0f} MiB free): {contents.first_line(e)} Make room or '
         'choose another --model_dir; the checkpoints before it are still good.'
       ) from e
+
+  def current(self):
+    """The path of the checkpoint of the current step; saves it if need be."""
+    path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
+    return path if tf.io.gfile.exists(path + '.index') else self.save()
 
   def restore(self):
     """Restores the newest checkpoint that can be read.
@@ -129,13 +135,14 @@ class WarmStart:
     return paths[0]
 
 
-def restore_model(model_dir, model, averaged=False):
+def restore_model(model_dir, model, averaged=False, path=None):
   """Restores the whole model from the newest readable checkpoint of a run.
 
   Args:
     model_dir: the run's folder.
     model: a built Keras model.
     averaged: takes the averaged weights of trainable variables.
+    path: this very checkpoint instead.
 
   Returns:
     (path, step) of the checkpoint used.
@@ -144,7 +151,7 @@ def restore_model(model_dir, model, averaged=False):
     ConfigError: when the folder holds no checkpoint, or another network's.
     SystemFault: when none can be read.
   """
-  paths = _some_checkpoints(model_dir)
+  paths = [path] if path else _some_checkpoints(model_dir)
   named = contents.by_path(model.variables)
 
   def restore(path):
@@ -166,9 +173,24 @@ def list_checkpoints(folder):
   )
 
 
+def path_of(model_dir, step):
+  """The path of a run's checkpoint of a step."""
+  return os.path.join(model_dir, FOLDER, f'ckpt-{step}')
+
+
 def step_of(path):
   """The step in the name of a checkpoint: 300 for `.../ckpt-300`."""
   return int(path.rsplit('-', 1)[1])
+
+
+def digest(path):
+  """A SHA-256 digest, in hexadecimal, of a checkpoint's files."""
+  result = hashlib.sha256()
+  for name in sorted(tf.io.gfile.glob([f'{path}.index', f'{path}.data-*'])):
+    with tf.io.gfile.GFile(name, 'rb') as file:
+      while block := file.read(1 << 24):
+        result.update(block)
+  return result.hexdigest()
 
 
 def read_weights(model_dir, model):

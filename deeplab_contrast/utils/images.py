@@ -169,6 +169,11 @@ def write_palette_png(path, labels, colors):
   _write_atomically(path, buffer.getvalue())
 
 
+def write_grey_png(path, values):
+  """Writes uint8 [height, width] as a grey PNG, in one piece."""
+  _write_atomically(path, encode_png(np.asarray(values, np.uint8)))
+
+
 def voc_colormap(count):
   """The colours of PASCAL VOC: the bits of an id, dealt out to R, G and B.
 

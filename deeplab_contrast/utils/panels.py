@@ -123,7 +123,7 @@ def save(picture, path):
   if not isinstance(picture, Image.Image):
     picture = Image.fromarray(np.asarray(picture, np.uint8))
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  temporary = path + '.tmp'
+  temporary = f'{path}.{os.getpid()}.tmp'
   picture.save(temporary, format='PNG')
   os.replace(temporary, path)
 

@@ -1,10 +1,17 @@
 """Child processes that share our terminal and our signals."""
 
+import contextlib
+import dataclasses
+import os
 import shlex
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 
 from deeplab_contrast.utils import errors
+
+_POLL_SECONDS = 0.1
 
 
 class ChildFailed(errors.UserError):
@@ -13,6 +20,27 @@ class ChildFailed(errors.UserError):
   def __init__(self, message, exit_code):
     super().__init__(message)
     self.exit_code = exit_code
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A command to run, some time.
+
+  Attributes:
+    key: names the task to others.
+    command: list of strings.
+    title: how messages call it.
+    needs: keys of tasks that must have ended well before.
+    log: file for what it prints; None is our terminal.
+    done: called with the seconds it took, whether it ended well or not.
+  """
+
+  key: str
+  command: list[str]
+  title: str
+  needs: tuple[str, ...] = ()
+  log: str | None = None
+  done: Callable[[float], None] = lambda seconds: None
 
 
 def run(command, title):
@@ -28,23 +56,92 @@ def run(command, title):
   Raises:
     ChildFailed: with the child's exit code; 128 + n if signal n ended it.
   """
-  print(f'$ {shlex.join(command)}', flush=True)
-  with subprocess.Popen(command) as child:
-    previous = {
-      signal.SIGTERM: signal.signal(
-        signal.SIGTERM, lambda number, _: child.send_signal(number)
-      ),
-      signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
-    }
-    try:
-      code = child.wait()
-    finally:
-      for number, handler in previous.items():
-        signal.signal(number, handler)
-  if code != 0:
+  run_all([Task('', command, title)])
+
+
+def run_all(tasks, at_once=1):
+  """Runs tasks, each when those that it needs are done, as `run` does.
+
+  When one fails no other is started, but those that run go on to their end.
+
+  Args:
+    tasks: `Task`s; needs that are none of them count as done.
+    at_once: how many may run at a time.
+
+  Raises:
+    ChildFailed: of the first that failed.
+    Preempted: a signal came when none was running.
+  """
+  waiting = list(tasks)
+  running, failures = {}, []
+  with _signals_for(running) as caught:
+    while running or (waiting and not failures):
+      if caught and not running:
+        raise errors.Preempted(
+          f'Stopped by {caught[0].name}; start the same command again to go on.'
+        )
+      if not failures and not caught:
+        _start_some(waiting, running, at_once)
+      for child in [c for c in running if c.poll() is not None]:
+        task, began = running.pop(child)
+        task.done(time.monotonic() - began)
+        if child.returncode != 0:
+          failures.append((task, child.returncode))
+      if running:
+        time.sleep(_POLL_SECONDS)
+  for task, code in failures[:1]:
     code = code if code > 0 else 128 - code
+    where = f' (see {task.log})' if task.log else ''
     raise ChildFailed(
-      f'{title} ended with exit code {code}; mend what it says and give the '
-      'same command again: what is finished will not be repeated.',
+      f'{task.title} ended with exit code {code}{where}; mend what it says and '
+      'give the same command again: what is finished will not be repeated.',
       code,
     )
+
+
+def _start_some(waiting, running, at_once):
+  """Starts what is ready, in order."""
+  for task in list(waiting):
+    if len(running) >= at_once:
+      return
+    ahead = {t.key for t in waiting} | {t.key for t, _ in running.values()}
+    if ahead.isdisjoint(task.needs):
+      waiting.remove(task)
+      running[_start(task)] = task, time.monotonic()
+
+
+def _start(task):
+  to = f' > {task.log}' if task.log else ''
+  print(f'{task.title}\n$ {shlex.join(task.command)}{to}', flush=True)
+  if task.log is None:
+    return subprocess.Popen(task.command)
+  os.makedirs(os.path.dirname(task.log) or '.', exist_ok=True)
+  with open(task.log, 'a', encoding='utf-8') as log:
+    return subprocess.Popen(task.command, stdout=log, stderr=log)
+
+
+@contextlib.contextmanager
+def _signals_for(running):
+  """Hands SIGTERM on to all that run while inside.
+
+  Yields the list of the signals that came. SIGINT reaches the children from
+  the terminal by itself.
+  """
+  caught = []
+
+  def hand_on(number, frame):
+    del frame
+    caught.append(signal.Signals(number))
+    if number == signal.SIGTERM:
+      for child in list(running):
+        child.send_signal(number)
+
+  previous = {
+    number: signal.signal(number, hand_on)
+    for number in (signal.SIGTERM, signal.SIGINT)
+  }
+  try:
+    yield caught
+  finally:
+    for number, handler in previous.items():
+      signal.signal(number, handler)

@@ -8,6 +8,20 @@ FILE = os.path.join('eval', 'results.json')
 EMBEDDING = os.path.join('embedding', 'results.json')
 DONE = 'DONE'
 
+# Scores that not every evaluation has.
+OPTIONAL = (
+  'mean_accuracy',
+  'frequency_weighted_iou',
+  'accuracy',
+  'category_miou',
+  'category_iou',
+  'trimap_width',
+  'trimap_miou',
+  'trimap_pixel_accuracy',
+  'trimap_iou',
+  'judged_by',
+)
+
 
 def write(model_dir, step, scores, info):
   """Writes `model_dir/eval/results.json`, in one piece.
@@ -20,9 +34,11 @@ def write(model_dir, step, scores, info):
 
   Returns:
     The dict written: dataset, step, miou, pixel_accuracy, pixels, iou (by class
-    name, null where a class is absent), colors (by class name), matrix.
+    name, null where a class is absent), colors (by class name), matrix; and
+    what else of OPTIONAL there is among the scores: what is one number for each
+    class is by class name.
   """
-  iou = dict(zip(info.class_names, map(_plain, scores['iou']), strict=True))
+  iou = _by_class(scores['iou'], info)
   colors = dict(zip(info.class_names, info.colors, strict=True))
   result = {
     'dataset': info.name,
@@ -34,6 +50,9 @@ def write(model_dir, step, scores, info):
     'colors': colors,
     'matrix': scores['matrix'].tolist(),
   }
+  for name in OPTIONAL:
+    if name in scores:
+      result[name] = _storable(scores[name], info)
   write_json(os.path.join(model_dir, FILE), result)
   return result
 
@@ -61,17 +80,27 @@ def write_embedding(model_dir, step, scores, info):
 
 def read(model_dir):
   """The dict of the last `write`, or None."""
-  path = os.path.join(model_dir, FILE)
+  return read_json(os.path.join(model_dir, FILE))
+
+
+def read_json(path):
+  """What a JSON file holds; None if there is no such file."""
   if not os.path.exists(path):
     return None
   with open(path, encoding='utf-8') as f:
     return json.load(f)
 
 
+def as_json(value):
+  """A value as it comes back from a JSON file, to compare with one."""
+  return json.loads(json.dumps(value))
+
+
 def write_text(path, text):
   """Writes a file in one piece; a reader never sees half of it."""
   os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  temporary = path + '.tmp'
+  # Two processes may write the same file: the later one stays.
+  temporary = f'{path}.{os.getpid()}.tmp'
   with open(temporary, 'w', encoding='utf-8') as f:
     f.write(text)
   os.replace(temporary, path)
@@ -90,6 +119,12 @@ def is_done(model_dir):
 def write_done(model_dir, steps):
   """Marks a run as complete."""
   write_text(os.path.join(model_dir, DONE), f'{steps}\n')
+
+
+def steps_of(model_dir):
+  """How many steps a complete run has made: the number in DONE."""
+  with open(os.path.join(model_dir, DONE), encoding='utf-8') as f:
+    return int(f.read())
 
 
 def table(columns, rows):
@@ -120,11 +155,60 @@ def percent(value):
 
 
 def per_class_table(result):
-  """The table of one evaluation, a line per class and the mean."""
-  rows = [[name, percent(iou)] for name, iou in result['iou'].items()]
-  rows.append(['mean (mIoU)', percent(result['miou'])])
-  rows.append(['pixel accuracy', percent(result['pixel_accuracy'])])
-  return table(['class', 'IoU %'], rows)
+  """The table of one evaluation: a line per class, the means, the categories.
+
+  Args:
+    result: the dict of `write` or `read`.
+
+  Returns:
+    The text, without a newline at its end.
+  """
+  columns = {'IoU %': ('iou', 'miou')}
+  if 'accuracy' in result:
+    columns['accuracy %'] = ('accuracy', 'mean_accuracy')
+  if 'trimap_iou' in result:
+    heading = f'IoU % within {result["trimap_width"]} px'
+    columns[heading] = ('trimap_iou', 'trimap_miou')
+  rows = [
+    [name, *(percent(result[key][name]) for key, _ in columns.values())]
+    for name in result['iou']
+  ]
+  means = [percent(result[mean]) for _, mean in columns.values()]
+  rows.append(['mean (mIoU)', *means])
+  rows.append(_line('pixel accuracy', result['pixel_accuracy'], columns))
+  if 'frequency_weighted_iou' in result:
+    value = result['frequency_weighted_iou']
+    rows.append(_line('frequency-weighted IoU', value, columns))
+  text = table(['class', *columns], rows)
+  if 'category_iou' in result:
+    text += '\n\n' + _category_table(result)
+  return text
+
+
+def _line(name, value, columns):
+  """A row that has one number only, in the first column of numbers."""
+  return [name, percent(value), *[''] * (len(columns) - 1)]
+
+
+def _category_table(result):
+  rows = [[name, percent(x)] for name, x in result['category_iou'].items()]
+  rows.append(['mean', percent(result['category_miou'])])
+  return table(['category', 'IoU %'], rows)
+
+
+def _storable(value, info):
+  """What JSON can hold; an array with a number per class, by class name."""
+  if isinstance(value, float):
+    return _plain(value)
+  if hasattr(value, 'shape'):
+    return _by_class(value, info)
+  if isinstance(value, dict):
+    return {key: _storable(x, info) for key, x in value.items()}
+  return value
+
+
+def _by_class(values, info):
+  return dict(zip(info.class_names, map(_plain, values), strict=True))
 
 
 def embedding_table(result):

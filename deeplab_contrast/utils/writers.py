@@ -23,7 +23,8 @@ class MetricWriter:
     model_dir: the run's folder.
     step: the step the run continues from. Lines after it, written by a process
       that was killed before its next checkpoint, are taken back; so are
-      evaluations at this very step, which are made again.
+      evaluations at this very step, which are made again. None takes nothing
+      back, so that several processes can append.
 
   Raises:
     SystemFault: by any method, when `metrics.jsonl` cannot be written.
@@ -33,7 +34,8 @@ class MetricWriter:
     os.makedirs(model_dir, exist_ok=True)
     self._path = os.path.join(model_dir, METRICS)
     try:
-      _take_back(self._path, step)
+      if step is not None:
+        _take_back(self._path, step)
       self._file = open(self._path, 'a', encoding='utf-8')  # noqa: SIM115
     except OSError as error:
       raise _cannot_write(self._path, error) from error

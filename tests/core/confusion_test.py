@@ -29,6 +29,81 @@ def test_scores_by_hand():
   assert scores['pixels'] == 10
 
 
+def scores_by_hand(truth, guess, classes):
+  """Every score from its definition, pixel by pixel."""
+  pairs = [(t, g) for t, g in zip(truth, guess, strict=True) if t < classes]
+  iou, found, share = {}, {}, {}
+  for c in range(classes):
+    both = sum(t == c and g == c for t, g in pairs)
+    either = sum(c in (t, g) for t, g in pairs)
+    of_class = sum(t == c for t, _ in pairs)
+    share[c] = of_class / len(pairs)
+    if either:
+      iou[c] = both / either
+    if of_class:
+      found[c] = both / of_class
+  return {
+    'miou': sum(iou.values()) / len(iou),
+    'pixel_accuracy': sum(t == g for t, g in pairs) / len(pairs),
+    'mean_accuracy': sum(found.values()) / len(found),
+    'frequency_weighted_iou': sum(share[c] * iou.get(c, 0) for c in share),
+    'iou': [iou.get(c, np.nan) for c in range(classes)],
+    'accuracy': [found.get(c, np.nan) for c in range(classes)],
+    'pixels': len(pairs),
+  }
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_scores_equal_their_definitions(seed):
+  rng = np.random.default_rng(seed)
+  # Class 4 is nowhere, class 3 only predicted.
+  truth = rng.choice([0, 1, 2, 255], 60)
+  guess = rng.choice([0, 1, 2, 3], 60)
+  matrix = confusion.confusion_matrix(truth, guess, 5).numpy()
+  found = confusion.scores(matrix)
+  expected = scores_by_hand(truth.tolist(), guess.tolist(), 5)
+  assert set(found) == set(expected)
+  for name, value in expected.items():
+    np.testing.assert_allclose(found[name], value, rtol=1e-12, err_msg=name)
+  assert np.isnan(found['iou'][4]) and np.isnan(found['accuracy'][3])
+
+
+def test_groups_are_judged_as_if_they_were_the_labels():
+  rng = np.random.default_rng(1)
+  groups = ('ground', 'sky', 'ground', 'thing')
+  truth, guess = rng.integers(0, 4, (2, 200))
+  index, merged = confusion.merged(
+    confusion.confusion_matrix(truth, guess, 4).numpy(), groups
+  )
+  assert index == {'ground': 0, 'sky': 1, 'thing': 2}
+  of_groups = np.array([index[name] for name in groups])
+  expected = confusion.confusion_matrix(of_groups[truth], of_groups[guess], 3)
+  np.testing.assert_array_equal(merged, expected)
+
+
+@pytest.mark.parametrize('width', [1, 2, 4])
+def test_near_outlines_by_hand(width):
+  rng = np.random.default_rng(width)
+  labels = np.zeros((2, 14, 17), int)
+  for value in (1, 2, 255, 3, 255):
+    for image in labels:
+      top, left = rng.integers(0, 10, 2)
+      image[top : top + 4, left : left + 5] = value
+  labels[:, -2:] = 255  # Padding.
+  expected = np.zeros(labels.shape, bool)
+  for b, y, x in np.ndindex(labels.shape):
+    window = labels[
+      b,
+      max(y - width, 0) : y + width + 1,
+      max(x - width, 0) : x + width + 1,
+    ]
+    others = (window != 255) & (window != labels[b, y, x])
+    expected[b, y, x] = labels[b, y, x] != 255 and others.any()
+  found = confusion.near_outlines(tf.constant(labels), width, 4)
+  np.testing.assert_array_equal(found, expected)
+  assert 0 < expected.mean() < 1
+
+
 def test_class_predicted_but_absent_counts_as_zero():
   scores = confusion.scores([[3, 1], [0, 0]])
   assert scores['iou'][1] == 0.0

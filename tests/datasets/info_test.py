@@ -58,3 +58,10 @@ def test_a_dataset_must_say_how_it_is_built():
 
   with pytest.raises(TypeError, match='builder'):
     Unbuilt()
+
+
+def test_a_category_for_every_class_or_none():
+  made = info_lib.DatasetInfo(**FIELDS, categories=['flat', 'sky'])
+  assert made.categories == ('flat', 'sky')
+  with pytest.raises(errors.ConfigError, match='2 class_names but 1 categ'):
+    info_lib.DatasetInfo(**FIELDS, categories=('flat',))

@@ -75,6 +75,50 @@ def test_embedding_by_eye(tmp_path):
   assert results.read(str(tmp_path)) is None
 
 
+FULL = {
+  **SCORES,
+  'mean_accuracy': 0.75,
+  'frequency_weighted_iou': 0.25,
+  'accuracy': np.array([0.75, np.nan]),
+  'category_miou': 1.0,
+  'category_iou': {'animal': np.float64(1.0), 'thing': np.float64(np.nan)},
+  'trimap_width': 3,
+  'trimap_miou': 0.125,
+  'trimap_pixel_accuracy': 0.5,
+  'trimap_iou': np.array([0.125, np.nan]),
+  'judged_by': {'split': 'val', 'scales': (0.5, 1.0)},
+}
+
+
+def test_every_score_is_written_by_name(tmp_path):
+  results.write(str(tmp_path), 30, FULL, INFO)
+  read = results.read(str(tmp_path))
+  assert read['accuracy'] == {'cat': 0.75, 'dog': None}
+  assert read['trimap_iou'] == {'cat': 0.125, 'dog': None}
+  assert read['category_iou'] == {'animal': 1.0, 'thing': None}
+  assert read['judged_by'] == {'split': 'val', 'scales': [0.5, 1.0]}
+  assert (read['mean_accuracy'], read['trimap_width']) == (0.75, 3)
+
+
+def test_full_table_by_eye(tmp_path):
+  result = results.write(str(tmp_path), 30, FULL, INFO)
+  assert results.per_class_table(result) == (
+    'class                   IoU %  accuracy %  IoU % within 3 px\n'
+    '----------------------  -----  ----------  -----------------\n'
+    'cat                      50.0        75.0               12.5\n'
+    'dog                       n/a         n/a                n/a\n'
+    'mean (mIoU)              50.0        75.0               12.5\n'
+    'pixel accuracy           75.0\n'
+    'frequency-weighted IoU   25.0\n'
+    '\n'
+    'category  IoU %\n'
+    '--------  -----\n'
+    'animal    100.0\n'
+    'thing       n/a\n'
+    'mean      100.0'
+  )
+
+
 def test_done(tmp_path):
   assert not results.is_done(str(tmp_path))
   results.write_done(str(tmp_path), 7)

@@ -69,3 +69,15 @@ def test_first_start_writes_from_the_beginning(tmp_path, step):
   writer = writers.MetricWriter(tmp_path / 'new', step=step)
   writer.close()
   assert (tmp_path / 'new' / 'metrics.jsonl').read_text() == ''
+
+
+def test_two_that_take_nothing_back_append_to_one_file(tmp_path):
+  first = writers.MetricWriter(str(tmp_path), step=None)
+  first.write(5, 'val', {'miou': 0.5})
+  second = writers.MetricWriter(str(tmp_path), step=None)
+  second.write(5, 'val', {'miou': 0.6})
+  first.write(9, 'val', {'miou': 0.7})
+  first.close()
+  second.close()
+  found = [line['miou'] for line in writers.read_metrics(str(tmp_path))]
+  assert found == [0.5, 0.6, 0.7]

@@ -11,6 +11,7 @@ _INFO = info.DatasetInfo(
   name='cityscapes',
   class_names=tuple(dataset_builder.CLASSES),
   colors=tuple(dataset_builder.CLASSES.values()),
+  categories=dataset_builder.CATEGORIES,
 )
 
 

@@ -31,6 +31,17 @@ CLASSES = {
   'bicycle': (119, 11, 32),
 }
 
+# Of each class. (cityscapesScripts: helpers/labels.py.)
+CATEGORIES = (
+  *('flat',) * 2,
+  *('construction',) * 3,
+  *('object',) * 3,
+  *('nature',) * 2,
+  'sky',
+  *('human',) * 2,
+  *('vehicle',) * 6,
+)
+
 # The label id in the mask files of each train id 0 to 18; the other label ids
 # up to 33 do not take part. (cityscapesScripts: helpers/labels.py.)
 # fmt: off

@@ -1,0 +1,103 @@
+"""Writes what a test server asks for; uploads nothing.
+
+python -m deeplab_contrast.submit --model_dir=runs/a --split=test [--best]
+
+predicts the split with a run on VOC 2012 or Cityscapes, checks the files, and
+packs them: `runs/a/submit/test_300/voc2012_test.tgz`. Killed, it goes on where
+it was. The same files make the same archive, byte for byte.
+
+python -m deeplab_contrast.submit --model_dir=runs/a --split=test --check=PATH
+
+checks an archive, or a folder of files, that was made by anything.
+"""
+
+import os
+
+from deeplab_contrast import launch
+
+FOLDER = 'submit'
+
+
+def main(launched, split='test', out=None, best=False, competition='comp6'):
+  """Predicts, checks and packs.
+
+  Args:
+    launched: the `launch.Launch` of this process.
+    split: of the dataset that judges the run.
+    out: the folder to write to; None is one for each checkpoint in the run's.
+    best: takes the best checkpoint that was kept, not the newest.
+    competition: VOC's 'comp5' or 'comp6'.
+
+  Raises:
+    ConfigError: no run, no server for its dataset, or a folder of other files.
+    DataError: there is no such split.
+  """
+  from deeplab_contrast import submission
+  from deeplab_contrast.utils import best as best_lib
+  from deeplab_contrast.utils import checkpoints, errors, signals
+
+  model_dir, experiment = launched.model_dir, launched.experiment
+  if model_dir is None:
+    raise errors.ConfigError('Give --model_dir, the run that predicts.')
+  experiment.check_can_be_judged(model_dir)
+  examples, server = submission.open_split(experiment, split, competition)
+  path = best_lib.path_of(model_dir) if best else None
+  step = experiment.restore(launched.strategy, model_dir, path)
+  path = path or os.path.join(model_dir, checkpoints.FOLDER, f'ckpt-{step}')
+  made_by = {
+    **experiment.judged_by,
+    'split': split,
+    'competition': competition,
+    'step': step,
+    'checkpoint': checkpoints.digest(path),
+  }
+  out = out or os.path.join(model_dir, FOLDER, f'{split}_{step}')
+  with signals.stop_request() as stop:
+    archive = submission.write(
+      experiment, examples, server, out, made_by, stop.poll
+    )
+  print(f'{len(examples)} images at step {step}: {archive}')
+
+
+def check(launched, path, split='test', competition='comp6'):
+  """Checks what is there already; see `test_servers.check`.
+
+  Args:
+    launched: the `launch.Launch` of this process; its experiment names the
+      dataset.
+    path: of an archive or folder.
+    split: of the dataset.
+    competition: VOC's 'comp5' or 'comp6'.
+  """
+  from deeplab_contrast import submission
+
+  examples, server = submission.open_split(
+    launched.experiment, split, competition
+  )
+  count = submission.check(examples, server, path)
+  print(f'{path}: {count} files, nothing missing, nothing wrong.')
+
+
+if __name__ == '__main__':
+  from absl import flags
+
+  flags.DEFINE_string('split', 'test', 'Which images.')
+  flags.DEFINE_string('out', None, 'Folder to write to; default: in model_dir.')
+  flags.DEFINE_bool('best', False, 'Take the best checkpoint, not the newest.')
+  flags.DEFINE_string('check', None, 'Only check this archive or folder.')
+  flags.DEFINE_enum(
+    'competition',
+    'comp6',
+    ['comp5', 'comp6'],
+    'Of VOC: comp5 if trained on VOC alone, comp6 else.',
+  )
+
+  def _command(launched):
+    values = flags.FLAGS
+    if values.check is not None:
+      return check(launched, values.check, values.split, values.competition)
+    return main(
+      launched, values.split, values.out, values.best, values.competition
+    )
+
+  launch.run(_command)

@@ -1,0 +1,29 @@
+"""Which code made a result."""
+
+import os
+import subprocess
+
+
+def commit():
+  """The commit of this code's repository, e.g. '9fda505', or 'unknown'.
+
+  A '+' at its end says that files were changed since.
+  """
+  folder = os.path.dirname(os.path.abspath(__file__))
+  try:
+    name = _git(folder, 'rev-parse', '--short', 'HEAD')
+    changed = _git(folder, 'status', '--porcelain', '--untracked-files=no')
+  except (OSError, subprocess.SubprocessError):
+    return 'unknown'
+  return f'{name}+' if changed else name
+
+
+def _git(folder, *arguments):
+  done = subprocess.run(
+    ['git', '-C', folder, *arguments],
+    capture_output=True,
+    text=True,
+    timeout=10,
+    check=True,
+  )
+  return done.stdout.strip()

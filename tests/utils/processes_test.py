@@ -1,0 +1,100 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from deeplab_contrast.utils import errors, processes
+from tests import processes as test_processes
+
+Task = processes.Task
+
+
+def task(key, code='', needs=(), **kwargs):
+  command = [sys.executable, '-S', '-c', code]
+  return Task(key, command, f'Task {key}', needs, **kwargs)
+
+
+def test_a_task_waits_for_what_it_needs(tmp_path):
+  def noted(key, needs=(), seconds=0.0):
+    code = f'import time; time.sleep({seconds})'
+    return task(key, code, needs, done=lambda _: order.append(key))
+
+  order = []
+  tasks = [noted('a', seconds=0.8), noted('b', ('a',)), noted('c', ('gone',))]
+  processes.run_all(tasks, at_once=2)
+  assert order == ['c', 'a', 'b']
+  order.clear()
+  processes.run_all(tasks)
+  assert order == ['a', 'b', 'c']
+
+
+def test_two_run_at_a_time(tmp_path):
+  # Each waits until the other is there.
+  code = (
+    'import os, sys, time\n'
+    f'open({str(tmp_path)!r} + "/{{0}}", "w").close()\n'
+    f'while not os.path.exists({str(tmp_path)!r} + "/{{1}}"): time.sleep(0.01)'
+  )
+  pair = [task('a', code.format('a', 'b')), task('b', code.format('b', 'a'))]
+  processes.run_all(pair, at_once=2)
+
+
+def test_after_a_failure_no_other_is_started(tmp_path, capfd):
+  log = tmp_path / 'logs' / 'a.log'
+  tasks = [
+    task('a', 'import sys; sys.exit("bad luck")', log=str(log)),
+    task('b', 'import time; time.sleep(0.5); print("ended")'),
+    task('c', 'print("never")'),
+  ]
+  with pytest.raises(processes.ChildFailed, match=r'Task a .*\(see .*a.log\)'):
+    processes.run_all(tasks, at_once=2)
+  out = capfd.readouterr().out
+  assert 'ended' in out and 'never' not in out.replace('print("never")', '')
+  assert 'Task c' not in out
+  assert log.read_text() == 'bad luck\n'
+
+
+def test_the_seconds_are_told_of_one_that_fails_too():
+  found = []
+  with pytest.raises(processes.ChildFailed) as caught:
+    processes.run_all(
+      [task('a', 'import time; time.sleep(0.3); 1/0', done=found.append)]
+    )
+  assert caught.value.exit_code == 1
+  assert 0.3 < found[0] < 60
+
+
+_PARENT = """
+import sys
+from deeplab_contrast.utils import errors, processes
+code = 'import time; print("up", flush=True); time.sleep(60)'
+try:
+  processes.run_all([
+    processes.Task(k, [sys.executable, '-S', '-c', code], k) for k in 'ab'
+  ], at_once=2)
+except errors.UserError as error:
+  sys.exit(error.exit_code)
+"""
+
+
+def test_sigterm_reaches_all():
+  with subprocess.Popen(
+    [sys.executable, '-c', _PARENT],
+    stdout=subprocess.PIPE,
+    text=True,
+    env=test_processes.environment(),
+  ) as parent:
+    seen = 0
+    while seen < 2:
+      seen += parent.stdout.readline() == 'up\n'
+    began = time.monotonic()
+    os.kill(parent.pid, signal.SIGTERM)
+    assert parent.wait(30) == 128 + signal.SIGTERM
+    assert time.monotonic() - began < 30
+
+
+def test_it_can_be_caught_as_a_user_error():
+  assert issubclass(processes.ChildFailed, errors.UserError)
