@@ -228,9 +228,10 @@ def test_pretraining_is_judged_by_its_features(name):
   assert judge == (EmbeddingJudge() if 'contrastive' in name else None)
 
 
-def test_the_judge_of_pretraining_can_be_exchanged_and_switched_off():
+def test_the_judge_of_pretraining_can_be_exchanged_and_switched_off(tmp_path):
   name = 'scenes/contrastive_pretrain.gin'
-  off = _parse(name, bindings=('EMBEDDING_JUDGE = None',)).root
+  no_judge = 'experiment.Experiment.embedding_judge = None'
+  off = _parse(name, bindings=(no_judge,)).root
   assert off.embedding_judge is None
   kind = 'embedding_judge.EmbeddingJudge'
   held_out = (
@@ -243,8 +244,13 @@ def test_the_judge_of_pretraining_can_be_exchanged_and_switched_off():
   assert root.embedding_judge.images == 32
   assert root.embedding_judge.source.budget == root.train.source
   # None of it changes what is learnt: a run may go on with another one.
-  settings = ('EMBEDDING_JUDGE = None', f'{kind}.images = 32')
+  settings = (no_judge, f'{kind}.images = 32')
   stored = _parse(name).config
+  # What a run has stored can be overlaid like the files it came from.
+  path = tmp_path / 'config.gin'
+  path.write_text(stored)
+  again = launch.parse([str(path)], held_out).root
+  assert again.embedding_judge == root.embedding_judge
   for binding in settings:
     given = _parse(name, bindings=(binding,)).config
     assert not run_folder.differences(stored, given)
