@@ -3,7 +3,9 @@
 python -m deeplab_contrast.eval --model_dir=runs/a [--best]
 
 Prints IoU per class and their mean, and writes `results.json` and the confusion
-matrix as CSV and PNG to `runs/a/eval`, with scalars for TensorBoard.
+matrix as CSV and PNG to `runs/a/eval`, with scalars for TensorBoard. Of a
+contrastive pretraining it judges the features instead, see `embedding_judge`,
+and writes `runs/a/embedding/results.json`.
 
 python -m deeplab_contrast.eval --model_dir=runs/a --watch [--timeout=3600]
 
@@ -32,12 +34,18 @@ def main(launched, best=False):
   from deeplab_contrast.utils import best as best_lib
   from deeplab_contrast.utils import signals
 
-  path = best_lib.path_of(launched.model_dir) if best else None
-  step = launched.experiment.restore(
-    launched.strategy, launched.model_dir, path
+  experiment, model_dir = launched.experiment, launched.model_dir
+  path = best_lib.path_of(model_dir) if best else None
+  step = experiment.restore(
+    launched.strategy, model_dir, path, needs_classes=experiment.classifies
   )
-  with signals.stop_request() as stop, _writer(launched.model_dir) as writer:
-    _judge(launched, step, writer, stop.poll)
+  with signals.stop_request() as stop:
+    if not experiment.classifies:
+      scores = experiment.evaluate(launched.strategy, stop.poll)
+      print(experiment.report_embedding(model_dir, step, scores))
+      return
+    with _writer(model_dir) as writer:
+      _judge(launched, step, writer, stop.poll)
 
 
 def watch(launched, timeout=None, interval=10.0):

@@ -50,16 +50,7 @@ class Evaluator:
     Raises:
       ValueError: when an image would not fit into `crop_size`.
     """
-    if self.crop_size is None:
-      return tuple(-(-(side - 1) // 16) * 16 + 1 for side in max_size)
-    size = tuple(self.crop_size)
-    if size[0] < max_size[0] or size[1] < max_size[1]:
-      raise ValueError(
-        f'Evaluator.crop_size {size} is smaller than the largest image of the '
-        f'split, {tuple(max_size)} (height, width); make it at least that, or '
-        'None.'
-      )
-    return size
+    return pad_size(max_size, self.crop_size, 'Evaluator')
 
   def evaluate(self, model, batches, info, strategy, poll=lambda: None):
     """Runs over a split once.
@@ -123,3 +114,29 @@ class Evaluator:
       return strategy.reduce(tf.distribute.ReduceOp.SUM, matrices, axis=None)
 
     return step
+
+
+def pad_size(max_size, crop_size, owner):
+  """The one size all images of a split are padded to.
+
+  Args:
+    max_size: (height, width), the largest sides of the split.
+    crop_size: (height, width), or None for the largest sides, as k * 16 + 1.
+    owner: the class whose setting `crop_size` is.
+
+  Returns:
+    (height, width).
+
+  Raises:
+    ValueError: when an image would not fit into `crop_size`.
+  """
+  if crop_size is None:
+    return tuple(-(-(side - 1) // 16) * 16 + 1 for side in max_size)
+  size = tuple(crop_size)
+  if size[0] < max_size[0] or size[1] < max_size[1]:
+    raise ValueError(
+      f'{owner}.crop_size {size} is smaller than the largest image of the '
+      f'split, {tuple(max_size)} (height, width); make it at least that, or '
+      'None.'
+    )
+  return size

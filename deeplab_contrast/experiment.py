@@ -7,6 +7,7 @@ import functools
 import keras
 import tensorflow as tf
 
+from deeplab_contrast import embedding_judge as embedding_judge_lib
 from deeplab_contrast import evaluator as evaluator_lib
 from deeplab_contrast import trainer as trainer_lib
 from deeplab_contrast.core import heads, resize
@@ -17,7 +18,7 @@ from deeplab_contrast.datasets import (
   transforms,
 )
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.utils import checkpoints, distribution, errors
+from deeplab_contrast.utils import checkpoints, distribution, errors, results
 
 _PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
 
@@ -35,13 +36,15 @@ class Experiment:
     train: the training data.
     eval_source: the split that judges; None where there is none.
     evaluator: how it judges.
+    embedding_judge: how pretraining is judged while it runs; None judges it
+      only when asked to, by `evaluate`.
     precision: 'float32', 'mixed_bfloat16' or 'mixed_float16'.
     seed: of the weights, the order of the data and all augmentation.
     data_dir: where prepared datasets are kept; None is TFDS's default.
 
   Raises:
     ValueError: on an unknown precision.
-    ConfigError: when the two sources disagree on the classes.
+    ConfigError: when the sources disagree on the classes.
   """
 
   def __init__(
@@ -52,6 +55,7 @@ class Experiment:
     train: pipeline.Pipeline,
     eval_source: sources.Source | None = None,
     evaluator: evaluator_lib.Evaluator | None = None,
+    embedding_judge: embedding_judge_lib.EmbeddingJudge | None = None,
     precision: str = 'float32',
     seed: int = 0,
     data_dir: str | None = None,
@@ -66,9 +70,14 @@ class Experiment:
     self.train = train
     self.eval_source = eval_source
     self.evaluator = evaluator or evaluator_lib.Evaluator()
+    self.embedding_judge = embedding_judge
     self.seed = seed
     self.data_dir = data_dir
-    _check_same_classes(train.source, eval_source)
+    _check_same_classes(train.source, eval_source, 'eval_source')
+    if embedding_judge is not None:
+      _check_same_classes(
+        train.source, embedding_judge.source, 'EmbeddingJudge.source'
+      )
 
   @property
   def classifies(self):
@@ -94,20 +103,17 @@ class Experiment:
     return resize.misfit_note(self.crop_size, stride)
 
   def fit(self, strategy, model_dir):
-    """Trains into a folder; see `Trainer.fit`.
+    """Trains into a folder, and judges; see `Trainer.fit`.
+
+    Returns:
+      What `evaluate` gives at the end; None where nothing judges.
 
     Raises:
       DataError: the data are missing, wrong, or not those the run began with.
     """
     examples = self.train.source.open(self.data_dir)
     opened = {'train': (self.train.source, examples)}
-    evaluate = None
-    if self.classifies and self.eval_source is not None:
-      # Opened now, so that faults are met before the training, not after.
-      judging = self.eval_source.open(self.data_dir)
-      self.eval_batches(judging)
-      opened['eval'] = (self.eval_source, judging)
-      evaluate = functools.partial(self.evaluate, strategy)
+    evaluate = self._make_ready(strategy, opened)
     self._check_data(strategy, model_dir, opened)
     with strategy.scope():
       self.model.build_variables()
@@ -120,20 +126,37 @@ class Experiment:
         model_dir,
         evaluate,
         functools.partial(pipeline.ids_at, examples, self.seed),
+        'val' if self.classifies else 'embedding',
       )
 
-  def restore(self, strategy, model_dir, path=None):
+  def _make_ready(self, strategy, opened):
+    """What judges during training, or None; adds what it opens to `opened`.
+
+    Opened now, so that faults are met before the training, not after.
+    """
+    if not self.classifies:
+      return self._judgement(opened) if self.embedding_judge else None
+    if self.eval_source is None:
+      return None
+    judging = self.eval_source.open(self.data_dir)
+    self.eval_batches(judging)
+    opened['eval'] = (self.eval_source, judging)
+    return functools.partial(self.evaluate, strategy)
+
+  def restore(self, strategy, model_dir, path=None, needs_classes=True):
     """Loads the newest weights of a run; returns their step.
 
     Args:
       strategy: the one the model was made under.
       model_dir: the run's folder.
       path: of a checkpoint to load instead of the newest one.
+      needs_classes: whether the run must have classes and a split that judges.
 
     Raises:
-      ConfigError: when the run cannot be evaluated or has no checkpoint.
+      ConfigError: when the run has not, or has no checkpoint.
     """
-    self.check_can_be_judged(model_dir)
+    if needs_classes:
+      self.check_can_be_judged(model_dir)
     with strategy.scope():
       self.model.build_variables()
     averaged = self.trainer.optimizer.use_ema
@@ -144,7 +167,7 @@ class Experiment:
     if not self.classifies or self.eval_source is None:
       raise errors.ConfigError(
         f'The experiment of {model_dir} has no classifier or no eval_source; '
-        'only softmax runs can be evaluated.'
+        'only softmax runs predict classes.'
       )
 
   @property
@@ -159,11 +182,19 @@ class Experiment:
     }
 
   def evaluate(self, strategy, poll=lambda: None):
-    """Scores the model on `eval_source`.
+    """Scores the model.
+
+    Args:
+      strategy: the one the model was made under.
+      poll: called now and then, e.g. to stop on a signal.
 
     Returns:
-      The dict of `Evaluator.evaluate`, and `judged_by`.
+      The dict of `Evaluator.evaluate` on `eval_source`, and `judged_by`;
+      without a classifier that of `embedding_judge.Judgement`.
     """
+    if not self.classifies:
+      with data_errors():
+        return self._judgement({})(poll)
     examples = self._limited(self.eval_source.open(self.data_dir))
     batches = self.eval_batches(examples)
     with data_errors():
@@ -171,6 +202,32 @@ class Experiment:
         self.model, batches, examples.info, strategy, poll
       )
     return {**scores, 'judged_by': self.judged_by}
+
+  def report_embedding(self, model_dir, step, scores):
+    """Writes what `evaluate` gave of a pretraining's step; returns a text."""
+    info = self._judge_and_source()[1].info
+    result = results.write_embedding(model_dir, step, scores, info)
+    head = f'{info.name}, step {step}, frozen features'
+    return f'{head}\n{results.embedding_table(result)}'
+
+  def _judge_and_source(self):
+    judge = self.embedding_judge or embedding_judge_lib.EmbeddingJudge()
+    return judge, judge.source or self.train.source
+
+  def _judgement(self, opened):
+    """The `Judgement` of the embedding; `opened` as in `fit`."""
+    judge, source = self._judge_and_source()
+    if judge.source is None and 'train' in opened:
+      examples = opened['train'][1]
+    else:
+      examples = source.open(self.data_dir)
+      opened['embedding'] = (source, examples)
+    # Features of several scales have no mean that fine-tuning would start from.
+    scale = min(self.evaluator.predictor.scales, key=lambda s: abs(s - 1.0))
+    try:
+      return judge.on(self.model, examples, scale)
+    except ValueError as error:
+      raise errors.ConfigError(str(error)) from error
 
   def eval_batches(self, examples):
     """Whole images, padded to one size, each once and in order."""
@@ -211,12 +268,12 @@ def data_errors():
     raise (pipeline.data_error(error) or error) from error
 
 
-def _check_same_classes(train, judged):
+def _check_same_classes(train, judged, name):
   if judged is None:
     return
   ours, theirs = train.info, judged.info
   if ours.class_names != theirs.class_names:
     raise errors.ConfigError(
-      f'The training data ({ours.name}) and eval_source ({theirs.name}) have '
-      'other classes.'
+      f'The training data ({ours.name}) and {name} ({theirs.name}) have other '
+      'classes.'
     )

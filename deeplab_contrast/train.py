@@ -26,10 +26,14 @@ def main(launched):
       print(experiment.crop_note, flush=True)
     scores = experiment.fit(launched.strategy, model_dir)
     if scores is not None:
-      info = experiment.eval_source.info
-      result = results.write(model_dir, experiment.trainer.steps, scores, info)
-      confusion_picture.write(model_dir, result)
-      print(results.per_class_table(result))
+      steps = experiment.trainer.steps
+      if experiment.classifies:
+        info = experiment.eval_source.info
+        result = results.write(model_dir, steps, scores, info)
+        confusion_picture.write(model_dir, result)
+        print(results.per_class_table(result))
+      else:
+        print(experiment.report_embedding(model_dir, steps, scores))
     results.write_done(model_dir, experiment.trainer.steps)
     print(f'Done: {model_dir}')
 

@@ -40,6 +40,7 @@ class Trainer:
     save_every: steps between checkpoints.
     eval_every: steps between evaluations, of whose checkpoints the best is kept
       (`utils.best`); 0 evaluates at the end only.
+    eval_first: whether to evaluate before the first step too.
     keep: how many of the newest checkpoints are kept.
     jit_compile: compiles the step with XLA (for one replica).
   """
@@ -56,6 +57,7 @@ class Trainer:
     log_every: int = 10,
     save_every: int = 1000,
     eval_every: int = 0,
+    eval_first: bool = False,
     keep: int = 3,
     jit_compile: bool = False,
   ):
@@ -78,11 +80,20 @@ class Trainer:
     self.log_every = log_every
     self.save_every = save_every
     self.eval_every = eval_every
+    self.eval_first = eval_first
     self.keep = keep
     self.jit_compile = jit_compile
 
   def fit(
-    self, model, task, stream, strategy, model_dir, evaluate=None, ids_at=None
+    self,
+    model,
+    task,
+    stream,
+    strategy,
+    model_dir,
+    evaluate=None,
+    ids_at=None,
+    split='val',
   ):
     """Trains, or goes on training, until `steps`.
 
@@ -97,6 +108,7 @@ class Trainer:
       evaluate: maps a `poll` function to a dict of scores, whose floats are
         logged; run every `eval_every` steps and at the end.
       ids_at: maps positions of the stream to names of examples, for messages.
+      split: the name under which scores are logged.
 
     Returns:
       The scores of the evaluation at the end; None without `evaluate`.
@@ -124,7 +136,7 @@ class Trainer:
     _check_needs(task, dataset.element_spec)
     if evaluate is not None:
       evaluate = self._on_averages(evaluate, model)
-    loop = _Loop(self, strategy, saver, step, model_dir, evaluate, ids_at)
+    loop = _Loop(self, saver, model_dir, evaluate, ids_at, split)
     train_step = self._make_step(model, task, strategy, step)
     batches = iter(dataset)
     with gate.drained(batches):
@@ -143,6 +155,8 @@ class Trainer:
     """Evaluates the averaged weights of an optimizer that keeps some."""
 
     def run(poll):
+      if self.optimizer.iterations.numpy() == 0:
+        return evaluate(poll)  # Averages are 0 before the first step.
       with averages.applied(self.optimizer, model):
         return evaluate(poll)
 
@@ -255,16 +269,13 @@ class _Gate:
 class _Loop:
   """One call of `fit`: steps, and what happens between them."""
 
-  def __init__(
-    self, trainer, strategy, saver, step, model_dir, evaluate, ids_at
-  ):
+  def __init__(self, trainer, saver, model_dir, evaluate, ids_at, split):
     self._trainer = trainer
-    self._strategy = strategy
     self._saver = saver
-    self._step = step
     self._model_dir = model_dir
     self._evaluate = evaluate
     self._ids_at = ids_at
+    self._split = split
     self._pending = []  # (step, numbers on the device) not looked at yet.
     self._logged_at = time.monotonic()
 
@@ -279,7 +290,7 @@ class _Loop:
       signals.stop_request() as stop,
     ):
       # A run may have been killed between saving and judging.
-      if 0 < start < trainer.steps and self._judges_at(start):
+      if start < trainer.steps and self._judges_at(start):
         self._judge(start, writer, stop)
       for step in range(start + 1, trainer.steps + 1):
         self._pending.append((step, train_step(next(batches))))
@@ -332,6 +343,8 @@ class _Loop:
     self._saver.save()
 
   def _judges_at(self, step):
+    if step == 0:
+      return self._trainer.eval_first
     every = self._trainer.eval_every
     return every > 0 and step % every == 0
 
@@ -340,9 +353,9 @@ class _Loop:
       return None
     scores = self._evaluate(stop.poll)
     numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
-    writer.write(step, 'val', numbers)
+    writer.write(step, self._split, numbers)
     text = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
-    print(f'step {step}  val  {text}', flush=True)
+    print(f'step {step}  {self._split}  {text}', flush=True)
     if self._trainer.eval_every and best.is_better(self._model_dir, scores):
       best.keep(self._model_dir, self._saver.current(), scores)
     self._logged_at = time.monotonic()

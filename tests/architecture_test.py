@@ -23,6 +23,7 @@ _LIBRARY = (
   'predictor',
   'trainer',
   'evaluator',
+  'embedding_judge',
 )
 _COMMANDS = (
   'train',
@@ -59,6 +60,7 @@ MAY_IMPORT = {
     'core.pixels',
     'core.resize',
   ),
+  'core.embedding_quality': ('core.confusion',),
   'core.color': ('common', 'core.compiled', 'core.hsv', 'core.jitter'),
   'core.jitter': ('core.compiled', 'core.hsv'),
   'core.window': ('core.compiled',),
@@ -91,6 +93,15 @@ MAY_IMPORT = {
   'parts': ('core', 'utils.graph_costs'),
   # L4
   'evaluator': ('common', 'core.confusion', 'datasets.info', 'predictor'),
+  'embedding_judge': (
+    'common',
+    'core.embedding_quality',
+    'core.pixel_selection',
+    'core.resize',
+    'datasets',
+    'evaluator',
+    'utils.errors',
+  ),
   # L5
   'config': ('config', 'utils'),
   'launch': ('config', 'utils'),

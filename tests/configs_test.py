@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 
 from deeplab_contrast import crops, launch, stages
-from deeplab_contrast.config import gin_text
+from deeplab_contrast.config import gin_text, run_folder
 from deeplab_contrast.core import heads, pixel_contrast
 from deeplab_contrast.datasets import sources, transforms
+from deeplab_contrast.embedding_judge import EmbeddingJudge
 from deeplab_contrast.tasks import contrastive, softmax
 from deeplab_contrast.utils import checkpoints, errors, writers
 from tests import fixtures
@@ -222,6 +223,41 @@ def test_the_splits_are_those_of_the_paper(name):
 
 
 @pytest.mark.parametrize('name', EXPERIMENTS)
+def test_pretraining_is_judged_by_its_features(name):
+  judge = _parse(name).root.embedding_judge
+  assert judge == (EmbeddingJudge() if 'contrastive' in name else None)
+
+
+def test_the_judge_of_pretraining_can_be_exchanged_and_switched_off(tmp_path):
+  name = 'scenes/contrastive_pretrain.gin'
+  no_judge = 'experiment.Experiment.embedding_judge = None'
+  off = _parse(name, bindings=(no_judge,)).root
+  assert off.embedding_judge is None
+  kind = 'embedding_judge.EmbeddingJudge'
+  held_out = (
+    f'{kind}.images = 32',
+    f'{kind}.source = @sources.Complement()',
+    'sources.Complement.budget = @train/sources.LabelBudget()',
+  )
+  judging = _parse(name, bindings=held_out)
+  root = judging.root
+  assert root.embedding_judge.images == 32
+  assert root.embedding_judge.source.budget == root.train.source
+  # None of it changes what is learnt: a run may go on with another one.
+  settings = (no_judge, f'{kind}.images = 32')
+  stored = _parse(name).config
+  # What a run has stored can be overlaid like the files it came from.
+  path = tmp_path / 'config.gin'
+  path.write_text(stored)
+  again = launch.parse([str(path)], held_out).root
+  assert again.embedding_judge == root.embedding_judge
+  for binding in settings:
+    given = _parse(name, bindings=(binding,)).config
+    assert not run_folder.differences(stored, given)
+    assert not run_folder.differences(given, stored)
+
+
+@pytest.mark.parametrize('name', EXPERIMENTS)
 def test_the_tiny_overlay_shrinks_any_experiment(name):
   built = _parse(name, TINY)
   experiment, trainer = built.root, built.root.trainer
@@ -300,7 +336,16 @@ def test_two_real_steps(name, trained, capsys):
   newest = checkpoints.list_checkpoints(f'{model_dir}/checkpoints')[0]
   assert checkpoints.step_of(newest) == 2
   if 'contrastive' in name:
-    assert scores is None
+    judged = [x for x in lines if x['split'] == 'embedding']
+    assert [x['step'] for x in judged] == [0, 2]
+    assert set(judged[0]) - {'step', 'split'} == {
+      'within_similarity',
+      'between_similarity',
+      'knn_miou',
+      'probe_miou',
+    }
+    assert -1 <= scores['within_similarity'] <= 1
+    assert scores['fit_images'] == scores['judged_images'] == 1
   else:
     assert 0 <= scores['miou'] <= 1
     assert scores['pixels'] > 0

@@ -196,10 +196,10 @@ def no_checkpoint_to_judge(folder):
   return Fault(2, ('holds no checkpoint', 'train'), 'eval', (), ())
 
 
-def a_pretraining_to_judge(folder):
-  """eval of a run without classes."""
+def no_pretraining_to_judge(folder):
+  """eval of a pretraining before its first checkpoint."""
   _store(folder, 'contrastive_pretrain')
-  return Fault(2, ('no classifier',), 'eval', (), ())
+  return Fault(2, ('holds no checkpoint', 'train'), 'eval', (), ())
 
 
 def a_pretraining_to_show(folder):
@@ -234,6 +234,16 @@ def a_crop_smaller_than_the_images(folder):
   return Fault(2, phrases, bindings=bindings)
 
 
+def a_judge_that_cuts_images(folder):
+  """The same of the judge of a pretraining."""
+  del folder
+  files = (SCENES + 'contrastive_pretrain.gin', TINY)
+  crop = 'embedding_judge.EmbeddingJudge.crop_size = (32, 48)'
+  bindings = (*fixtures.TINY_SCENES, crop)
+  phrases = ('EmbeddingJudge.crop_size (32, 48)', '(33, 49)')
+  return Fault(2, phrases, files=files, bindings=bindings)
+
+
 def _store(folder, experiment, *bindings):
   """Stores an experiment in the model_dir, as its training would."""
   built = launch.parse(
@@ -262,7 +272,8 @@ FAULTS = (
   a_learning_rate_that_explodes,
   no_run_to_start_from,
   no_checkpoint_to_judge,
-  a_pretraining_to_judge,
+  no_pretraining_to_judge,
+  a_judge_that_cuts_images,
   a_pretraining_to_show,
   a_dataset_without_a_server,
   a_checkpoint_of_another_network,

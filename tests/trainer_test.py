@@ -173,7 +173,9 @@ def test_averaged_weights_are_judged_saved_and_resumed(tmp_path):
 
   def run(steps, network):
     optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
-    current = trainer.Trainer(optimizer, steps, 2, save_every=1, log_every=1)
+    current = trainer.Trainer(
+      optimizer, steps, 2, save_every=1, log_every=1, eval_first=True
+    )
     current.fit(
       network,
       softmax.Softmax(),
@@ -184,7 +186,11 @@ def test_averaged_weights_are_judged_saved_and_resumed(tmp_path):
     )
     return tiny.weights(network)
 
+  fresh = tiny.weights(tiny.network(softmax.Softmax(), seed=1))
   weights = [run(n, tiny.network(softmax.Softmax(), seed=n)) for n in (1, 2, 3)]
+  # Before the first step there is no average yet.
+  for name, value in judged.pop(0).items():
+    np.testing.assert_array_equal(value, fresh[name], err_msg=name)
   path = next(p for p in weights[0] if p.endswith('logits/semantic/kernel'))
   average = weights[0][path]
   for trained, seen in zip(weights[1:], judged[1:], strict=True):
@@ -235,6 +241,23 @@ def test_learning_rate_and_scores_are_logged(tmp_path):
   np.testing.assert_allclose(rates, expected, rtol=1e-5)
   judged = [x for x in lines if x['split'] == 'val']
   assert judged == [{'step': s, 'split': 'val', 'miou': 0.5} for s in (2, 4)]
+
+
+def test_scores_are_logged_under_the_name_of_their_split(tmp_path, capsys):
+  task = softmax.Softmax()
+  tiny.make_trainer(1, eval_first=True).fit(
+    tiny.network(task),
+    task,
+    tiny.make_stream(),
+    STRATEGY,
+    str(tmp_path),
+    lambda _: {'knn_miou': 0.5},
+    split='embedding',
+  )
+  first, _, last = writers.read_metrics(tmp_path)
+  for step, line in ((0, first), (1, last)):
+    assert line == {'step': step, 'split': 'embedding', 'knn_miou': 0.5}
+  assert 'step 1  embedding  knn_miou 0.5000' in capsys.readouterr().out
 
 
 def test_the_best_checkpoint_survives_restarts(tmp_path):

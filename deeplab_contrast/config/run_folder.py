@@ -9,10 +9,21 @@ from deeplab_contrast.utils import errors, locking
 FILE = 'config.gin'
 
 # Parameters that cannot change what is learnt: where data lie, how often
-# something is written.
+# something is written; and classes of such parameters.
 FREE = frozenset(
-  ('data_dir', 'root', 'sbd', 'log_every', 'save_every', 'eval_every', 'keep')
+  (
+    'data_dir',
+    'root',
+    'sbd',
+    'log_every',
+    'save_every',
+    'eval_every',
+    'eval_first',
+    'keep',
+    'embedding_judge',
+  )
 )
+FREE_CLASSES = frozenset(('deeplab_contrast.embedding_judge.EmbeddingJudge',))
 
 # Folders that may be there before the configuration: pictures of `browse`, the
 # locks of processes that share the work.
@@ -75,13 +86,15 @@ def differences(stored: str, given: str) -> list[str]:
     given: text of another one.
 
   Returns:
-    A phrase for every parameter that differs and is not in FREE.
+    A phrase for every parameter that differs and is neither in FREE nor of a
+    class in FREE_CLASSES.
   """
   old, new = _flatten(stored, FILE), _flatten(given, 'the given configuration')
   result = []
   for key in sorted({**old, **new}):
     was, now = old.get(key), new.get(key)
-    if key[-1] in FREE or (was and now and was[1] == now[1]):
+    is_free = key[-1] in FREE or key[0] in FREE_CLASSES
+    if is_free or (was and now and was[1] == now[1]):
       continue
     name = (now or was)[0]
     result.append(f'{name} stored {_show(was)}, given {_show(now)}')

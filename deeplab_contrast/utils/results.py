@@ -5,6 +5,7 @@ import math
 import os
 
 FILE = os.path.join('eval', 'results.json')
+EMBEDDING = os.path.join('embedding', 'results.json')
 DONE = 'DONE'
 
 # Scores that not every evaluation has.
@@ -53,6 +54,27 @@ def write(model_dir, step, scores, info):
     if name in scores:
       result[name] = _storable(scores[name], info)
   write_json(os.path.join(model_dir, FILE), result)
+  return result
+
+
+def write_embedding(model_dir, step, scores, info):
+  """Writes `model_dir/embedding/results.json`, in one piece.
+
+  Args:
+    model_dir: the run's folder.
+    step: int, the step of the weights.
+    scores: the dict of `embedding_judge.Judgement`.
+    info: the `DatasetInfo` of the images.
+
+  Returns:
+    The dict written: dataset, step, and the scores, null where not defined.
+  """
+  plain = {
+    name: _plain(value) if isinstance(value, float) else value
+    for name, value in scores.items()
+  }
+  result = {'dataset': info.name, 'step': int(step), **plain}
+  write_json(os.path.join(model_dir, EMBEDDING), result)
   return result
 
 
@@ -192,6 +214,29 @@ def _storable(value, info):
 
 def _by_class(values, info):
   return dict(zip(info.class_names, map(_plain, values), strict=True))
+
+
+def embedding_table(result):
+  """The table of what `write_embedding` wrote."""
+
+  def of(part):
+    return f'{result[f"{part}_pixels"]} px of {result[f"{part}_images"]} images'
+
+  rows = [
+    [f'similarity {where} classes', _hundredths(result[f'{where}_similarity'])]
+    for where in ('within', 'between')
+  ]
+  rows += [
+    ['nearest neighbours, mIoU %', percent(result['knn_miou'])],
+    ['linear probe, mIoU %', percent(result['probe_miou'])],
+    ['fitted to', of('fit')],
+    ['judged on', of('judged')],
+  ]
+  return table(['embedding', ''], rows)
+
+
+def _hundredths(value):
+  return 'n/a' if value is None else f'{value:.2f}'
 
 
 def _plain(value):

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,43 @@ def test_table_by_eye(tmp_path):
     'mean (mIoU)      50.0\n'
     'pixel accuracy   75.0'
   )
+
+
+def test_embedding_by_eye(tmp_path):
+  scores = {
+    'within_similarity': 0.9,
+    'between_similarity': -0.25,
+    'knn_miou': 0.4567,
+    'probe_miou': float('nan'),
+    'fit_images': 1,
+    'judged_images': 2,
+    'fit_pixels': 200,
+    'judged_pixels': 398,
+  }
+  result = results.write_embedding(str(tmp_path), 30, scores, INFO)
+  assert result['probe_miou'] is None
+  written = json.loads((tmp_path / 'embedding' / 'results.json').read_text())
+  assert (
+    written
+    == result
+    == {
+      **scores,
+      'probe_miou': None,
+      'dataset': 'two',
+      'step': 30,
+    }
+  )
+  assert results.embedding_table(result) == (
+    'embedding\n'
+    '--------------------------  ------------------\n'
+    'similarity within classes                 0.90\n'
+    'similarity between classes               -0.25\n'
+    'nearest neighbours, mIoU %                45.7\n'
+    'linear probe, mIoU %                       n/a\n'
+    'fitted to                   200 px of 1 images\n'
+    'judged on                   398 px of 2 images'
+  )
+  assert results.read(str(tmp_path)) is None
 
 
 FULL = {
