@@ -24,7 +24,16 @@ _LIBRARY = (
   'trainer',
   'evaluator',
 )
-_COMMANDS = ('train', 'eval', 'vis', 'browse', 'recipe', 'model_summary')
+_COMMANDS = (
+  'train',
+  'eval',
+  'vis',
+  'browse',
+  'recipe',
+  'model_summary',
+  'export_model',
+  'predict',
+)
 
 # What a module may import of the package. A row holds for what lies inside it
 # too, unless there is a longer one. Inside core and tasks only the parts that
@@ -79,6 +88,7 @@ MAY_IMPORT = {
   'parts': ('core', 'utils.graph_costs'),
   # L4
   'evaluator': ('common', 'core.confusion', 'datasets.info', 'predictor'),
+  'serving': ('common', 'core', 'predictor', 'utils.exported'),
   # L5
   'config': ('config', 'utils'),
   'launch': ('config', 'utils'),
@@ -87,17 +97,23 @@ MAY_IMPORT = {
   'pictures': _LIBRARY,
   'stages': _LIBRARY,
   'comparison': ('utils',),
+  'formats': ('serving', 'utils'),
+  'model_card': ('config.run_folder', 'utils'),
   # L6
   **dict.fromkeys(
     _COMMANDS,
     (
       'comparison',
       'config.run_folder',
+      'core.folding',
       'crops',
       'experiment',
+      'formats',
       'launch',
+      'model_card',
       'parts',
       'pictures',
+      'serving',
       'stages',
       'utils',
     ),
