@@ -3,10 +3,11 @@
 python -m deeplab_contrast.export_model --model_dir=runs/a
 python -m deeplab_contrast.export_model --model_dir=runs/a --precision=bfloat16
 
-Writes `runs/a/export/saved_model`: a SavedModel that takes `ImageTensor`, uint8
-[batch, height, width, 3] of any size, and gives `SemanticPredictions` and
-`SemanticProbabilities`; names and colours of the classes in `assets/labels.json`;
-and `model_card.md`. Labels are those of `eval`: its predictor, and its padding.
+Writes `runs/a/export/saved_model`: a SavedModel that takes `ImageTensor`,
+uint8 [batch, height, width, 3] of any size, and gives `SemanticPredictions` and
+`SemanticProbabilities`; with names and colours of the classes in
+`assets/labels.json`, and `model_card.md`. Labels are those of `eval`: its
+predictor, and its padding.
 With `--format=tflite` or `onnx`, a file for one `--input_size`.
 """
 
@@ -24,6 +25,7 @@ def main(
   format='saved_model',
   crop_size=None,
   input_size=None,
+  fold=True,
   licence='not stated',
   overwrite=False,
 ):
@@ -36,10 +38,12 @@ def main(
     crop_size: (height, width) that smaller images are padded to; None is the
       size that the evaluation pads to.
     input_size: (height, width) of all images, for the formats that need one.
+    fold: whether batch norm is folded into convolutions: faster, and equal but
+      for rounding, so that labels may differ where two classes are level.
     licence: of the weights, for the model card.
     overwrite: whether an export at `out` is replaced.
   """
-  from deeplab_contrast import model_card
+  from deeplab_contrast import formats, model_card
   from deeplab_contrast.utils import errors, folders, signals
 
   if launched.model_dir is None:
@@ -58,7 +62,9 @@ def main(
       step = experiment.restore(launched.strategy, launched.model_dir)
       request.poll()
       crop_size = crop_size or evaluation_size(experiment)
-      export = write(experiment, folder, format, crop_size, input_size, request)
+      export = formats.write(
+        experiment, folder, format, crop_size, input_size, fold, request.poll
+      )
       card = model_card.text(
         launched.model_dir,
         experiment.train.source.info,
@@ -100,61 +106,6 @@ def evaluation_size(experiment):
   return experiment.pad_size(examples)
 
 
-def write(experiment, folder, format, crop_size, input_size, request):
-  """Folds, freezes and writes.
-
-  Args:
-    experiment: a restored `Experiment`.
-    folder: where to.
-    format: see `main`.
-    crop_size: see `main`.
-    input_size: see `main`.
-    request: a `StopRequest`.
-
-  Returns:
-    What `model_card.Export` is told, as a dict.
-  """
-  from deeplab_contrast import formats, serving
-  from deeplab_contrast.core import folding
-
-  model, predictor = experiment.model, experiment.evaluator.predictor
-  parameters = sum(w.shape.num_elements() for w in model.weights)
-  folded = folding.fold(model)
-  facts = {
-    'format': format,
-    'precision': model.dtype_policy.compute_dtype,
-    'scales': list(predictor.scales),
-    'flip': predictor.flip,
-    'crop_size': list(crop_size),
-    'input_size': list(input_size) if input_size else None,
-  }
-  size = (1, *input_size) if input_size else (None, None, None)
-  frozen = serving.Serving(model, predictor, tuple(crop_size)).frozen(size)
-  request.poll()
-  described = {**describe(experiment.train.source.info), **facts}
-  getattr(formats, f'write_{format}')(frozen, described, folder)
-  request.poll()
-  return {
-    **facts,
-    'averaged': experiment.trainer.optimizer.use_ema,
-    'parameters': parameters,
-    'folded': folded,
-  }
-
-
-def describe(info):
-  """What labels.json says of the classes of a `DatasetInfo`."""
-  classes = zip(info.class_names, info.colors, strict=True)
-  return {
-    'dataset': info.name,
-    'ignore_label': info.ignore_label,
-    'classes': [
-      {'id': i, 'name': name, 'color': list(color)}
-      for i, (name, color) in enumerate(classes)
-    ],
-  }
-
-
 if __name__ == '__main__':
   from absl import flags
 
@@ -175,6 +126,12 @@ if __name__ == '__main__':
     " network needs. Default: the evaluation's, so that labels are equal.",
   )
   flags.DEFINE_list('input_size', None, 'HEIGHT,WIDTH of all images.')
+  flags.DEFINE_boolean(
+    'fold_batch_norm',
+    True,
+    'Fold batch norm into convolutions. Without, labels equal those of eval'
+    ' also where two classes are level up to rounding.',
+  )
   flags.DEFINE_string('licence', 'not stated', 'Of the weights.')
   flags.DEFINE_boolean('overwrite', False, 'Replace an export that is there.')
 
@@ -195,6 +152,7 @@ if __name__ == '__main__':
       flags.FLAGS.format,
       size('crop_size'),
       size('input_size'),
+      flags.FLAGS.fold_batch_norm,
       flags.FLAGS.licence,
       flags.FLAGS.overwrite,
     ),

@@ -29,9 +29,9 @@ one of the classes above. Pixels of anything else get one of these classes too;
 there is no class for what is unknown.
 
 The network is as good as its data and as biased: its numbers hold for the
-evaluation split named above and say nothing about other cameras, places, seasons
-or people. It was not made for, and has not been tested in, decisions about the
-safety or the rights of people."""
+evaluation split named above and say nothing about other cameras, places,
+seasons or people. It was not made for, and has not been tested in, decisions
+about the safety or the rights of people."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,9 +185,9 @@ def _signature(info, export):
     f'{export.parameters:,} weights; {export.folded} batch norms folded into '
     'convolutions.',
     f'Scales: {scales}; {flipped}; the mean of probabilities.',
-    'Images are padded inside, at the bottom and the right, with the mean pixel, '
-    f'to at least {export.crop_size[0]} x {export.crop_size[1]} (height x '
-    'width); outputs are cut to the size of the image.',
+    'Images are padded inside, at the bottom and the right, with the mean '
+    f'pixel, to at least {export.crop_size[0]} x {export.crop_size[1]} (height '
+    'x width); outputs are cut to the size of the image.',
   ]
   table = _table(['name', '', 'type', 'shape'], rows)
   return table + '\n\n' + '\n'.join(f'- {fact}' for fact in facts)

@@ -97,15 +97,15 @@ MAY_IMPORT = {
   'pictures': _LIBRARY,
   'stages': _LIBRARY,
   'comparison': ('utils',),
-  'formats': ('serving', 'utils'),
+  'formats': ('core.folding', 'serving', 'utils'),
   'model_card': ('config.run_folder', 'utils'),
+  'predictions': ('utils',),
   # L6
   **dict.fromkeys(
     _COMMANDS,
     (
       'comparison',
       'config.run_folder',
-      'core.folding',
       'crops',
       'experiment',
       'formats',
@@ -113,7 +113,7 @@ MAY_IMPORT = {
       'model_card',
       'parts',
       'pictures',
-      'serving',
+      'predictions',
       'stages',
       'utils',
     ),

@@ -7,7 +7,7 @@ from deeplab_contrast.core import conv, norm
 
 
 def fold(model):
-  """Folds batch norm into convolutions, in place; the model is not for training.
+  """Folds batch norm into convolutions, in place; training is over then.
 
   With fixed statistics batch norm is one scale and one offset per channel; the
   scale goes into the kernel, computed in float64 and stored as float32, and the

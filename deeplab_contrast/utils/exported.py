@@ -1,4 +1,4 @@
-"""An exported model as its user meets it: a folder, loaded with TensorFlow alone.
+"""An exported model as its user meets it: a folder, and TensorFlow alone.
 
 A SavedModel is a program: load only what you trust.
 """
