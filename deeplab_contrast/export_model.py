@@ -8,7 +8,8 @@ uint8 [batch, height, width, 3] of any size, and gives `SemanticPredictions` and
 `SemanticProbabilities`; with names and colours of the classes in
 `assets/labels.json`, and `model_card.md`. Labels are those of `eval`: its
 predictor, and its padding.
-With `--format=tflite` or `onnx`, a file for one `--input_size`.
+`--format=tflite` writes a file for images of one `--input_size`, and
+`--format=onnx` one for any (extra `onnx`).
 """
 
 import os
@@ -37,7 +38,8 @@ def main(
     format: one of FORMATS.
     crop_size: (height, width) that smaller images are padded to; None is the
       size that the evaluation pads to.
-    input_size: (height, width) of all images, for the formats that need one.
+    input_size: (height, width) of all images, one at a time; TFLite needs it,
+      the others then take no other.
     fold: whether batch norm is folded into convolutions: faster, and equal but
       for rounding, so that labels may differ where two classes are level.
     licence: of the weights, for the model card.
@@ -55,6 +57,7 @@ def main(
       f'{launched.model_dir} is a contrastive run, which knows no classes: '
       'fine-tune it first, and export that run.'
     )
+  formats.check_possible(format, experiment.model.compute_dtype)
   out = out or os.path.join(launched.model_dir, 'export', format)
   with signals.stop_request() as request:
     folders.check_free(out, model_card.FILE, overwrite)
@@ -65,29 +68,31 @@ def main(
       export = formats.write(
         experiment, folder, format, crop_size, input_size, fold, request.poll
       )
-      card = model_card.text(
-        launched.model_dir,
-        experiment.train.source.info,
-        model_card.Export(step=step, licence=licence, **export),
-      )
-      with open(
-        os.path.join(folder, model_card.FILE), 'w', encoding='utf-8'
-      ) as file:
-        file.write(card)
+      write_card(launched, folder, step, licence, export)
       request.poll()
   print(f'Step {step} of {launched.model_dir}: {out}')
+
+
+def write_card(launched, folder, step, licence, export):
+  """Writes the model card; see `model_card.text`."""
+  from deeplab_contrast import model_card
+
+  text = model_card.text(
+    launched.model_dir,
+    launched.experiment.train.source.info,
+    model_card.Export(step=step, licence=licence, **export),
+  )
+  path = os.path.join(folder, model_card.FILE)
+  with open(path, 'w', encoding='utf-8') as file:
+    file.write(text)
 
 
 def check_sizes(format, crop_size, input_size):
   """Raises ConfigError where sizes and the format do not fit."""
   from deeplab_contrast.utils import errors
 
-  if (format == 'saved_model') != (input_size is None):
-    raise errors.ConfigError(
-      f'--format={format} takes images of any size; leave --input_size away.'
-      if input_size
-      else f'--format={format} needs --input_size=HEIGHT,WIDTH.'
-    )
+  if format == 'tflite' and input_size is None:
+    raise errors.ConfigError('--format=tflite needs --input_size=HEIGHT,WIDTH.')
   for name, size in (('crop_size', crop_size), ('input_size', input_size)):
     if size is not None and not (len(size) == 2 and min(size) > 0):
       raise errors.ConfigError(

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab_contrast import serving
 from deeplab_contrast.core import folding
-from deeplab_contrast.utils import exported, quiet
+from deeplab_contrast.utils import errors, exported, quiet
 
 TFLITE_FILE = 'model.tflite'
 ONNX_FILE = 'model.onnx'
@@ -23,8 +23,8 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
     folder: where to.
     format: 'saved_model', 'tflite' or 'onnx'.
     crop_size: (height, width), the least size the network is given.
-    input_size: (height, width) of all images; None for any, which only the
-      SavedModel takes.
+    input_size: (height, width) of all images, of which there is then one at a
+      time; None for any, which TFLite cannot take.
     fold: whether batch norm is folded into convolutions.
     poll: called between steps that take long, e.g. to stop on a signal.
 
@@ -105,9 +105,75 @@ def write_tflite(frozen, description, folder):
   _write_description(description, os.path.join(folder, exported.DESCRIPTION))
 
 
+def write_onnx(frozen, description, folder):
+  """Writes `model.onnx` and labels.json beside it.
+
+  Args:
+    frozen: of `Serving.frozen`.
+    description: see `write_saved_model`.
+    folder: where to.
+  """
+  from tf2onnx import optimizer, tfonnx
+
+  names = {
+    frozen.inputs[0].name: exported.INPUT,
+    frozen.outputs[0].name: exported.LABELS,
+    frozen.outputs[1].name: exported.PROBABILITIES,
+  }
+  ends = list(names)
+  with quiet.no_stderr(), tf.Graph().as_default() as graph:
+    tf.import_graph_def(frozen.graph.as_graph_def(), name='')
+    converted = tfonnx.process_tf_graph(
+      graph,
+      opset=ONNX_OPSET,
+      input_names=ends[:1],
+      output_names=ends[1:],
+      tensors_to_rename=names,
+    )
+    converted = optimizer.optimize_graph(converted)
+    result = converted.make_model('deeplab')
+  for end in (*result.graph.input, *result.graph.output):
+    sides = end.type.tensor_type.shape.dim
+    for side, name in zip(sides, ('batch', 'height', 'width'), strict=False):
+      if side.dim_param:
+        side.dim_param = name
+  with open(os.path.join(folder, ONNX_FILE), 'wb') as file:
+    file.write(result.SerializeToString())
+  _write_description(description, os.path.join(folder, exported.DESCRIPTION))
+
+
+def check_possible(format, precision):
+  """Refuses what cannot be written, before long work.
+
+  Args:
+    format: 'saved_model', 'tflite' or 'onnx'.
+    precision: the type the network computes in, such as 'float32'.
+
+  Raises:
+    ConfigError: the format cannot hold this precision.
+    SystemFault: a package is missing.
+  """
+  if format != 'saved_model' and precision != 'float32':
+    raise errors.ConfigError(
+      f'--format={format} is for float32, but the network computes in '
+      f'{precision}; give --precision=float32.'
+    )
+  if format == 'onnx':
+    try:
+      import tf2onnx  # noqa: F401
+    except ImportError as error:
+      raise errors.SystemFault(
+        '--format=onnx needs tf2onnx: pip install "deeplab-contrast[onnx]".'
+      ) from error
+
+
 def _write_description(description, path):
   with open(path, 'w', encoding='utf-8') as file:
     file.write(json.dumps(description, indent=1) + '\n')
 
 
-_WRITERS = {'saved_model': write_saved_model, 'tflite': write_tflite}
+_WRITERS = {
+  'saved_model': write_saved_model,
+  'tflite': write_tflite,
+  'onnx': write_onnx,
+}

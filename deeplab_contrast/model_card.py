@@ -10,15 +10,17 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
 
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.utils import results
 
 FILE = 'model_card.md'
 
-_PACKAGES = ('deeplab-contrast', 'tensorflow', 'keras', 'numpy')
 _TRAINER = 'deeplab_contrast.trainer.Trainer'
 _EXPERIMENT = 'deeplab_contrast.experiment.Experiment'
 _WARM_START = 'deeplab_contrast.utils.checkpoints.WarmStart'
@@ -195,7 +197,7 @@ def _signature(info, export):
 
 def _versions():
   rows = [['python', platform.python_version()]]
-  rows += [[name, _version(name)] for name in _PACKAGES]
+  rows += [[m.__name__, m.__version__] for m in (tf, keras, np)]
   rows.append(['commit', commit()])
   return _table(['what', 'version'], rows)
 
@@ -222,13 +224,6 @@ def _git(folder, *arguments):
   except (OSError, subprocess.CalledProcessError):
     return None
   return done.stdout.strip()
-
-
-def _version(name):
-  try:
-    return metadata.version(name)
-  except metadata.PackageNotFoundError:
-    return 'unknown'
 
 
 def _read_json(path) -> Mapping[str, Any] | None:
