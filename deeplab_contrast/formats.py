@@ -1,5 +1,6 @@
 """A trained network as a SavedModel, a TFLite or an ONNX file."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -33,7 +34,6 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
   """
   model, predictor = experiment.model, experiment.evaluator.predictor
   parameters = sum(w.shape.num_elements() for w in model.weights)
-  folded = folding.fold(model) if fold else 0
   facts = {
     'format': format,
     'precision': model.dtype_policy.compute_dtype,
@@ -43,7 +43,9 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
     'input_size': list(input_size) if input_size else None,
   }
   size = (1, *input_size) if input_size else (None, None, None)
-  frozen = serving.Serving(model, predictor, tuple(crop_size)).frozen(size)
+  serve = serving.Serving(model, predictor, tuple(crop_size))
+  with folding.folded(model) if fold else contextlib.nullcontext(0) as folded:
+    frozen = serve.frozen(size)
   poll()
   described = {**describe(experiment.train.source.info), **facts}
   _WRITERS[format](frozen, described, folder)

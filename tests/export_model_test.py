@@ -127,14 +127,24 @@ def loaded(run, tmp_path_factory):
   return exported.load(out)
 
 
+def _interpreter():
+  """The LiteRT interpreter; where it is not installed, TensorFlow's own."""
+  try:
+    from ai_edge_litert import interpreter
+  except ImportError:
+    return tf.lite.Interpreter
+  return interpreter.Interpreter
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings('ignore:.*tf.lite.Interpreter is deprecated')
 def test_tflite_agrees(run, loaded, tmp_path):
   out = str(tmp_path / 'lite')
   export_model.main(run, out, 'tflite', input_size=(50, 70))
   assert sorted(os.listdir(out)) == [
     *('labels.json', 'model.tflite', 'model_card.md'),
   ]
-  interpreter = tf.lite.Interpreter(os.path.join(out, formats.TFLITE_FILE))
+  interpreter = _interpreter()(os.path.join(out, formats.TFLITE_FILE))
   function = interpreter.get_signature_runner()
   difference, equal = agreement(
     lambda images: function(**{exported.INPUT: images}),

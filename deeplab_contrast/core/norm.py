@@ -77,11 +77,10 @@ class BatchNorm(keras.layers.Layer):
     return outputs
 
   def fold(self):
-    """Becomes a plain offset, for good; training is over then.
+    """Becomes a plain offset, kept in beta; see `folding.folded`.
 
     Returns:
-      float64 [channels], by which what comes in must now be multiplied: the
-      convolution before takes it over, see `folding`.
+      float64 [channels], by which what comes in must now be multiplied.
     """
     mean, variance, gamma, beta = (
       np.asarray(variable, np.float64)
