@@ -88,7 +88,7 @@ def test_a_run_as_a_saved_model(run, tmp_path):
   assert 'Weights: MIT.' in (out / 'model_card.md').read_text()
   images = {
     'one': serving_test.pictures(1, 65, 97),
-    'two': serving_test.pictures(2, 33, 49),
+    'three': serving_test.pictures(3, 33, 49),
   }
   found = serving_test.run_without_us(out, images, tmp_path)
   assert run.experiment.restore(run.strategy, run.model_dir) == 7
