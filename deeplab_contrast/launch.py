@@ -10,6 +10,7 @@ Nothing here imports TensorFlow before the command line is known to be right.
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 import traceback
@@ -79,6 +80,7 @@ class Launch:
     strategy_name: the flag.
     allow_config_change: the flag.
     allow_imports: the flag.
+    arguments: what stands on the command line without a flag.
   """
 
   experiment: Any
@@ -92,6 +94,7 @@ class Launch:
   strategy_name: str = 'one'
   allow_config_change: bool = False
   allow_imports: Sequence[str] = ()
+  arguments: Sequence[str] = ()
 
 
 def run(
@@ -103,6 +106,8 @@ def run(
   takes_experiment: bool = True,
   tolerate_unused_bindings: bool = False,
   not_needed: Sequence[str] = (),
+  takes_arguments: bool = False,
+  settings: Callable[[], Mapping[str, Any]] = dict,
 ):
   """Runs a command and ends the process.
 
@@ -121,34 +126,44 @@ def run(
     tolerate_unused_bindings: whether it hands on the bindings of the command
       line that its own root has no use for.
     not_needed: macros that a configuration may leave open.
+    takes_arguments: whether the command line may hold more than flags.
+    settings: parameters of the root that flags of the command ask for, by name;
+      called once flags are parsed.
   """
   # TensorFlow reports the absence of a GPU as an error.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   flags.adopt_module_key_flags(sys.modules[__name__])
 
-  def guarded(argv):
-    del argv
-    if not flags.FLAGS['verbosity'].present:
-      quiet.warnings_only()
-    try:
-      if not takes_experiment:
-        _refuse_gin()
-        return main(_launch(None, None))
-      if not (needs_experiment or _GIN_FILE.value or _MODEL_DIR.value):
-        return main(_launch(None, None))
-      launch = _configured(
-        root, distribute, tolerate_unused_bindings, not_needed
-      )
-      if _PRINT_CONFIG.value:
-        print(launch.config)
-        return 0
-      return main(launch)
-    except errors.UserError as error:
-      logging.debug('%s', traceback.format_exc())
-      print(f'error: {error}', file=sys.stderr)
-      return error.exit_code
+  def start(arguments):
+    if not takes_experiment:
+      _refuse_gin()
+      return main(_launch(None, None))
+    if not (needs_experiment or _GIN_FILE.value or _MODEL_DIR.value):
+      return main(_launch(None, None, arguments))
+    launch = _configured(
+      root, distribute, tolerate_unused_bindings, not_needed, settings()
+    )
+    if _PRINT_CONFIG.value:
+      print(launch.config)
+      return 0
+    return main(dataclasses.replace(launch, arguments=arguments))
 
-  app.run(guarded, flags_parser=_parse_flags)
+  parse_flags = functools.partial(_parse_flags, takes_arguments=takes_arguments)
+  app.run(
+    lambda argv: _exit_code(start, tuple(argv[1:])), flags_parser=parse_flags
+  )
+
+
+def _exit_code(start, arguments):
+  """Runs a command; turns a UserError into one line and its exit code."""
+  if not flags.FLAGS['verbosity'].present:
+    quiet.warnings_only()
+  try:
+    return start(arguments)
+  except errors.UserError as error:
+    logging.debug('%s', traceback.format_exc())
+    print(f'error: {error}', file=sys.stderr)
+    return error.exit_code
 
 
 def prepare_model_dir(launch: Launch):
@@ -172,10 +187,12 @@ def prepare_model_dir(launch: Launch):
   )
 
 
-def _configured(root, distribute, tolerate_unused_bindings, not_needed):
+def _configured(
+  root, distribute, tolerate_unused_bindings, not_needed, settings
+):
   """Builds the experiment that the flags describe."""
   name = _STRATEGY.value
-  flagged = {'seed': _SEED.value, 'data_dir': _DATA_DIR.value}
+  flagged = {'seed': _SEED.value, 'data_dir': _DATA_DIR.value, **settings}
   built = build.parse(
     _gin_files(),
     _GIN_BINDINGS.value,
@@ -189,7 +206,7 @@ def _configured(root, distribute, tolerate_unused_bindings, not_needed):
   return _launch(built, distribution.strategy(name) if distribute else None)
 
 
-def _launch(built, strategy):
+def _launch(built, strategy, arguments=()):
   return Launch(
     experiment=built and built.root,
     strategy=strategy,
@@ -202,6 +219,7 @@ def _launch(built, strategy):
     strategy_name=_STRATEGY.value,
     allow_config_change=_ALLOW_CONFIG_CHANGE.value,
     allow_imports=tuple(_ALLOW_IMPORT.value),
+    arguments=tuple(arguments),
   )
 
 
@@ -224,7 +242,7 @@ def _gin_files():
   )
 
 
-def _parse_flags(argv):
+def _parse_flags(argv, takes_arguments=False):
   """Parses the command line; absl alone would end with 1, even for --help."""
   try:
     rest = flags.FLAGS(argv)
@@ -232,7 +250,7 @@ def _parse_flags(argv):
     _refuse(str(error))
   except SystemExit:  # Of --help and its like, which have printed it.
     sys.exit(0)
-  if rest[1:]:
+  if rest[1:] and not takes_arguments:
     _refuse(f'Unexpected argument {rest[1]!r}; everything here is a --flag.')
   if _MODEL_DIR.value and '://' in _MODEL_DIR.value:
     _refuse('--model_dir must be a folder of this machine, mounted at least.')

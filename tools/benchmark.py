@@ -4,6 +4,7 @@
   python tools/benchmark.py loss --pixels=129 --batch=1 --json
   python tools/benchmark.py loss --loss=batch --batch=16
   python tools/benchmark.py input                     # 513 crops, two views
+  python tools/benchmark.py predict                   # exported network
 
 Every figure is measured in the run that prints it, against a peer; nothing is
 remembered. Ratios hold where seconds do not: machines differ.
@@ -17,7 +18,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tools.benchmarks import input as input_benchmark  # noqa: E402
-from tools.benchmarks import loss  # noqa: E402
+from tools.benchmarks import loss, predict  # noqa: E402
 
 
 def main():
@@ -28,6 +29,7 @@ def main():
   commands = parser.add_subparsers(required=True)
   loss.add_command(commands)
   input_benchmark.add_command(commands)
+  predict.add_command(commands)
   arguments = parser.parse_args()
   return arguments.run(arguments)
 

@@ -101,6 +101,19 @@ def differences(stored: str, given: str) -> list[str]:
   return result
 
 
+def parameters(stored: str) -> dict:
+  """What a stored configuration binds, without running it.
+
+  Args:
+    stored: text of an operative configuration.
+
+  Returns:
+    {(full name of the class, parameter): value}; of several scopes the last.
+  """
+  flat = _flatten(stored, FILE)
+  return {(key[0], key[2]): value for key, (_, value) in flat.items()}
+
+
 def check(model_dir: str, config: str, allow_config_change: bool = False):
   """Refuses a folder that holds anything but this very experiment.
 

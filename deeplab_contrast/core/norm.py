@@ -5,6 +5,7 @@ Keras' own layer is unfused on TensorFlow. A whole DeepLabV3+ training step is
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -37,6 +38,7 @@ class BatchNorm(keras.layers.Layer):
     self.momentum = momentum
     self.epsilon = epsilon
     self.is_frozen = False
+    self.is_folded = False
 
   def build(self, input_shape):
     """Makes gamma, beta and the moving statistics, each [channels]."""
@@ -62,6 +64,8 @@ class BatchNorm(keras.layers.Layer):
   def call(self, inputs, training=False):
     """Normalizes [batch, height, width, channels], keeping shape and type."""
     inputs = tf.convert_to_tensor(inputs)
+    if self.is_folded:
+      return tf.nn.bias_add(inputs, tf.cast(self.beta.value, inputs.dtype))
     if not training or self.is_frozen or not self.trainable:
       return self._with_moving_statistics(inputs)
     if _num_replicas() > 1:
@@ -71,6 +75,26 @@ class BatchNorm(keras.layers.Layer):
     self._move(self.moving_mean, mean)
     self._move(self.moving_variance, variance)
     return outputs
+
+  def fold(self):
+    """Becomes a plain offset, kept in beta; see `folding.folded`.
+
+    Returns:
+      float64 [channels], by which what comes in must now be multiplied.
+    """
+    mean, variance, gamma, beta = (
+      np.asarray(variable, np.float64)
+      for variable in (
+        self.moving_mean,
+        self.moving_variance,
+        self.gamma,
+        self.beta,
+      )
+    )
+    scale = gamma / np.sqrt(variance + self.epsilon)
+    self.beta.assign((beta - mean * scale).astype(np.float32))
+    self.is_folded = True
+    return scale
 
   def _with_moving_statistics(self, inputs):
     return self._fused(

@@ -115,7 +115,7 @@ def read_mask(path):
   reason, cause = _why_no_ids(mask, data)
   if reason:
     raise MaskError(f'{path} is no mask: {reason}.', cause)
-  _load(mask, path)
+  load_pixels(mask, path)
   return np.asarray(mask).astype(np.uint8)
 
 
@@ -160,13 +160,19 @@ def write_palette_png(path, labels, colors):
     colors: (red, green, blue) per class, 0 to 255. Ids beyond them get the
       colours of PASCAL VOC, where 255 is cream.
   """
+  image = palette_image(labels, colors)
+  buffer = io.BytesIO()
+  image.save(buffer, 'PNG')
+  _write_atomically(path, buffer.getvalue())
+
+
+def palette_image(labels, colors):
+  """A PIL image of class ids with a palette; see `write_palette_png`."""
   palette = np.array([*colors, *voc_colormap(256)[len(colors) :]], np.uint8)
   image = Image.fromarray(np.asarray(labels, np.uint8))
   # putpalette turns a grey image into a palette image with the same indices.
   image.putpalette(palette.tobytes())
-  buffer = io.BytesIO()
-  image.save(buffer, 'PNG')
-  _write_atomically(path, buffer.getvalue())
+  return image
 
 
 def write_grey_png(path, values):
@@ -198,12 +204,27 @@ def _voc_channel(bits):
   return sum((bits >> (3 * i) & 1) << (7 - i) for i in range(3))
 
 
+def plain_pixels(image, data, path):
+  """The pixels of a file that needs no conversion, as training sees them.
+
+  Args:
+    image: of `open_image`.
+    data: the bytes of the file.
+    path: how messages call it.
+
+  Returns:
+    uint8 [height, width, 3], or None where it would have to be converted.
+  """
+  return _decode(data, path) if _is_plain(image, data) else None
+
+
 def _read_rgb(path):
   """(bytes, pixels) of an image; no bytes where they must be made anew."""
   data = read_file(path)
-  image = _open(data, path)
-  if _is_plain(image, data):
-    return data, _decode(data, path)
+  image = open_image(data, path)
+  pixels = plain_pixels(image, data, path)
+  if pixels is not None:
+    return data, pixels
   return None, np.asarray(_to_rgb(image, data, path))
 
 
@@ -234,7 +255,7 @@ def _write_atomically(path, data):
 def _open_mask(path):
   """The opened mask and its bytes; lossless formats only."""
   data = read_file(path)
-  mask = _open(data, path)
+  mask = open_image(data, path)
   if mask.format not in _LOSSLESS:
     raise MaskError(
       f'{path} is no mask: {mask.format} blurs ids; save it as palette or '
@@ -244,8 +265,19 @@ def _open_mask(path):
   return mask, data
 
 
-def _open(data, path):
-  """Opens the header; the pixels are not decoded yet."""
+def open_image(data, path):
+  """Opens the header; the pixels are not decoded yet.
+
+  Args:
+    data: the bytes of a file.
+    path: how messages call it.
+
+  Returns:
+    A PIL image.
+
+  Raises:
+    DataError: the bytes are no image, or one of too many pixels.
+  """
   try:
     with warnings.catch_warnings():
       # Of so many pixels Pillow only warns; below, they are refused.
@@ -270,7 +302,8 @@ def _open(data, path):
   return image
 
 
-def _load(image, path):
+def load_pixels(image, path):
+  """Decodes an opened PIL image; DataError if it is damaged."""
   try:
     image.load()
   except _UNREADABLE as error:
@@ -312,7 +345,7 @@ def _is_plain(image, data):
 
 
 def _to_rgb(image, data, path):
-  _load(image, path)
+  load_pixels(image, path)
   reason = _why_not_rgb(image, data)
   if reason:
     raise errors.DataError(f'{path} cannot become 8-bit RGB: {reason}.')

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tests import processes
+from tools.benchmarks import predict
 
 KEYS = {
   *('naive_s', 'ours_f32_s', 'ours_bf16_s', 'speedup_f32', 'speedup_bf16'),
@@ -77,3 +78,18 @@ def test_input_without_images_says_so(tmp_path):
   done = benchmark('input', f'--raw_dir={tmp_path}')
   assert done.returncode == 1
   assert f'there are no VOC masks in {tmp_path}' in done.stderr
+
+
+def test_the_report_of_predict():
+  measured = {'ips': 4.0, 'peak_mb': 1.0, 'parameters': 2}
+  slower = {**measured, 'ips': 2.0}
+  names = ('ours_f32', 'ours_bf16', 'keras_cv')
+  sizes = {
+    '65x65': dict.fromkeys(names, measured) | {'keras_cv': slower},
+    '9x9': dict.fromkeys(predict.CANDIDATES, measured),
+  }
+  report = predict._report(sizes)
+  assert report['ours_f32_ips'] == 4 and report['keras_cv_ips'] == 2
+  assert report['torch_f32_ips'] is report['torch_bf16_ips'] is None
+  assert report['ours_to_keras_cv'] == 2 and report['ours_to_torch'] is None
+  assert report['sizes']['9x9']['ours_to_torch'] == 1

@@ -1,0 +1,123 @@
+"""A trained network as one function of images, for programs without us.
+
+The names are those of the original's export: `ImageTensor` goes in,
+`SemanticPredictions` and `SemanticProbabilities` come out.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+from tensorflow.python.framework import convert_to_constants
+
+from deeplab_contrast import common
+from deeplab_contrast import predictor as predictor_lib
+from deeplab_contrast.core import resize
+from deeplab_contrast.utils.exported import INPUT, LABELS, PROBABILITIES
+
+
+@dataclasses.dataclass(frozen=True)
+class Serving:
+  """Images of any size to labels, by the very path of the evaluation.
+
+  The evaluation pads every image at the bottom and the right to one size, with
+  the mean pixel, and the network sees that padding (image pooling, the edge).
+  So the same is done here, as in the original's export: a side shorter than
+  `crop_size` is padded to it, a longer one to the next k * stride + 1. Outputs
+  are cut to the size of the image.
+
+  Attributes:
+    model: a `DeepLab` with a `Classifier`.
+    predictor: the evaluation's `Predictor`.
+    crop_size: (height, width), the least size the network is given; (1, 1)
+      pads to k * stride + 1 only.
+  """
+
+  model: object
+  predictor: predictor_lib.Predictor
+  crop_size: tuple[int, int] = (1, 1)
+
+  def __call__(self, images):
+    """Predicts.
+
+    Args:
+      images: uint8 [batch, height, width, 3].
+
+    Returns:
+      Labels, int32 [batch, height, width], and probabilities, float32 [batch,
+      height, width, classes].
+    """
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    padded = self._pad(images)
+    predicted = self.predictor.probabilities(self.model, padded)
+    predicted = predicted[:, :height, :width]
+    if self.predictor.prediction_with_upsampled_logits:
+      labels = tf.argmax(predicted, axis=-1, output_type=tf.int32)
+    else:
+      labels = self.predictor.labels(self.model, padded)[:, :height, :width]
+    return labels, predicted
+
+  def _pad(self, images):
+    """float32 images of the size that the network is given."""
+    stride = self.model.trunk.backbone.output_stride
+    missing = [
+      _padded_side(side, least, stride) - side
+      for side, least in zip(
+        resize.spatial_size(images), self.crop_size, strict=True
+      )
+    ]
+    return tf.pad(
+      tf.cast(images, tf.float32),
+      [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]],
+      constant_values=common.MEAN_PIXEL,
+    )
+
+  def frozen(self, size=(None, None, None)):
+    """The function with its weights inside, as constants.
+
+    Args:
+      size: (batch, height, width) of the images; None where it may be any.
+
+    Returns:
+      A concrete function of `ImageTensor` to [labels, probabilities].
+    """
+    spec = tf.TensorSpec([*size, 3], tf.uint8, name=INPUT)
+    concrete = tf.function(self.__call__).get_concrete_function(spec)
+    return convert_to_constants.convert_variables_to_constants_v2(concrete)
+
+
+def module(frozen, asset=None):
+  """What is saved: the signatures over a frozen function.
+
+  Args:
+    frozen: of `Serving.frozen`.
+    asset: path of a file that goes into the SavedModel's `assets`.
+
+  Returns:
+    A tf.Module and its signatures, as tf.saved_model.save takes them:
+    'serving_default' gives both outputs, 'labels' only SemanticPredictions,
+    for which less memory is needed.
+  """
+  result = tf.Module()
+  result.frozen = frozen
+  if asset is not None:
+    result.description = tf.saved_model.Asset(asset)
+  spec = tf.TensorSpec(frozen.inputs[0].shape, tf.uint8, name=INPUT)
+
+  @tf.function(input_signature=[spec])
+  def both(images):
+    labels, probabilities = frozen(images)
+    return {LABELS: labels, PROBABILITIES: probabilities}
+
+  @tf.function(input_signature=[spec])
+  def only_labels(images):
+    return {LABELS: frozen(images)[0]}
+
+  return result, {'serving_default': both, 'labels': only_labels}
+
+
+def _padded_side(side, least, stride):
+  """The side that the network is given for one of an image."""
+  fitting = (side + stride - 2) // stride * stride + 1
+  if isinstance(side, int):
+    return fitting if side > least else least
+  return tf.where(side > least, fitting, least)

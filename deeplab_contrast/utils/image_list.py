@@ -1,0 +1,117 @@
+"""Which images a command line means, and what their outputs are called."""
+
+import collections
+import dataclasses
+import glob
+import os
+
+from deeplab_contrast.utils import errors
+
+# What is taken from folders; a file that is named is always taken.
+ENDINGS = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One image.
+
+  Attributes:
+    path: of the file.
+    name: of its outputs: relative, without an ending, never leaving a folder.
+  """
+
+  path: str
+  name: str
+
+
+def find(arguments, without=None):
+  """Lists images.
+
+  Outputs are called like the file, below the folder it was found in. Where two
+  would share a name, all are called by their place below the folder that has
+  all of them; where that is not enough (a.jpg, a.png), the ending is added.
+
+  Args:
+    arguments: files, folders (with all below them) and patterns of glob, `**`
+      included.
+    without: a folder whose files are left out, such as the outputs'.
+
+  Returns:
+    A list of `Entry`, every file once; it depends on nothing but the arguments
+    and the files.
+
+  Raises:
+    ConfigError: nothing is named.
+    DataError: a folder or a pattern has no image.
+  """
+  if not arguments:
+    raise errors.ConfigError(
+      'Name the images to predict: files, folders or patterns.'
+    )
+  found = {}  # {real path: (path, the folder it was found in)}
+  for argument in arguments:
+    for path, root in _expand(argument):
+      if without is None or not _is_below(path, without):
+        found.setdefault(os.path.realpath(path), (path, root))
+  if not found:
+    raise errors.DataError(
+      f'There are no images in {", ".join(arguments)}; known endings: '
+      f'{", ".join(ENDINGS)}.'
+    )
+  return _named(list(found.values()))
+
+
+def _expand(argument):
+  """Lists (path, root) of one argument."""
+  if os.path.isdir(argument):
+    return [(path, argument) for path in _below(argument)]
+  is_pattern = not os.path.lexists(argument) and glob.has_magic(argument)
+  if not is_pattern:
+    # Also what does not exist: it is reported with the bad files.
+    return [(argument, os.path.dirname(argument) or '.')]
+  matches = sorted(glob.glob(argument, recursive=True))
+  paths = [path for path in matches if not os.path.isdir(path)]
+  if not paths:
+    raise errors.DataError(f'No file matches {argument!r}.')
+  return [(path, os.path.dirname(path) or '.') for path in paths]
+
+
+def _below(folder):
+  """Paths of the images below a folder, sorted; hidden ones are left out."""
+  for place, folders, files in os.walk(folder):
+    folders[:] = sorted(name for name in folders if name[0] != '.')
+    for name in sorted(files):
+      if name[0] != '.' and name.lower().endswith(ENDINGS):
+        yield os.path.join(place, name)
+
+
+def _is_below(path, folder):
+  folder = os.path.join(os.path.realpath(folder), '')
+  return os.path.realpath(path).startswith(folder)
+
+
+def _named(found):
+  paths = [os.path.abspath(path) for path, _ in found]
+  names = [
+    os.path.relpath(path, os.path.abspath(root))
+    for path, (_, root) in zip(paths, found, strict=True)
+  ]
+  if _repeated(map(_stem, names)):
+    top = os.path.commonpath([os.path.dirname(path) for path in paths])
+    names = [os.path.relpath(path, top) for path in paths]
+  repeated = _repeated(map(_stem, names))
+  return [
+    Entry(path, name if _stem(name) in repeated else _stem(name))
+    for (path, _), name in zip(found, names, strict=True)
+  ]
+
+
+def _stem(name):
+  return os.path.splitext(name)[0]
+
+
+def _repeated(names):
+  """Names that occur twice, also where a disk takes A and a for the same."""
+  names = list(names)
+  counts = collections.Counter(name.lower() for name in names)
+  return {name for name in names if counts[name.lower()] > 1}

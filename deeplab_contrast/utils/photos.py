@@ -1,0 +1,110 @@
+"""Image files of any kind, as the user sees them: for prediction.
+
+`images` refuses what a dataset should not guess at. Here a guess is better than
+nothing, as long as it is always the same one: 16 bits are scaled to 8, what is
+transparent gets a white background, of several frames the first is taken, and
+the orientation that a camera noted is applied.
+"""
+
+import hashlib
+import os
+
+import numpy as np
+from PIL import Image
+
+from deeplab_contrast.utils import errors, images
+
+_ORIENTATION = 0x0112  # The tag of EXIF.
+_TURNS = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_bytes(path):
+  """The bytes of a local file.
+
+  Raises:
+    DataError: it is missing, empty, no plain file, or may not be read.
+  """
+  if not os.path.isfile(path):
+    what = 'is not a file' if os.path.lexists(path) else 'does not exist'
+    raise errors.DataError(f'{path} {what}.')
+  try:
+    with open(path, 'rb') as file:
+      data = file.read()
+  except OSError as error:
+    raise errors.DataError(
+      f'{path} cannot be read ({error.strerror}).'
+    ) from error
+  if not data:
+    raise errors.DataError(f'{path} is empty: fetch it again.')
+  return data
+
+
+def digest(data):
+  """16 hexadecimal digits that tell one file from another."""
+  return hashlib.sha256(data).hexdigest()[:16]
+
+
+def decode(data, path, max_pixels=None):
+  """Decodes an image file.
+
+  Args:
+    data: its bytes.
+    path: how messages call it.
+    max_pixels: refuses larger images, before they are decoded.
+
+  Returns:
+    uint8 [height, width, 3], upright. A usual JPEG or PNG has exactly the
+    pixels that training would see.
+
+  Raises:
+    DataError: it is no image, damaged, too large, or has 32 bits per channel.
+  """
+  image = images.open_image(data, path)
+  if max_pixels is not None and image.width * image.height > max_pixels:
+    raise errors.DataError(
+      f'{path} has {image.width} x {image.height} pixels, more than '
+      f'--max_pixels={max_pixels}: make it smaller, or raise the limit.'
+    )
+  orientation = _orientation(image)
+  pixels = images.plain_pixels(image, data, path)
+  if pixels is None:
+    images.load_pixels(image, path)
+    pixels = np.asarray(_to_rgb(image, path))
+  if orientation in _TURNS:
+    upright = Image.fromarray(pixels).transpose(_TURNS[orientation])
+    pixels = np.asarray(upright)
+  return pixels
+
+
+def _orientation(image):
+  try:
+    return image.getexif().get(_ORIENTATION, 1)
+  except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+    return 1  # Damaged notes of a camera do not spoil its picture.
+
+
+def _to_rgb(image, path):
+  if image.mode.startswith('I;16'):
+    return Image.fromarray(_to_8_bits(np.asarray(image))).convert('RGB')
+  if image.mode in ('I', 'F'):
+    raise errors.DataError(
+      f'{path} has 32 bits per channel, of unknown range: save it with 8 or 16.'
+    )
+  if 'A' in image.getbands() or 'transparency' in image.info:
+    image = image.convert('RGBA')
+    background = Image.new('RGBA', image.size, 'white')
+    image = Image.alpha_composite(background, image)
+  return image.convert('RGB')
+
+
+def _to_8_bits(values):
+  """uint16 to uint8: 0 stays 0, 65535 becomes 255."""
+  return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

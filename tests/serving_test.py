@@ -1,0 +1,204 @@
+"""The exported function against the evaluation, also without the package."""
+
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_contrast import common, formats, model, predictor, serving
+from deeplab_contrast.core import folding, heads, mobilenet_v2
+from deeplab_contrast.datasets import transforms
+from deeplab_contrast.tasks import softmax
+from deeplab_contrast.utils import exported
+from tests import processes, tiny
+
+PLAIN = predictor.Predictor()
+SEVERAL = predictor.Predictor((0.75, 1.0), flip=True)
+GRID = predictor.Predictor(prediction_with_upsampled_logits=False)
+
+
+def spread(network, seed=0):
+  """Weights and statistics as after a training: nothing is 0 or 1 any more."""
+  rng = np.random.default_rng(seed)
+  for variable in network.variables:
+    name, shape = variable.path.rpartition('/')[2], variable.shape
+    if name in ('gamma', 'moving_variance'):
+      variable.assign(rng.uniform(0.5, 1.5, shape))
+    elif name in ('beta', 'moving_mean', 'bias'):
+      variable.assign(rng.normal(0, 0.3, shape))
+  # Logits that differ, and every class somewhere the most probable one.
+  images = tf.cast(pictures(1, 65, 97), tf.float32)
+  head = network.head.branches[0]
+  head.kernel.assign(head.kernel / np.std(network(images), (0, 1, 2)))
+  head.bias.assign(head.bias - tf.reduce_mean(network(images), [0, 1, 2]))
+  return network
+
+
+def make_network(seed=0):
+  return spread(tiny.network(softmax.Softmax(), seed), seed)
+
+
+def make_mobilenet():
+  backbone = mobilenet_v2.MobileNetV2(depth_multiplier=0.125)
+  trunk = model.Trunk(backbone, *tiny.small_parts(8))
+  network = model.DeepLab(trunk, heads.Classifier(3))
+  network.build_variables()
+  return spread(network)
+
+
+def pictures(batch, height, width, seed=1):
+  """uint8 images with large and small structure."""
+  rng = np.random.default_rng(seed)
+  coarse = rng.integers(0, 256, [batch, height // 8 + 1, width // 8 + 1, 3])
+  coarse = coarse.repeat(8, 1).repeat(8, 2)[:, :height, :width]
+  return ((coarse + rng.integers(0, 256, coarse.shape)) // 2).astype(np.uint8)
+
+
+def evaluated(network, predict, images, size):
+  """Labels as `Experiment.eval_batches` and `Evaluator` find them."""
+  pad = transforms.Pad(size, exact=True)
+  examples = [
+    pad(
+      {
+        common.IMAGE: tf.cast(image, tf.float32),
+        common.LABEL: tf.zeros(image.shape[:2], tf.int32),
+      }
+    )
+    for image in images
+  ]
+  batch = tf.stack([example[common.IMAGE] for example in examples])
+  labels = tf.function(functools.partial(predict.labels, network))(batch)
+  return labels.numpy()[:, : images.shape[1], : images.shape[2]]
+
+
+@pytest.mark.parametrize(
+  'make', [make_network, pytest.param(make_mobilenet, marks=pytest.mark.slow)]
+)
+def test_folding_keeps_the_logits(make):
+  network = make()
+  images = tf.cast(pictures(2, 65, 97), tf.float32)
+  before = network(images).numpy()
+  norms = sum('moving_mean' in v.path for v in network.variables)
+  with folding.folded(network) as count:
+    assert count == norms > 30
+    after = network(images).numpy()
+  assert 0 < np.abs(before - after).max() < 1e-4 * np.abs(before).max()
+  np.testing.assert_array_equal(network(images), before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('predict', [SEVERAL, GRID])
+def test_labels_are_those_of_the_evaluation(predict):
+  size = (81, 113)
+  network = make_network()
+  images = pictures(3, 65, 97)
+  expected = evaluated(network, predict, images, size)
+  serve = serving.Serving(network, predict, size)
+  labels, before = tf.function(serve.__call__)(tf.constant(images))
+  assert labels.dtype == tf.int32 and len(np.unique(expected)) == 3
+  np.testing.assert_array_equal(labels, expected)
+  assert before.shape == (3, 65, 97, 3)
+  np.testing.assert_allclose(np.sum(before, -1), 1, atol=1e-5)
+  # Folded, they may differ only where two classes are level up to rounding.
+  with folding.folded(network):
+    labels, after = serve(tf.constant(images))
+  np.testing.assert_allclose(after, before, atol=1e-4)
+  ordered = np.sort(before, -1)
+  differ = labels.numpy() != expected
+  if predict is not GRID:
+    assert np.all((ordered[..., -1] - ordered[..., -2])[differ] < 1e-4)
+  assert np.mean(differ) < 1e-3
+
+
+def test_what_images_are_padded_to():
+  network = make_network()
+  seen = []
+
+  class Spy(predictor.Predictor):
+    def probabilities(self, model, images):
+      seen.append(images.numpy())
+      return super().probabilities(model, images)
+
+  serve = serving.Serving(network, Spy(), (60, 80))
+  # Sides below, at and above the least size; 81 fits, 66 does not.
+  for size in ((20, 30), (60, 81), (65, 65), (66, 1)):
+    serve(tf.constant(pictures(1, *size)))
+  assert [x.shape[1:3] for x in seen] == [
+    (60, 80),
+    (60, 81),
+    (65, 80),
+    (81, 80),
+  ]
+  assert np.all(seen[0][0, 20:] == 127.5) and np.all(
+    seen[0][0, :, 30:] == 127.5
+  )
+
+
+WITHOUT_US = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+model = tf.saved_model.load(sys.argv[1])
+given = np.load(sys.argv[2])
+for key in given:
+  x = tf.constant(given[key])
+  both = model.signatures['serving_default'](ImageTensor=x)
+  labels = both['SemanticPredictions'].numpy()
+  assert labels.dtype == np.int32
+  only = model.signatures['labels'](ImageTensor=x)
+  assert list(only) == ['SemanticPredictions']
+  np.testing.assert_array_equal(only['SemanticPredictions'], labels)
+  np.save(sys.argv[2] + key, labels)
+  np.save(sys.argv[2] + key + '_p', both['SemanticProbabilities'])
+assert not [m for m in sys.modules if m.split('.')[0] in
+            ('deeplab_contrast', 'keras_cv', 'gin')]
+"""
+
+
+def run_without_us(folder, images, place):
+  """Predicts {name: images} by the SavedModel and TensorFlow alone."""
+  path = place / 'given.npz'
+  np.savez(path, **images)
+  environment = processes.environment()
+  del environment['PYTHONPATH']
+  done = subprocess.run(
+    [sys.executable, '-c', WITHOUT_US, str(folder), str(path)],
+    capture_output=True,
+    text=True,
+    env=environment,
+    cwd=place,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  return {
+    key: (np.load(f'{path}{key}.npy'), np.load(f'{path}{key}_p.npy'))
+    for key in images
+  }
+
+
+def test_a_loaded_export_finds_the_same_labels(tmp_path):
+  network = make_network()
+  images = pictures(3, 65, 97)
+  expected = evaluated(network, PLAIN, images, (81, 97))
+  assert len(np.unique(expected)) == 3
+  frozen = serving.Serving(network, PLAIN, (81, 97)).frozen()
+  classes = [{'name': n, 'color': [i] * 3} for i, n in enumerate('abc')]
+  described = {'classes': classes}
+  folder = tmp_path / 'model'
+  formats.write_saved_model(frozen, described, str(folder))
+  assert json.loads((folder / 'assets/labels.json').read_text()) == described
+  loaded = exported.load(str(folder))
+  assert loaded.class_names == ('a', 'b', 'c')
+  function = loaded.module.signatures['serving_default']
+  for batch in (1, 2, 3):
+    outputs = function(ImageTensor=tf.constant(images[:batch]))
+    np.testing.assert_array_equal(outputs[exported.LABELS], expected[:batch])
+  labels, probabilities = loaded.predict(images[0])
+  np.testing.assert_array_equal(labels, expected[0])
+  np.testing.assert_array_equal(loaded.labels(images[0]), labels)
+  np.testing.assert_array_equal(probabilities.argmax(-1), labels)

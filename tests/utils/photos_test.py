@@ -1,0 +1,90 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from deeplab_contrast.utils import errors, photos
+
+PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
+
+
+def encoded(image, form='PNG', **settings):
+  buffer = io.BytesIO()
+  image.save(buffer, form, **settings)
+  return buffer.getvalue()
+
+
+def decode(image, form='PNG', **settings):
+  return photos.decode(encoded(image, form, **settings), 'x')
+
+
+def test_a_usual_image_has_the_pixels_of_training():
+  image = Image.fromarray(PIXELS)
+  np.testing.assert_array_equal(decode(image), PIXELS)
+  data = encoded(image, 'JPEG')
+  np.testing.assert_array_equal(
+    photos.decode(data, 'x'), tf.io.decode_jpeg(data, channels=3)
+  )
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_cameras_may_be_held_in_any_way(orientation):
+  # What must be done to the stored pixels, after the standard's table.
+  upright = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+    8: lambda x: np.rot90(x, 1),
+  }[orientation](PIXELS)
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  np.testing.assert_array_equal(
+    decode(Image.fromarray(PIXELS), exif=exif), upright
+  )
+
+
+def test_modes():
+  grey = PIXELS[..., 0]
+  three = np.stack([grey] * 3, -1)
+  np.testing.assert_array_equal(decode(Image.fromarray(grey)), three)
+  wide = Image.fromarray(grey.astype(np.uint16) * 257)
+  np.testing.assert_array_equal(decode(wide), three)
+  clear = np.dstack([PIXELS, np.full([4, 6], 255, np.uint8)])
+  clear[0, :, 3] = 0
+  expected = PIXELS.copy()
+  expected[0] = 255
+  np.testing.assert_array_equal(decode(Image.fromarray(clear)), expected)
+  cmyk = Image.fromarray(PIXELS).convert('CMYK')
+  np.testing.assert_array_equal(decode(cmyk, 'TIFF'), PIXELS)
+  palette = Image.fromarray(np.array([[0, 1]], np.uint8))
+  palette.putpalette([9, 8, 7, 1, 2, 3])
+  np.testing.assert_array_equal(decode(palette), [[[9, 8, 7], [1, 2, 3]]])
+
+
+def test_what_is_refused(tmp_path):
+  floats = Image.fromarray(np.zeros([2, 2], np.float32))
+  data = encoded(Image.fromarray(PIXELS))
+  for bad, sentence in (
+    (encoded(floats, 'TIFF'), 'x has 32 bits per channel'),
+    (b'<html>', 'x is a web page'),
+    (data[:-9], 'x is cut off or damaged'),
+  ):
+    with pytest.raises(errors.DataError, match=sentence):
+      photos.decode(bad, 'x')
+  with pytest.raises(errors.DataError, match='6 x 4 pixels, more than'):
+    photos.decode(data, 'x', max_pixels=23)
+  assert photos.decode(data, 'x', max_pixels=24).shape == (4, 6, 3)
+  (tmp_path / 'empty').write_bytes(b'')
+  for name, sentence in (
+    ('none', 'does not exist'),
+    ('.', 'is not a file'),
+    ('empty', 'is empty'),
+  ):
+    with pytest.raises(errors.DataError, match=sentence):
+      photos.read_bytes(tmp_path / name)
