@@ -134,8 +134,8 @@ if __name__ == '__main__':
   flags.DEFINE_boolean(
     'fold_batch_norm',
     True,
-    'Fold batch norm into convolutions. Without, labels equal those of eval'
-    ' also where two classes are level up to rounding.',
+    'Fold batch norm into convolutions. Without, a SavedModel is slower and its'
+    ' labels equal those of eval also where classes are level up to rounding.',
   )
   flags.DEFINE_string('licence', 'not stated', 'Of the weights.')
   flags.DEFINE_boolean('overwrite', False, 'Replace an export that is there.')

@@ -26,7 +26,8 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
     crop_size: (height, width), the least size the network is given.
     input_size: (height, width) of all images, of which there is then one at a
       time; None for any, which TFLite cannot take.
-    fold: whether batch norm is folded into convolutions.
+    fold: whether batch norm is folded into convolutions; without, a SavedModel
+      keeps its weights as variables and runs the very operations of `eval`.
     poll: called between steps that take long, e.g. to stop on a signal.
 
   Returns:
@@ -45,10 +46,12 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
   size = (1, *input_size) if input_size else (None, None, None)
   serve = serving.Serving(model, predictor, tuple(crop_size))
   with folding.folded(model) if fold else contextlib.nullcontext(0) as folded:
-    frozen = serve.frozen(size)
+    keeps_variables = format == 'saved_model' and not fold
+    make = serve.concrete if keeps_variables else serve.frozen
+    function = make(size)
   poll()
   described = {**describe(experiment.train.source.info), **facts}
-  _WRITERS[format](frozen, described, folder)
+  _WRITERS[format](function, described, folder)
   poll()
   return {
     **facts,
@@ -71,18 +74,18 @@ def describe(info):
   }
 
 
-def write_saved_model(frozen, description, folder):
+def write_saved_model(function, description, folder):
   """Writes a SavedModel.
 
   Args:
-    frozen: of `Serving.frozen`.
+    function: of `Serving.frozen` or `Serving.concrete`.
     description: what JSON can hold; becomes `assets/labels.json`.
     folder: where to.
   """
   with tempfile.TemporaryDirectory() as place:
     path = os.path.join(place, exported.DESCRIPTION)
     _write_description(description, path)
-    module, signatures = serving.module(frozen, path)
+    module, signatures = serving.module(function, path)
     with quiet.no_stderr():
       tf.saved_model.save(module, folder, signatures=signatures)
 

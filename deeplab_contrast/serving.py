@@ -71,25 +71,33 @@ class Serving:
       constant_values=common.MEAN_PIXEL,
     )
 
-  def frozen(self, size=(None, None, None)):
-    """The function with its weights inside, as constants.
+  def concrete(self, size=(None, None, None)):
+    """The function with its weights as variables: eval's very operations.
 
     Args:
       size: (batch, height, width) of the images; None where it may be any.
 
     Returns:
-      A concrete function of `ImageTensor` to [labels, probabilities].
+      A concrete function of `ImageTensor` to (labels, probabilities).
     """
     spec = tf.TensorSpec([*size, 3], tf.uint8, name=INPUT)
-    concrete = tf.function(self.__call__).get_concrete_function(spec)
-    return convert_to_constants.convert_variables_to_constants_v2(concrete)
+    return tf.function(self.__call__).get_concrete_function(spec)
+
+  def frozen(self, size=(None, None, None)):
+    """The same with its weights inside, as constants.
+
+    TensorFlow can then rearrange it: faster, with other roundings.
+    """
+    return convert_to_constants.convert_variables_to_constants_v2(
+      self.concrete(size)
+    )
 
 
-def module(frozen, asset=None):
-  """What is saved: the signatures over a frozen function.
+def module(function, asset=None):
+  """What is saved: the signatures over one function.
 
   Args:
-    frozen: of `Serving.frozen`.
+    function: of `Serving.frozen` or `Serving.concrete`.
     asset: path of a file that goes into the SavedModel's `assets`.
 
   Returns:
@@ -98,19 +106,20 @@ def module(frozen, asset=None):
     for which less memory is needed.
   """
   result = tf.Module()
-  result.frozen = frozen
+  result.function = function
+  result.weights = list(function.variables)  # None in a frozen one.
   if asset is not None:
     result.description = tf.saved_model.Asset(asset)
-  spec = tf.TensorSpec(frozen.inputs[0].shape, tf.uint8, name=INPUT)
+  spec = tf.TensorSpec(function.inputs[0].shape, tf.uint8, name=INPUT)
 
   @tf.function(input_signature=[spec])
   def both(images):
-    labels, probabilities = frozen(images)
+    labels, probabilities = function(images)
     return {LABELS: labels, PROBABILITIES: probabilities}
 
   @tf.function(input_signature=[spec])
   def only_labels(images):
-    return {LABELS: frozen(images)[0]}
+    return {LABELS: function(images)[0]}
 
   return result, {'serving_default': both, 'labels': only_labels}
 
