@@ -37,8 +37,7 @@ def _is_experiment(name):
 
 EXPERIMENTS = [name for name in FILES if _is_experiment(name)]
 
-# One of each kind, with the network of the paper; the others take the same
-# path, with fewer layers.
+# One of each kind; the others take the same path.
 _QUICK = (
   'voc2012/contrastive_pretrain.gin',
   'voc2012/softmax_finetune_2118.gin',
@@ -321,7 +320,9 @@ def _mark(name):
 
 @pytest.mark.parametrize('name', map(_mark, EXPERIMENTS))
 def test_two_real_steps(name, trained, capsys):
-  network = () if name in _QUICK else ("BACKBONE = 'resnet_v1_18_beta'",)
+  # The paper's network takes a minute each; one experiment has it.
+  is_deep = name == _QUICK[0]
+  network = () if is_deep else ("BACKBONE = 'resnet_v1_18_beta'",)
   first = _STARTS_FROM.get(name)
   init = trained(first, network)[0] if first else None
   capsys.readouterr()
@@ -434,10 +435,15 @@ def _imagenet(job):
   return 'runs/imagenet' if overlay in job.stage.gin_files else None
 
 
+def _kinds(jobs):
+  """Without those that differ from others in the number of labels alone."""
+  return {(job.stage.gin_files, job.stage.arm): job for job in jobs}.values()
+
+
 @pytest.mark.parametrize('name', RECIPES)
 def test_every_stage_of_a_recipe_builds(name, tmp_path):
   recipe = launch.parse([f'gin_configs/{name}'], root=RECIPE).root
-  for job in stages.plan(recipe, str(tmp_path), ()):
+  for job in _kinds(stages.plan(recipe, str(tmp_path), ())):
     link = job.stage.starts_from and f'{tmp_path}/{job.stage.starts_from}'
     # Nothing is tolerated here: a binding without a use would be refused.
     if job.stage.command == 'pseudo_label':

@@ -143,6 +143,7 @@ def test_every_network(name):
   assert all(row['bytes'] for row in summary['parameters'].values())
 
 
+@pytest.mark.slow
 def test_the_command_prints_json():
   done = processes.run_module(
     'model_summary',

@@ -300,6 +300,7 @@ def test_bad_settings_are_named():
     tiny.make_trainer(batch_size=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('task', ['softmax', 'contrastive'])
 def test_two_replicas_equal_one(tmp_path, task):
   code = f"""

@@ -397,10 +397,7 @@ GOLDEN = {
 @needs_golden
 @pytest.mark.parametrize(
   'variant',
-  [
-    v if v == 'mobilenet_v2' else pytest.param(v, marks=pytest.mark.slow)
-    for v in GOLDEN
-  ],
+  [pytest.param(v, marks=pytest.mark.slow) for v in GOLDEN],
 )
 def test_golden_checkpoint_gives_golden_logits(variant, tmp_path):
   """From the original's list of variables to logits of a loaded run."""
