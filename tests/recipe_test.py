@@ -330,6 +330,7 @@ def test_a_stage_that_fails_gives_its_exit_code(tmp_path):
     'bad',
     'config.gin',
     'pretrain',
+    'times.jsonl',
   ]
   assert results.is_done(tmp_path / 'run' / 'pretrain')
   assert not results.is_done(tmp_path / 'run' / 'bad')
