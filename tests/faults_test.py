@@ -384,7 +384,7 @@ def test_a_fault_through_the_command_line(make, tmp_path):
 @pytest.mark.slow
 def test_after_a_full_disk_it_goes_on_from_the_checkpoint_before(tmp_path):
   model_dir, folder = tmp_path / 'run', tmp_path / 'run' / 'checkpoints'
-  bindings = ('STEPS = 150', 'SAVE_EVERY = 149')
+  bindings = ('STEPS = 60', 'SAVE_EVERY = 59')
   flags = processes.scenes_flags(
     'softmax_scratch', tmp_path / 'data', *bindings
   )

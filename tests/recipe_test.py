@@ -339,7 +339,7 @@ def test_a_stage_that_fails_gives_its_exit_code(tmp_path):
 @pytest.mark.slow
 def test_a_stopped_recipe_goes_on(tmp_path):
   command = flags(
-    tmp_path, TWO_ARMS[2], bindings=('STEPS = 150', 'SAVE_EVERY = 999')
+    tmp_path, TWO_ARMS[2], bindings=('STEPS = 60', 'SAVE_EVERY = 999')
   )
   process = processes.start_module('recipe', *command)
   metrics = tmp_path / 'run' / 'scratch' / 'metrics.jsonl'
@@ -348,8 +348,8 @@ def test_a_stopped_recipe_goes_on(tmp_path):
   _, stderr = process.communicate()
   assert process.returncode == 143, stderr
   lines = metrics.read_text().count('\n')
-  assert 3 <= lines < 150
+  assert 3 <= lines < 60
   done = processes.run_module('recipe', *command)
   assert done.returncode == 0, done.stderr
   steps = [json.loads(x)['step'] for x in metrics.open() if 'train' in x]
-  assert steps == list(range(1, 151))
+  assert steps == list(range(1, 61))
