@@ -110,6 +110,7 @@ def test_one_step_by_hand(tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_last_layers_learn_faster(tmp_path):
   """Ten times, and their biases twice that: the update of the first step."""
   updates = []
@@ -134,6 +135,7 @@ def test_last_layers_learn_faster(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
   """Two steps of two images, accumulated, are one step of four."""
   ends = []

@@ -26,7 +26,7 @@ VARIANTS = (
   'mobilenet_v2',
 )
 # The deeper ones repeat the units of these.
-QUICK = ('resnet_v1_18', 'xception_41', 'mobilenet_v2')
+QUICK = ('resnet_v1_18', 'mobilenet_v2')
 
 
 def make(variant, output_stride=16):
