@@ -110,9 +110,7 @@ def test_the_networks_of_the_paper():
 @pytest.mark.parametrize(
   'name',
   [
-    'scenes/softmax_finetune.gin',
     'voc2012/contrastive_stride4_2118.gin',
-    'cityscapes/softmax_scratch_596.gin',
     'original/voc2012_trainval.gin',
   ],
 )

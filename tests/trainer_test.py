@@ -336,7 +336,6 @@ def test_two_replicas_equal_one(tmp_path, task):
   'task',
   [
     softmax.Softmax(),
-    contrastive.Contrastive(),
     contrastive.Contrastive(pixel_contrast.CrossImage()),
   ],
 )

@@ -27,6 +27,7 @@ VARIANTS = (
 )
 # The deeper ones repeat the units of these.
 QUICK = ('resnet_v1_18', 'mobilenet_v2')
+TRAINED = (*QUICK, 'resnet_v1_50_beta', 'resnet_v1_101', 'xception_65')
 
 
 def make(variant, output_stride=16):
@@ -129,7 +130,7 @@ def test_channels_of_mobilenet(multiplier, divisible_by, channels):
   assert tuple(counts) == channels
 
 
-@pytest.mark.parametrize('variant', slow_unless_quick(VARIANTS))
+@pytest.mark.parametrize('variant', slow_unless_quick(TRAINED))
 def test_two_steps_and_export(variant, tmp_path):
   network = network_of(variant)
   x = tf.random.stateless_uniform([2, 65, 65, 3], [0, 1], 0, 255)
@@ -169,7 +170,7 @@ def saved(network, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize('variant', ['xception_41', 'mobilenet_v2'])
 def test_a_training_pass_compiles_under_xla(variant):
-  """As that of ResNet, in heads_test and trainer_test."""
+  """As that of ResNet, in trainer_test."""
   network = network_of(variant)
   network.trunk.aspp.dropout.rate = 0.0
   variables = [v.value for v in network.trainable_variables]

@@ -29,10 +29,8 @@ _ALL = [
   'mit_b0',
   *_slow(
     'mobilenet_v3_small',
-    'mobilenet_v3_large',
     'csp_darknet_tiny',
     'resnet_v2_18',
-    'resnet_v2_50',
   ),
 ]
 
