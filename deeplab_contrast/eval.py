@@ -3,9 +3,9 @@
 python -m deeplab_contrast.eval --model_dir=runs/a [--best]
 
 Prints IoU per class and their mean, and writes `results.json` and the confusion
-matrix as CSV and PNG to `runs/a/eval`, with scalars for TensorBoard. Of a
-contrastive pretraining it judges the features instead, see `embedding_judge`,
-and writes `runs/a/embedding/results.json`.
+matrix as CSV and PNG to `runs/a/eval`, with numbers and pictures for
+TensorBoard. Of a contrastive pretraining it judges the features instead, see
+`embedding_judge`, and writes `runs/a/embedding/results.json`.
 
 python -m deeplab_contrast.eval --model_dir=runs/a --watch [--timeout=3600]
 
@@ -104,18 +104,19 @@ def _judge_and_keep(launched, path, writer, poll):
 
 def _judge(launched, step, writer, poll):
   """Scores the restored model; writes and prints the result."""
-  from deeplab_contrast.utils import confusion_picture, results
+  from deeplab_contrast.utils import confusion_picture, results, writers
 
   experiment = launched.experiment
-  scores = experiment.evaluate(launched.strategy, poll)
+  scores = experiment.judge(launched.strategy, poll)
+  shown = scores.pop(writers.SHOWN)
   info = experiment.eval_source.info
   result = results.write(launched.model_dir, step, scores, info)
   confusion_picture.write(launched.model_dir, result)
   split = result['judged_by']['split']
   numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
-  iou = zip(info.class_names, scores['iou'], strict=True)
-  numbers |= {f'iou/{name}': value for name, value in iou}
-  writer.write(step, split, numbers)
+  numbers |= {k: v for k, v in shown.items() if isinstance(v, float)}
+  seen = {k: v for k, v in shown.items() if not isinstance(v, float)}
+  writer.write(step, split, numbers, seen)
   print(f'{info.name} {split}, step {step}, {result["pixels"]} pixels')
   print(results.per_class_table(result), flush=True)
   return scores

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deeplab_contrast import embedding_judge as embedding_judge_lib
 from deeplab_contrast import evaluator as evaluator_lib
+from deeplab_contrast import pictures
 from deeplab_contrast import trainer as trainer_lib
 from deeplab_contrast.core import heads, resize
 from deeplab_contrast.datasets import (
@@ -18,7 +19,13 @@ from deeplab_contrast.datasets import (
   transforms,
 )
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.utils import checkpoints, distribution, errors, results
+from deeplab_contrast.utils import (
+  checkpoints,
+  distribution,
+  errors,
+  results,
+  writers,
+)
 
 _PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
 
@@ -73,6 +80,7 @@ class Experiment:
     self.embedding_judge = embedding_judge
     self.seed = seed
     self.data_dir = data_dir
+    self._shown = None  # A `pictures.Shown`, once it is needed.
     _check_same_classes(train.source, eval_source, 'eval_source')
     if embedding_judge is not None:
       _check_same_classes(
@@ -141,7 +149,7 @@ class Experiment:
     judging = self.eval_source.open(self.data_dir)
     self.eval_batches(judging)
     opened['eval'] = (self.eval_source, judging)
-    return functools.partial(self.evaluate, strategy)
+    return functools.partial(self.judge, strategy)
 
   def restore(self, strategy, model_dir, path=None, needs_classes=True):
     """Loads the newest weights of a run; returns their step.
@@ -202,6 +210,25 @@ class Experiment:
         self.model, batches, examples.info, strategy, poll
       )
     return {**scores, 'judged_by': self.judged_by}
+
+  def judge(self, strategy, poll=lambda: None):
+    """Scores and shows what a classifier predicts.
+
+    Args:
+      strategy: the one the model was made under.
+      poll: called now and then, e.g. to stop on a signal.
+
+    Returns:
+      The dict of `evaluate`, and for TensorBoard under `writers.SHOWN` IoU per
+      class, the confusion matrix and predictions of a few images.
+    """
+    scores = self.evaluate(strategy, poll)
+    if self._shown is None:
+      examples = self._limited(self.eval_source.open(self.data_dir))
+      self._shown = pictures.Shown(self, examples)
+    with data_errors():
+      shown = self._shown(scores)
+    return {**scores, writers.SHOWN: shown}
 
   def report_embedding(self, model_dir, step, scores):
     """Writes what `evaluate` gave of a pretraining's step; returns a text."""

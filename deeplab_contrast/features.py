@@ -2,11 +2,12 @@
 
 python -m deeplab_contrast.features --model_dir=runs/a [--pixels_per_class=200]
 
-They are what the classifier takes in. `runs/a/features/penultimate.npz` holds
+They are what the head takes in: the classifier, or the projection of a
+contrastive pretraining. `runs/a/features/penultimate.npz` holds
 `features` float32 [n, d], `labels` int32 [n], `ids` of their images,
 `positions` on the features' grid, and the `step` of the weights; no pickles.
 The same command writes the same bytes, and runs of one stride are asked about
-the same pixels.
+the same pixels. TensorBoard's projector shows them: `--logdir runs/a`.
 """
 
 import os
@@ -25,7 +26,7 @@ def main(launched, pixels_per_class=200, images=100):
     images: from how many images, spread evenly over the split.
 
   Raises:
-    ConfigError: the run has no classifier, or no features before it.
+    ConfigError: the run has no split that judges, or no features.
     SystemFault: the file cannot be written.
   """
   import numpy as np
@@ -34,7 +35,10 @@ def main(launched, pixels_per_class=200, images=100):
   from deeplab_contrast import pixel_features
 
   experiment = launched.experiment
-  step = experiment.restore(launched.strategy, launched.model_dir)
+  step = experiment.restore(
+    launched.strategy, launched.model_dir, needs_classes=False
+  )
+  _check_split(launched)
   examples = experiment.eval_source.open(experiment.data_dir)
   count = min(images, len(examples))
   chosen = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
@@ -44,11 +48,34 @@ def main(launched, pixels_per_class=200, images=100):
     )
   path = os.path.join(launched.model_dir, FILE)
   _write(path, {**arrays, 'step': np.int64(step)})
+  _project(launched.model_dir, arrays, examples.info)
   pixels, channels = arrays['features'].shape
   print(
     f'{pixels} pixels with {channels} features from {count} images at step '
     f'{step}: {path}'
   )
+
+
+def _check_split(launched):
+  from deeplab_contrast.utils import errors
+
+  if launched.experiment.eval_source is None:
+    raise errors.ConfigError(
+      f'The experiment of {launched.model_dir} has no eval_source, whose '
+      'images are looked at; bind experiment.Experiment.eval_source.'
+    )
+
+
+def _project(model_dir, arrays, info):
+  from deeplab_contrast.utils import errors, projector
+
+  try:
+    projector.write(model_dir, arrays, info.class_names, info.colors)
+  except OSError as error:
+    raise errors.SystemFault(
+      f'Cannot write {model_dir}/tensorboard ({error.strerror}); make room or '
+      'mend the folder.'
+    ) from error
 
 
 def _write(path, arrays):

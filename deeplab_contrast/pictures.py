@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets import transforms
-from deeplab_contrast.utils import panels
+from deeplab_contrast.utils import confusion_picture, panels
 
 
 def draw(experiment, examples, indices, folder):
@@ -24,7 +24,8 @@ def draw(experiment, examples, indices, folder):
   """
   info = examples.info
   rows = []
-  for name, image, label, prediction in _predict(experiment, examples, indices):
+  predictions = _Predictions(experiment, examples)
+  for name, image, label, prediction in predictions(indices):
     row = {
       'image': image,
       'truth': panels.colorize(label, info.colors),
@@ -34,25 +35,83 @@ def draw(experiment, examples, indices, folder):
       panels.save(picture, os.path.join(folder, f'{name}_{kind}.png'))
     rows.append(list(row.values()))
   path = os.path.join(folder, 'panels.png')
-  legend = panels.legend(dict(zip(info.class_names, info.colors, strict=True)))
-  headings = ['image', 'truth', 'prediction']
-  panels.save(panels.grid(rows, headings, legend), path)
+  panels.save(_panel(rows, info), path)
   return path
 
 
-def _predict(experiment, examples, indices):
-  """Yields (name, image, label, prediction) at each image's own size."""
-  pad = transforms.Pad(experiment.pad_size(examples))
-  predict = tf.function(
-    lambda images: experiment.evaluator.predictor.labels(
-      experiment.model, images
+class Shown:
+  """What TensorBoard shows of an evaluation.
+
+  Made once, so that the network is traced once. It predicts outside of
+  `tf.distribute.Strategy.run`: with the first replica's weights.
+
+  Args:
+    experiment: an `Experiment` that classifies.
+    examples: the opened split.
+    count: how many of them are shown, spread evenly.
+  """
+
+  def __init__(self, experiment, examples, count=4):
+    self._examples = examples
+    count = min(count, len(examples))
+    indices = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
+    self._rows = lambda: list(predict(indices))
+    predict = _Predictions(experiment, examples)
+
+  def __call__(self, scores):
+    """Draws with the weights of now.
+
+    Args:
+      scores: the dict of `Evaluator.evaluate`.
+
+    Returns:
+      {name: float, or uint8 [height, width, 3]}.
+    """
+    info = self._examples.info
+    rows = [
+      [
+        image,
+        panels.colorize(label, info.colors),
+        panels.colorize(prediction, info.colors),
+      ]
+      for _, image, label, prediction in self._rows()
+    ]
+    matrix = confusion_picture.draw(
+      scores['matrix'], info.class_names, info.name
     )
-  )
-  for index in indices:
-    example = transforms.Decode()(examples[index])
-    label = example[common.LABEL].numpy()
-    image = example[common.IMAGE].numpy().round().astype(np.uint8)
-    padded = pad(example)[common.IMAGE]
-    prediction = predict(padded[tf.newaxis])[0].numpy()
-    name = example[common.ID].decode().replace('/', '_')
-    yield name, image, label, prediction[: label.shape[0], : label.shape[1]]
+    iou = zip(info.class_names, scores['iou'], strict=True)
+    return {
+      **{f'iou/{name}': float(value) for name, value in iou},
+      'confusion_matrix': matrix,
+      'image_truth_prediction': np.asarray(_panel(rows, info)),
+    }
+
+
+class _Predictions:
+  """Predicts single images, each at its own size."""
+
+  def __init__(self, experiment, examples):
+    self._examples = examples
+    self._pad = transforms.Pad(experiment.pad_size(examples))
+    self._labels = tf.function(
+      lambda images: experiment.evaluator.predictor.labels(
+        experiment.model, images
+      )
+    )
+
+  def __call__(self, indices):
+    """Yields (name, image, label, prediction) of some examples."""
+    for index in indices:
+      example = transforms.Decode()(self._examples[index])
+      label = example[common.LABEL].numpy()
+      image = example[common.IMAGE].numpy().round().astype(np.uint8)
+      padded = self._pad(example)[common.IMAGE]
+      prediction = self._labels(padded[tf.newaxis])[0].numpy()
+      prediction = prediction[: label.shape[0], : label.shape[1]]
+      name = example[common.ID].decode().replace('/', '_')
+      yield name, image, label, prediction
+
+
+def _panel(rows, info):
+  legend = panels.legend(dict(zip(info.class_names, info.colors, strict=True)))
+  return panels.grid(rows, ['image', 'truth', 'prediction'], legend)

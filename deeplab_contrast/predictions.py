@@ -130,10 +130,9 @@ class Folder:
       raise errors.DataError(f'{path} cannot be predicted: {text}.') from error
 
   def _overlay(self, image, labels):
-    colors = panels.colorize(labels, self._model.colors)
-    mixed = Image.blend(Image.fromarray(image), Image.fromarray(colors), 0.5)
+    mixed = panels.overlay(image, labels, self._model.colors)
     buffer = io.BytesIO()
-    mixed.save(buffer, 'JPEG', quality=90)
+    Image.fromarray(mixed).save(buffer, 'JPEG', quality=90)
     return buffer.getvalue()
 
   def _mask(self, labels, source):

@@ -15,7 +15,7 @@ def main(launched):
   Args:
     launched: the `launch.Launch` of this process.
   """
-  from deeplab_contrast.utils import confusion_picture, results
+  from deeplab_contrast.utils import confusion_picture, results, writers
 
   model_dir, experiment = launched.model_dir, launched.experiment
   with launch.prepare_model_dir(launched):
@@ -24,6 +24,7 @@ def main(launched):
       return
     if experiment.crop_note:
       print(experiment.crop_note, flush=True)
+    writers.write_config(model_dir, launched.config)
     scores = experiment.fit(launched.strategy, model_dir)
     if scores is not None:
       steps = experiment.trainer.steps

@@ -4,7 +4,6 @@ import contextlib
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common
@@ -14,6 +13,8 @@ from deeplab_contrast.utils import (
   best,
   checkpoints,
   errors,
+  gates,
+  profiling,
   signals,
   writers,
 )
@@ -42,6 +43,8 @@ class Trainer:
       (`utils.best`); 0 evaluates at the end only.
     eval_first: whether to evaluate before the first step too.
     keep: how many of the newest checkpoints are kept.
+    profile_steps: of so many steps, shortly after the start, where their time
+      goes is recorded for TensorBoard (`utils.profiling`); 0 records nothing.
     jit_compile: compiles the step with XLA (for one replica).
   """
 
@@ -59,6 +62,7 @@ class Trainer:
     eval_every: int = 0,
     eval_first: bool = False,
     keep: int = 3,
+    profile_steps: int = 0,
     jit_compile: bool = False,
   ):
     for name, value in (
@@ -82,6 +86,7 @@ class Trainer:
     self.eval_every = eval_every
     self.eval_first = eval_first
     self.keep = keep
+    self.profile_steps = profile_steps
     self.jit_compile = jit_compile
 
   def fit(
@@ -106,7 +111,8 @@ class Trainer:
       strategy: the `tf.distribute` strategy.
       model_dir: the run's folder.
       evaluate: maps a `poll` function to a dict of scores, whose floats are
-        logged; run every `eval_every` steps and at the end.
+        logged, and what is in its dict `writers.SHOWN` goes to TensorBoard;
+        run every `eval_every` steps and at the end.
       ids_at: maps positions of the stream to names of examples, for messages.
       split: the name under which scores are logged.
 
@@ -131,7 +137,7 @@ class Trainer:
       model_dir, model, self.optimizer, step, self.keep
     )
     start = self._start(model, saver, step)
-    gate = _Gate()
+    gate = gates.Gate()
     dataset = self._distribute(stream, strategy, start, gate)
     _check_needs(task, dataset.element_spec)
     if evaluate is not None:
@@ -190,6 +196,7 @@ class Trainer:
         objective = self.optimizer.scale_loss(objective)
       gradients = _all_reduce(tape.gradient(objective, variables))
       numbers['gradient_norm'] = tf.linalg.global_norm(gradients)
+      numbers['weight_norm'] = tf.linalg.global_norm(variables)
       # Keras sums over replicas once more.
       shares = [m / strategy.num_replicas_in_sync for m in multipliers]
       self.optimizer.apply(
@@ -236,36 +243,6 @@ class Trainer:
     return float(tf.convert_to_tensor(rate))
 
 
-class _Gate:
-  """Ends the reading of a stream, however its training ended.
-
-  An iterator that is dropped while Python code reads for it waits for that code
-  with the lock that the code waits for.
-  """
-
-  def __init__(self):
-    self._open = True
-
-  def is_open(self):
-    """Whether more is to be read."""
-    return np.bool_(self._open)
-
-  @contextlib.contextmanager
-  def drained(self, batches):
-    """Reads `batches` to their end on the way out."""
-    try:
-      yield
-    finally:
-      self._open = False
-      while True:
-        try:
-          next(batches)
-        except (StopIteration, tf.errors.OutOfRangeError):
-          break
-        except tf.errors.OpError:
-          continue  # It has been reported, or no longer matters.
-
-
 class _Loop:
   """One call of `fit`: steps, and what happens between them."""
 
@@ -278,6 +255,7 @@ class _Loop:
     self._split = split
     self._pending = []  # (step, numbers on the device) not looked at yet.
     self._logged_at = time.monotonic()
+    self._waited = 0.0  # Seconds without data, since then.
 
   def run(self, train_step, batches, start):
     """Runs the steps after `start`; returns the last evaluation or None."""
@@ -288,12 +266,16 @@ class _Loop:
       contextlib.closing(writer),
       contextlib.closing(progress),
       signals.stop_request() as stop,
+      profiling.recorded(
+        self._model_dir, start, trainer.steps, trainer.profile_steps
+      ) as profile,
     ):
       # A run may have been killed between saving and judging.
       if start < trainer.steps and self._judges_at(start):
         self._judge(start, writer, stop)
       for step in range(start + 1, trainer.steps + 1):
-        self._pending.append((step, train_step(next(batches))))
+        with profile.step(step):
+          self._pending.append((step, train_step(self._next(batches))))
         last = step == trainer.steps
         if last or step % trainer.log_every == 0:
           self._log(writer, progress)
@@ -304,11 +286,19 @@ class _Loop:
           self._judge(step, writer, stop)
       return self._judge(trainer.steps, writer, stop)
 
+  def _next(self, batches):
+    began = time.monotonic()
+    batch = next(batches)
+    self._waited += time.monotonic() - began
+    return batch
+
   def _log(self, writer, progress):
     last, values = self._collect()
     now = time.monotonic()
     seconds, self._logged_at = now - self._logged_at, now
     values['images_per_second'] = self._images / max(seconds, 1e-9)
+    values['data_wait'] = self._waited / max(seconds, 1e-9)
+    self._waited = 0.0
     values['learning_rate'] = self._trainer.learning_rate_at(last - 1)
     writer.write(last, 'train', values)
     shown = ('loss', 'learning_rate', 'images_per_second')
@@ -353,12 +343,12 @@ class _Loop:
       return None
     scores = self._evaluate(stop.poll)
     numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
-    writer.write(step, self._split, numbers)
+    writer.write(step, self._split, numbers, scores.get(writers.SHOWN))
     text = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
     print(f'step {step}  {self._split}  {text}', flush=True)
     if self._trainer.eval_every and best.is_better(self._model_dir, scores):
       best.keep(self._model_dir, self._saver.current(), scores)
-    self._logged_at = time.monotonic()
+    self._logged_at, self._waited = time.monotonic(), 0.0
     return scores
 
 

@@ -99,18 +99,21 @@ def test_results_are_what_the_weights_deserve(launched, capsys):
   )
   tags = read_events(os.path.join(folder, 'tensorboard'))
   assert tags['val/iou/sky'] == {3: pytest.approx(sky / pixels)}
+  assert tags['val/image_truth_prediction'] == {3: 1}
   assert 'val/mean_accuracy' in tags and 'val/trimap_miou' in tags
   assert best.read(launched.model_dir) is None
 
 
 def read_events(folder):
-  """{tag: {step: value}} of all event files."""
+  """{tag: {step: value}} of all event files; of pictures, their number."""
   tags = {}
   for path in tf.io.gfile.glob(os.path.join(folder, 'events*')):
     for record in tf.data.TFRecordDataset(path):
       event = tf.compat.v1.Event.FromString(record.numpy())
       for value in event.summary.value:
-        number = float(tf.make_ndarray(value.tensor))
+        found = tf.make_ndarray(value.tensor)
+        # A picture is its width, its height and a PNG.
+        number = len(found) - 2 if found.ndim else float(found)
         tags.setdefault(value.tag, {})[event.step] = number
   return tags
 

@@ -14,13 +14,13 @@ from deeplab_contrast.utils import errors, exported
 from tests import processes
 
 
-def save_model(folder, classes=3, **outputs):
-  """A SavedModel with the names of an export."""
+def save_model(folder, classes=3, levels=None, **outputs):
+  """A SavedModel with the names of an export; `levels` of the classes occur."""
   spec = tf.TensorSpec([None, None, None, 3], tf.uint8, name='ImageTensor')
 
   @tf.function(input_signature=[spec])
   def serve(images):
-    grey = tf.cast(images[..., 0], tf.int32) * classes // 256
+    grey = tf.cast(images[..., 0], tf.int32) * (levels or classes) // 256
     result = {
       'SemanticPredictions': grey,
       'SemanticProbabilities': tf.one_hot(grey, classes),

@@ -88,8 +88,9 @@ def weights(model_dir):
 
 
 def metrics(model_dir):
+  clocks = ('images_per_second', 'data_wait')
   return [
-    {key: value for key, value in line.items() if key != 'images_per_second'}
+    {key: value for key, value in line.items() if key not in clocks}
     for line in writers.read_metrics(str(model_dir))
   ]
 

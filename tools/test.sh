@@ -5,14 +5,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/venv.sh "[test]"
-# The page of `report` is also tested in a browser; without one that test skips.
-if ! command -v chromium chromium-browser google-chrome > /dev/null \
+# Pages are also tested in a browser; without one these tests skip.
+if ! command -v chromedriver > /dev/null \
     && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
   echo "Installing chromium (half a minute) ..."
   { apt-get -qq update \
     && DEBIAN_FRONTEND=noninteractive timeout 300 \
-      apt-get -qq install -y --no-install-recommends chromium; } \
-    > /dev/null 2>&1 || echo "No chromium: one test will skip."
+      apt-get -qq install -y --no-install-recommends \
+        chromium chromium-driver; } \
+    > /dev/null 2>&1 || echo "No chromium: tests in a browser will skip."
 fi
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .

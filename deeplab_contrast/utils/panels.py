@@ -29,6 +29,22 @@ def colorize(label, colors):
   return table[np.asarray(label, np.uint8)]
 
 
+def overlay(image, label, colors, opacity=0.5):
+  """Lays the colours of a label map over its image.
+
+  Args:
+    image: uint8 [height, width, 3].
+    label: int [height, width]; see `colorize`.
+    colors: one (red, green, blue) per class.
+    opacity: of the colours, 0 to 1.
+
+  Returns:
+    uint8 [height, width, 3].
+  """
+  painted = Image.fromarray(colorize(label, colors))
+  return np.asarray(Image.blend(Image.fromarray(image), painted, opacity))
+
+
 def photo(picture, width):
   """Brings a photograph to a width, smoothly where it shrinks.
 

@@ -5,8 +5,10 @@ import json
 import math
 import os
 import sys
+import textwrap
 import time
 
+import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import logging
@@ -15,6 +17,9 @@ from deeplab_contrast.utils import errors, metrics
 
 METRICS = metrics.FILE
 read_metrics = metrics.read
+
+# Among the scores of an evaluation, what only TensorBoard gets: see `write`.
+SHOWN = 'shown'
 
 
 class MetricWriter:
@@ -42,13 +47,15 @@ class MetricWriter:
       raise _cannot_write(self._path, error) from error
     self._summaries = _summary_writer(model_dir)
 
-  def write(self, step, split, values):
+  def write(self, step, split, values, shown=None):
     """Writes one line.
 
     Args:
       step: int.
       split: 'train' or the name of an evaluated split.
       values: {name: float}; NaN is written as null.
+      shown: what only TensorBoard gets: {name: float, or a picture as uint8
+        [height, width, 3]}.
     """
     line = {
       'step': step,
@@ -60,7 +67,7 @@ class MetricWriter:
       self._file.flush()
     except OSError as error:
       raise _cannot_write(self._path, error) from error
-    self._summarize(step, split, values)
+    self._summarize(step, split, {**values, **(shown or {})})
 
   def _summarize(self, step, split, values):
     if self._summaries is None:
@@ -68,7 +75,9 @@ class MetricWriter:
     try:
       with self._summaries.as_default():
         for name, value in values.items():
-          tf.summary.scalar(f'{split}/{name}', value, step=step)
+          kind = tf.summary.image if np.ndim(value) else tf.summary.scalar
+          value = value[np.newaxis] if np.ndim(value) else value
+          kind(f'{split}/{name}', value, step=step)
     except tf.errors.OpError as error:
       logging.warning('TensorBoard files can no longer be written: %s', error)
       self._summaries = None
@@ -81,6 +90,25 @@ class MetricWriter:
     if self._summaries is not None:
       with contextlib.suppress(tf.errors.OpError):
         self._summaries.close()
+
+
+def write_config(model_dir, config):
+  """Shows the operative configuration among TensorBoard's texts.
+
+  Args:
+    model_dir: the run's folder.
+    config: a gin file, as text.
+  """
+  summaries = _summary_writer(model_dir)
+  if summaries is None:
+    return
+  try:
+    with summaries.as_default():
+      # Four spaces make it code, whatever marks it contains.
+      tf.summary.text('config.gin', textwrap.indent(config, '    '), step=0)
+    summaries.close()
+  except tf.errors.OpError as error:
+    logging.warning('TensorBoard gets no configuration: %s', error)
 
 
 class Progress:

@@ -1,0 +1,75 @@
+"""Where the time of a few training steps goes, recorded for TensorBoard.
+
+The trace lies in `tensorboard/plugins/profile`; the package
+tensorboard-plugin-profile shows it.
+"""
+
+import contextlib
+import os
+
+import tensorflow as tf
+from absl import logging
+
+_WARM_UP = 10  # Steps that trace, compile and fill buffers.
+
+
+@contextlib.contextmanager
+def recorded(model_dir, start, stop, count):
+  """Gives the `Profile` of a training; what it records is written at the end.
+
+  Args:
+    model_dir: the run's folder.
+    start: the step the training goes on from.
+    stop: its last step.
+    count: how many steps to record; 0 records nothing.
+  """
+  first = max(start + 1, min(start + 1 + _WARM_UP, stop - count + 1))
+  profile = Profile(model_dir, range(first, min(first + count, stop + 1)))
+  try:
+    yield profile
+  finally:
+    profile.close()
+
+
+class Profile:
+  """Records some steps.
+
+  Args:
+    model_dir: the run's folder.
+    steps: the range of steps to record.
+  """
+
+  def __init__(self, model_dir, steps):
+    self._folder = os.path.join(model_dir, 'tensorboard')
+    self._steps = steps
+    self._runs = False
+
+  @contextlib.contextmanager
+  def step(self, number):
+    """One training step; what runs inside belongs to it."""
+    if number not in self._steps:
+      yield
+      return
+    if number == self._steps[0]:
+      self._start()
+    with tf.profiler.experimental.Trace('train', step_num=number, _r=1):
+      yield
+    if number == self._steps[-1]:
+      self.close()
+
+  def close(self):
+    """Writes what was recorded, if anything was."""
+    if not self._runs:
+      return
+    self._runs = False
+    try:
+      tf.profiler.experimental.stop()
+    except Exception as e:  # noqa: BLE001  Training must not hang on a profile.
+      logging.warning('The profile could not be written: %s', e)
+
+  def _start(self):
+    try:
+      tf.profiler.experimental.start(self._folder)
+      self._runs = True
+    except Exception as e:  # noqa: BLE001
+      logging.warning('No profile will be recorded: %s', e)
