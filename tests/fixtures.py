@@ -164,7 +164,7 @@ def _save(pixels, path, palette=False):
   image = Image.fromarray(pixels)
   if palette:
     # Any colours will do: only the indices count.
-    image.putpalette(np.arange(768) % 251)
+    image.putpalette((np.arange(768) % 251).tolist())
   image.save(path)
 
 
