@@ -42,10 +42,11 @@ def build(models, max_pixels):
         picture = gr.Image(
           label='Picture',
           type='filepath',
-          image_mode=None,  # The file as it is.
           sources=['upload', 'clipboard'],
           elem_id='picture',
         )
+        # The file untouched: gradio would tell of bad ones by a traceback only.
+        picture.preprocess = lambda file: file and file.path
         opacity = gr.Slider(0, 1, 0.5, step=0.05, label='Opacity of the labels')
       overlays, tables = [], []
       for number, model in enumerate(models):
@@ -55,6 +56,7 @@ def build(models, max_pixels):
               label=_name(model),
               format='png',
               interactive=False,
+              buttons=['download', 'fullscreen'],  # No sharing.
               elem_id=f'overlay{number}',
             )
           )
@@ -119,7 +121,7 @@ def _predict(models, path, max_pixels):
   try:
     image = photos.decode(photos.read_bytes(path), 'The picture', max_pixels)
   except errors.DataError as error:
-    raise gr.Error(str(error), duration=None) from error
+    raise _told(str(error)) from error
   results = []
   for model in models:
     began = time.monotonic()
@@ -127,11 +129,13 @@ def _predict(models, path, max_pixels):
       labels = model.labels(image)
     except (MemoryError, tf.errors.OpError) as error:
       text = ' '.join(str(error).split())[:200]
-      raise gr.Error(
-        f'{_name(model)} cannot predict it: {text}.', duration=None
-      ) from error
+      raise _told(f'{_name(model)} cannot predict it: {text}.') from error
     results.append((labels, time.monotonic() - began))
   return image, results
+
+
+def _told(sentence):
+  return gr.Error(sentence, duration=None, print_exception=False)
 
 
 def _show(models, result, opacity):

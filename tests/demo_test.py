@@ -122,6 +122,21 @@ def test_what_is_no_picture_or_too_large_is_told(models, tmp_path):
     wait_for(browser, 'Drop a picture.')
     upload(browser, picture(tmp_path / 'large.png'))
     wait_for(browser, 'The picture has 40 x 20 pixels, more than')
+    browser.refresh()
+    wait_for(browser, 'Drop a picture.')
+    upload(browser, str(tmp_path / 'bad.png'))
+    wait_for(browser, 'The picture')
+
+
+def test_a_file_that_is_too_large(models, tmp_path):
+  with (
+    served(models[:1], max_bytes=50) as address,
+    browsing.opened(tmp_path / 'profile') as browser,
+  ):
+    browser.get(address)
+    wait_for(browser, 'Drop a picture.')
+    upload(browser, picture(tmp_path / 'large.png'))
+    wait_for(browser, 'exceed the maximum allowed size of 50')
 
 
 def test_a_page_without_a_model(models):
