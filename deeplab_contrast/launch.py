@@ -20,7 +20,13 @@ from typing import Any
 from absl import app, flags, logging
 
 from deeplab_contrast.config import build, run_folder
-from deeplab_contrast.utils import distribution, errors, quiet
+from deeplab_contrast.utils import (
+  distribution,
+  errors,
+  locking,
+  parents,
+  quiet,
+)
 
 # Builds the root of an experiment without flags, for recipes and tests.
 parse = build.parse
@@ -132,6 +138,8 @@ def run(
   """
   # TensorFlow reports the absence of a GPU as an error.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  if parents.follow():
+    locking.wait_for_others()
   flags.adopt_module_key_flags(sys.modules[__name__])
 
   def start(arguments):

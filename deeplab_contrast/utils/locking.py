@@ -14,7 +14,22 @@ from deeplab_contrast.utils import errors
 
 FILE = '.lock'
 
+_patience = 0.0  # Seconds to wait for a lock that another process holds.
+
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+def wait_for_others(seconds=60.0):
+  """Lets this process wait for locks before it gives up.
+
+  For a stage whose recipe was killed and started again: the stage of before is
+  saving its work.
+
+  Args:
+    seconds: how long at most.
+  """
+  global _patience
+  _patience = seconds
 
 
 @contextlib.contextmanager
@@ -52,13 +67,16 @@ def _open(model_dir):
 
 
 def _acquire(file, model_dir):
+  until = time.monotonic() + _patience
   try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError:
-    raise errors.BusyError(
-      f'{_owner(file)} works in model_dir {model_dir}; wait for it, stop it, or'
-      ' give another --model_dir.'
-    ) from None
+    while not _is_ours(file):
+      if time.monotonic() < until:
+        time.sleep(0.1)
+        continue
+      raise errors.BusyError(
+        f'{_owner(file)} works in model_dir {model_dir}; wait for it, stop it, '
+        'or give another --model_dir.'
+      )
   except OSError as error:
     if error.errno not in _NO_LOCKS:
       raise
@@ -67,6 +85,14 @@ def _acquire(file, model_dir):
       ' trains there.',
       model_dir,
     )
+
+
+def _is_ours(file):
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return False
+  return True
 
 
 def _tell_owner(file):

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, parents
 
 _POLL_SECONDS = 0.1
 
@@ -46,7 +46,8 @@ class Task:
 def run(command, title):
   """Runs a command to its end, printing it first.
 
-  SIGTERM is handed on to the child, which may need a moment to save its work.
+  SIGTERM is handed on to the child, which may need a moment to save its work;
+  a command of this package gets it too when this process is killed.
   (SIGINT reaches it from the terminal by itself.)
 
   Args:
@@ -113,11 +114,14 @@ def _start_some(waiting, running, at_once):
 def _start(task):
   to = f' > {task.log}' if task.log else ''
   print(f'{task.title}\n$ {shlex.join(task.command)}{to}', flush=True)
+  environment = parents.environment()
   if task.log is None:
-    return subprocess.Popen(task.command)
+    return subprocess.Popen(task.command, env=environment)
   os.makedirs(os.path.dirname(task.log) or '.', exist_ok=True)
   with open(task.log, 'a', encoding='utf-8') as log:
-    return subprocess.Popen(task.command, stdout=log, stderr=log)
+    return subprocess.Popen(
+      task.command, stdout=log, stderr=log, env=environment
+    )
 
 
 @contextlib.contextmanager
