@@ -82,6 +82,7 @@ class Pipeline:
       example = _read(examples, index, _seed_at(seed, position))
       own = example[SEED]
       example = {**_apply(self.transforms, example), SEED: own}
+      example = _with_known_labels(example, examples.info)
       return example if keep_id else _without(example, ID)
 
     end = tf.int64.max if stop is None else stop
@@ -115,7 +116,7 @@ def once(examples, transforms, batch_size):
 
   def load(position):
     example = _read(examples, position, _seed_at(0, position))
-    return _apply(transforms, example)
+    return _with_known_labels(_apply(transforms, example), examples.info)
 
   dataset = _map(tf.data.Dataset.range(len(examples)), load, batch_size)
   missing = -len(examples) % batch_size
@@ -206,6 +207,32 @@ def _apply(transforms, example):
     ]
     example = stage.run(example, seeds)
   return _without(example, SEED)
+
+
+def _with_known_labels(example, info):
+  """The example; reading it fails when a label is of no class.
+
+  Preparation refuses such masks. But files change, and a compiled step would
+  make NaN, or nothing at all, of a class that it has not.
+  """
+  label = example[LABEL]
+  if info is None or not label.dtype.is_integer:  # Not decoded.
+    return example
+  known = (label >= 0) & (label < info.num_classes) | (label == IGNORE_LABEL)
+
+  def fail(name, worst):
+    raise errors.DataError(
+      f'The mask of {name.decode()} has the label {worst}, but {info.name} has '
+      f'{info.num_classes} classes: prepare the dataset again.'
+    )
+
+  def refuse():
+    worst = tf.reduce_max(tf.where(known, 0, label))
+    return tf.numpy_function(fail, [example[ID], worst], tf.bool)
+
+  is_good = tf.cond(tf.reduce_all(known), lambda: True, refuse)
+  with tf.control_dependencies([is_good]):
+    return {**example, LABEL: tf.identity(label)}
 
 
 def _without(example, key):

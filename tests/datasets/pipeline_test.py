@@ -8,6 +8,7 @@ from PIL import Image
 from deeplab_contrast.common import ID, IMAGE, LABEL, SEED
 from deeplab_contrast.datasets import pipeline, sources
 from deeplab_contrast.utils import errors
+from tests.datasets import in_memory
 
 COUNT = 11
 
@@ -229,6 +230,24 @@ def test_other_errors_are_not_taken_for_bad_data():
   with pytest.raises(tf.errors.OpError, match='KeyError') as error:
     batches(1, examples=Buggy())
   assert pipeline.data_error(error.value) is None
+
+
+class Known(Flat):
+  info = in_memory.THREE
+
+
+def test_a_label_of_no_class_is_refused_by_name():
+  few = [decode, fix]
+  assert len(list(pipeline.once(Known(3), few, 1))) == 3
+  with pytest.raises(tf.errors.OpError) as error:
+    list(pipeline.once(Known(4), few, 1))
+  told = (
+    'The mask of 3 has the label 3, but three has 3 classes: prepare the '
+    'dataset again.'
+  )
+  assert str(pipeline.data_error(error.value)) == told
+  with pytest.raises(tf.errors.OpError, match='The mask of 3 has the label 3'):
+    batches(4, few, Known(4))
 
 
 # Once.
