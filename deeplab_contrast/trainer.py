@@ -74,6 +74,11 @@ class Trainer:
     ):
       if not isinstance(value, int) or value < 1:
         raise ValueError(f'{name} is {value!r}; it must be a whole number > 0.')
+    if not isinstance(profile_steps, int) or profile_steps < 0:
+      raise ValueError(
+        f'profile_steps is {profile_steps!r}; it must be a whole number, 0 for '
+        'none.'
+      )
     self.optimizer = optimizer
     self.steps = steps
     self.batch_size = batch_size
