@@ -117,7 +117,7 @@ class _VoidMarked(sources.Examples):
   """Examples whose void pixels are _VOID, to tell them from padding."""
 
   def __init__(self, examples):
-    self.info = examples.info
+    self.info = None  # _VOID is of no class, and is not to be refused.
     self.max_size = examples.max_size
     self.order = examples.order
     self._examples = examples
