@@ -155,4 +155,4 @@ if __name__ == '__main__':
       return watch(launched, values.timeout, values.interval)
     return main(launched, values.best)
 
-  launch.run(_command)
+  launch.run(_command, needs_model_dir=True)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from deeplab_contrast import common
 from deeplab_contrast import predictor as predictor_lib
 from deeplab_contrast.core import confusion
+from deeplab_contrast.utils import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +32,16 @@ class Evaluator:
   trimap_width: int | None = None
 
   def __post_init__(self):
-    """Refuses a band of no width."""
-    width = self.trimap_width
-    if width is not None and not (isinstance(width, int) and width > 0):
+    """Refuses numbers that make no sense."""
+    limit = {} if self.limit is None else {'limit': self.limit}
+    checks.whole({'batch_size': self.batch_size, **limit}, 1)
+    size = self.crop_size
+    if size is not None and not _is_size(size):
       raise ValueError(
-        f'trimap_width is {width!r}; it must be a whole number > 0, or None.'
+        f'crop_size is {size!r}; it must be (height, width) in pixels, or None.'
       )
+    if self.trimap_width is not None:
+      checks.whole({'trimap_width': self.trimap_width}, 1)
 
   def pad_size(self, max_size):
     """The one size all images are padded to.
@@ -114,6 +119,14 @@ class Evaluator:
       return strategy.reduce(tf.distribute.ReduceOp.SUM, matrices, axis=None)
 
     return step
+
+
+def _is_size(value):
+  return (
+    isinstance(value, (tuple, list))
+    and len(value) == 2
+    and all(type(side) is int and side > 0 for side in value)
+  )
 
 
 def pad_size(max_size, crop_size, owner):

@@ -27,7 +27,7 @@ from deeplab_contrast.utils import (
   writers,
 )
 
-_PRECISIONS = ('float32', 'mixed_bfloat16', 'mixed_float16')
+_PRECISIONS = ('float32', 'mixed_bfloat16')
 
 
 class Experiment:
@@ -45,7 +45,7 @@ class Experiment:
     evaluator: how it judges.
     embedding_judge: how pretraining is judged while it runs; None judges it
       only when asked to, by `evaluate`.
-    precision: 'float32', 'mixed_bfloat16' or 'mixed_float16'.
+    precision: 'float32' or 'mixed_bfloat16'.
     seed: of the weights, the order of the data and all augmentation.
     data_dir: where prepared datasets are kept; None is TFDS's default.
 
@@ -204,7 +204,7 @@ class Experiment:
       with data_errors():
         return self._judgement({})(poll)
     examples = self._limited(self.eval_source.open(self.data_dir))
-    batches = self.eval_batches(examples)
+    batches = self.eval_batches(examples, strategy.num_replicas_in_sync)
     with data_errors():
       scores = self.evaluator.evaluate(
         self.model, batches, examples.info, strategy, poll
@@ -256,11 +256,15 @@ class Experiment:
     except ValueError as error:
       raise errors.ConfigError(str(error)) from error
 
-  def eval_batches(self, examples):
-    """Whole images, padded to one size, each once and in order."""
+  def eval_batches(self, examples, replicas=1):
+    """Whole images, padded to one size, each once and in order.
+
+    Every one of the replicas gets as many of a batch, so it is rounded up.
+    """
     size = self.pad_size(examples)
     steps = (transforms.Decode(), transforms.Pad(size, exact=True))
-    return pipeline.once(examples, steps, self.evaluator.batch_size)
+    size = -(-self.evaluator.batch_size // replicas) * replicas
+    return pipeline.once(examples, steps, size)
 
   def pad_size(self, examples):
     """The size images are padded to; see `Evaluator.pad_size`.

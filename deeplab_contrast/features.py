@@ -108,5 +108,6 @@ if __name__ == '__main__':
   launch.run(
     lambda launched: main(
       launched, flags.FLAGS.pixels_per_class, flags.FLAGS.images
-    )
+    ),
+    needs_model_dir=True,
   )

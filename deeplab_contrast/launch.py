@@ -26,6 +26,7 @@ from deeplab_contrast.utils import (
   locking,
   parents,
   quiet,
+  signals,
 )
 
 # Builds the root of an experiment without flags, for recipes and tests.
@@ -109,6 +110,7 @@ def run(
   *,
   distribute: bool = True,
   needs_experiment: bool = True,
+  needs_model_dir: bool = False,
   takes_experiment: bool = True,
   tolerate_unused_bindings: bool = False,
   not_needed: Sequence[str] = (),
@@ -117,7 +119,7 @@ def run(
 ):
   """Runs a command and ends the process.
 
-  A UserError becomes one line on stderr and its exit code (with
+  What `errors.told` knows becomes one line on stderr and its exit code (with
   `--verbosity=1`, its traceback too); any other exception is a bug and keeps
   its traceback. A wrong command line ends with 2.
 
@@ -127,22 +129,24 @@ def run(
       that of an experiment.
     distribute: whether the command itself computes, by --strategy.
     needs_experiment: whether it cannot do without a configuration.
-    takes_experiment: whether it has a use for one; without, what its model_dir
-      holds is not built, and --gin_file and --gin_bindings are refused.
-    tolerate_unused_bindings: whether it hands on the bindings of the command
-      line that its own root has no use for.
-    not_needed: macros that a configuration may leave open.
+    needs_model_dir: whether it works on a run.
+    takes_experiment: whether it has a use for one; without, none is built, and
+      --gin_file and --gin_bindings are refused.
+    tolerate_unused_bindings: whether it hands on bindings it has no use for.
+    not_needed: macros that may stay open.
     takes_arguments: whether the command line may hold more than flags.
-    settings: parameters of the root that flags of the command ask for, by name;
-      called once flags are parsed.
+    settings: gives parameters of the root by name, once flags are parsed.
   """
   # TensorFlow reports the absence of a GPU as an error.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   if parents.follow():
     locking.wait_for_others()
   flags.adopt_module_key_flags(sys.modules[__name__])
+  signals.end_at_once()
 
   def start(arguments):
+    if needs_model_dir and not _MODEL_DIR.value:
+      raise errors.ConfigError('Give --model_dir, the folder of a run.')
     if not takes_experiment:
       _refuse_gin()
       return main(_launch(None, None))
@@ -168,10 +172,13 @@ def _exit_code(start, arguments):
     quiet.warnings_only()
   try:
     return start(arguments)
-  except errors.UserError as error:
+  except Exception as error:
+    told = errors.told(error)
+    if told is None:
+      raise
     logging.debug('%s', traceback.format_exc())
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
+    print(f'error: {told}', file=sys.stderr)
+    return told.exit_code
 
 
 def prepare_model_dir(launch: Launch):

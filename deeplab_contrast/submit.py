@@ -100,4 +100,4 @@ if __name__ == '__main__':
       launched, values.split, values.out, values.best, values.competition
     )
 
-  launch.run(_command)
+  launch.run(_command, needs_model_dir=True)

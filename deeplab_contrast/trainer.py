@@ -12,12 +12,16 @@ from deeplab_contrast.utils import (
   averages,
   best,
   checkpoints,
+  checks,
   errors,
   gates,
   profiling,
   signals,
   writers,
 )
+
+# Networks have weights of some hundreds; these are on their way to infinity.
+_LARGEST_NORM = 1e10
 
 
 class Trainer:
@@ -65,19 +69,19 @@ class Trainer:
     profile_steps: int = 0,
     jit_compile: bool = False,
   ):
-    for name, value in (
-      ('steps', steps),
-      ('batch_size', batch_size),
-      ('log_every', log_every),
-      ('save_every', save_every),
-      ('keep', keep),
-    ):
-      if not isinstance(value, int) or value < 1:
-        raise ValueError(f'{name} is {value!r}; it must be a whole number > 0.')
-    if not isinstance(profile_steps, int) or profile_steps < 0:
+    counts = {'steps': steps, 'batch_size': batch_size, 'keep': keep}
+    checks.whole(
+      {**counts, 'log_every': log_every, 'save_every': save_every}, 1
+    )
+    checks.whole({'eval_every': eval_every, 'profile_steps': profile_steps}, 0)
+    faster = last_layer_gradient_multiplier
+    checks.not_negative(
+      {'weight_decay': weight_decay, 'last_layer_gradient_multiplier': faster}
+    )
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
       raise ValueError(
-        f'profile_steps is {profile_steps!r}; it must be a whole number, 0 for '
-        'none.'
+        'LossScaleOptimizer is for float16, which is not supported; use '
+        "precision = 'mixed_bfloat16'."
       )
     self.optimizer = optimizer
     self.steps = steps
@@ -93,6 +97,7 @@ class Trainer:
     self.keep = keep
     self.profile_steps = profile_steps
     self.jit_compile = jit_compile
+    checks.learning_rates(self.learning_rate_at, (0, steps - 1))
 
   def fit(
     self,
@@ -129,7 +134,7 @@ class Trainer:
       Preempted: after SIGTERM or SIGINT, with the state saved.
       ConfigError: when the batches lack what the task needs.
     """
-    _check_batch_size(self.batch_size, strategy)
+    checks.divides(self.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
       self.optimizer.build(model.trainable_variables)
       step = tf.Variable(
@@ -201,7 +206,6 @@ class Trainer:
         objective = self.optimizer.scale_loss(objective)
       gradients = _all_reduce(tape.gradient(objective, variables))
       numbers['gradient_norm'] = tf.linalg.global_norm(gradients)
-      numbers['weight_norm'] = tf.linalg.global_norm(variables)
       # Keras sums over replicas once more.
       shares = [m / strategy.num_replicas_in_sync for m in multipliers]
       self.optimizer.apply(
@@ -210,6 +214,8 @@ class Trainer:
           for g, m in zip(gradients, shares, strict=True)
         ]
       )
+      # After the update: what it has made of the weights is seen before saving.
+      numbers['weight_norm'] = tf.linalg.global_norm(variables)
       step.assign_add(1)
       return numbers
 
@@ -228,17 +234,18 @@ class Trainer:
   def _objective(self, losses, kernels):
     """This replica's share of the objective, and the numbers to log."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    objective, numbers = 0.0, {}
+    objective, numbers, counts = 0.0, {}, {}
     for name, (total, count) in losses.items():
       # The sum over replicas of total / global count is the global mean.
       share = tf.math.divide_no_nan(total, _all_reduce(count))
       objective += share
       numbers[name] = _all_reduce(tf.stop_gradient(share))
+      counts[f'{name}_count'] = _all_reduce(tf.cast(count, tf.float32))
     decay = self.weight_decay * tf.add_n(
       [tf.nn.l2_loss(tf.convert_to_tensor(k.value)) for k in kernels]
     )
     numbers['loss'] = tf.add_n(list(numbers.values())) + decay
-    return objective + decay / replicas, numbers
+    return objective + decay / replicas, {**numbers, **counts}
 
   def learning_rate_at(self, step):
     """The learning rate used by a step, as a float."""
@@ -313,14 +320,16 @@ class _Loop:
     """Fetches pending numbers; refuses to go on when one is not finite."""
     for step, numbers in self._pending:
       values = {name: float(value) for name, value in numbers.items()}
-      if not all(map(_finite, values.values())):
+      if not all(_is_sound(*x) for x in values.items()):
         raise errors.NumericalError(self._explain(step, values))
     self._images = len(self._pending) * self._trainer.batch_size
     self._pending.clear()
     return step, values
 
   def _explain(self, step, values):
-    bad = ', '.join(f'{k} {v}' for k, v in values.items() if not _finite(v))
+    bad = ', '.join(
+      f'{k} {v:.3g}' for k, v in values.items() if not _is_sound(k, v)
+    )
     size = self._trainer.batch_size
     ids = ''
     if self._ids_at is not None:
@@ -328,8 +337,9 @@ class _Loop:
       ids = f' Its images: {", ".join(names[:8])}{", ..." * (size > 8)}.'
     rate = self._trainer.learning_rate_at(step - 1)
     return (
-      f'Step {step} is not finite ({bad}) at learning rate {rate:.3g}; the '
-      'checkpoints before it are good. Try a lower learning rate.' + ids
+      f'Step {step} is not finite or beyond all bounds ({bad}) at learning '
+      f'rate {rate:.3g}; the checkpoints before it are good. Try a lower '
+      f'learning rate.{ids}'
     )
 
   def _save(self):
@@ -357,7 +367,9 @@ class _Loop:
     return scores
 
 
-def _finite(value):
+def _is_sound(name, value):
+  if name == 'weight_norm' and value > _LARGEST_NORM:
+    return False
   return value - value == 0.0
 
 
@@ -367,15 +379,6 @@ def _all_reduce(value):
   if context.num_replicas_in_sync == 1:
     return value
   return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
-
-
-def _check_batch_size(batch_size, strategy):
-  replicas = strategy.num_replicas_in_sync
-  if batch_size % replicas:
-    raise errors.ConfigError(
-      f'Trainer.batch_size {batch_size} does not divide among {replicas} '
-      'replicas; make it a multiple.'
-    )
 
 
 def _check_needs(task: task_lib.Task, spec):

@@ -40,4 +40,7 @@ if __name__ == '__main__':
   flags.DEFINE_integer(
     'num_images', 8, 'How many images to show.', lower_bound=0
   )
-  launch.run(lambda launched: main(launched, flags.FLAGS.num_images))
+  launch.run(
+    lambda launched: main(launched, flags.FLAGS.num_images),
+    needs_model_dir=True,
+  )

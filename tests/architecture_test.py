@@ -95,7 +95,13 @@ MAY_IMPORT = {
   'trainer': ('common', 'tasks.task', 'utils'),
   'parts': ('core', 'utils.graph_costs'),
   # L4
-  'evaluator': ('common', 'core.confusion', 'datasets.info', 'predictor'),
+  'evaluator': (
+    'common',
+    'core.confusion',
+    'datasets.info',
+    'predictor',
+    'utils.checks',
+  ),
   'embedding_judge': (
     'common',
     'core.embedding_quality',

@@ -18,8 +18,16 @@ from gin import config_parser
 
 from deeplab_contrast.utils import errors
 
-# A gin file runs code: it imports, and calls what it has imported.
-ALLOWED_PACKAGES = ('deeplab_contrast', 'keras', 'tensorflow')
+# A gin file runs code: it imports, and calls what it has imported. Of Keras
+# only what makes parts of a training; nothing that reads or writes files.
+ALLOWED_PACKAGES = (
+  'deeplab_contrast',
+  'keras.initializers',
+  'keras.layers',
+  'keras.losses',
+  'keras.optimizers',
+  'keras.regularizers',
+)
 
 REPOSITORY = str(pathlib.Path(__file__).parents[2])
 SEARCH_PATH = ('', REPOSITORY, os.path.join(REPOSITORY, 'gin_configs'))
@@ -192,6 +200,8 @@ def read_file(
     ConfigError: a file is missing, is no gin, includes itself, or imports what
       it may not.
   """
+  if not name.endswith('.gin'):
+    fail(place, f'{name} is no gin file: its name does not end with .gin')
   path = os.path.realpath(find_file(name, place))
   if path in parents:
     fail(place, f'{name} includes itself')

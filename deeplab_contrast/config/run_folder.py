@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from deeplab_contrast.config import gin_text
-from deeplab_contrast.utils import errors, locking
+from deeplab_contrast.utils import errors, locking, results
 
 FILE = 'config.gin'
 
@@ -70,7 +70,8 @@ def prepare(
   with locking.model_dir_lock(os.path.join(model_dir, part)):
     check(model_dir, config, allow_config_change)
     try:
-      _write(os.path.join(model_dir, FILE), config)
+      if not results.is_done(model_dir):
+        _write(os.path.join(model_dir, FILE), config)
     except OSError as error:
       raise errors.SystemFault(
         f'Cannot write {model_dir}/{FILE} ({error.strerror}).'
@@ -120,8 +121,8 @@ def check(model_dir: str, config: str, allow_config_change: bool = False):
   Args:
     model_dir: the folder; it need not exist.
     config: the text of the operative configuration.
-    allow_config_change: accepts another stored configuration, but no folder of
-      foreign files.
+    allow_config_change: accepts another stored configuration, but none of a
+      finished run, and no folder of foreign files.
 
   Raises:
     ConfigError: it holds another experiment, or foreign files.
@@ -139,12 +140,18 @@ def check(model_dir: str, config: str, allow_config_change: bool = False):
     return
   with open(path, encoding='utf-8') as file:
     changes = differences(file.read(), config)
-  if changes and not allow_config_change:
+  is_done = results.is_done(model_dir)
+  if changes and (is_done or not allow_config_change):
     more = len(changes) - _SHOWN
+    way_out = (
+      ' (it is finished).'
+      if is_done
+      else ', or --allow_config_change to go on with the new values.'
+    )
     raise errors.ConfigError(
       f'{model_dir} holds another experiment: {"; ".join(changes[:_SHOWN])}'
-      f'{f"; and {more} more" if more > 0 else ""}; give another --model_dir,'
-      ' or --allow_config_change to go on with the new values.'
+      f'{f"; and {more} more" if more > 0 else ""}; give another --model_dir'
+      f'{way_out}'
     )
 
 

@@ -19,6 +19,9 @@ from deeplab_contrast.core import pair_kernel, pair_tile, pixel_selection
 
 _NO_SEED = (0, 0)
 
+# Below, similarities over the temperature leave float32.
+_LEAST_TEMPERATURE = 1e-6
+
 
 @dataclasses.dataclass(frozen=True)
 class PixelContrast(abc.ABC):
@@ -38,8 +41,11 @@ class PixelContrast(abc.ABC):
 
   def __post_init__(self):
     """Refuses a temperature that cannot divide, and an unknown dtype."""
-    if not self.temperature > 0:
-      raise ValueError(f'temperature is {self.temperature}; it must be > 0.')
+    if not self.temperature >= _LEAST_TEMPERATURE:
+      raise ValueError(
+        f'temperature is {self.temperature}; it must be at least '
+        f'{_LEAST_TEMPERATURE}.'
+      )
     if self.matmul not in (None, 'float32', 'bfloat16'):
       raise ValueError(
         f"matmul is '{self.matmul}'; it must be 'float32', 'bfloat16' or None."

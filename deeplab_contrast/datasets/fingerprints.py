@@ -63,8 +63,7 @@ def check(model_dir, found, write=True):
     if write:
       results.write_json(path, found)
     return
-  with open(path, encoding='utf-8') as file:
-    stored = json.load(file)
+  stored = results.read_json(path)
   changes = [
     f'{role} {key} was {_show(before.get(key))}, is {_show(after.get(key))}'
     for role in sorted({*stored, *found})

@@ -11,11 +11,12 @@ import uuid
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
+from google.protobuf import json_format
 
 from deeplab_contrast.common import ID, IMAGE, LABEL
 from deeplab_contrast.datasets import examples
 from deeplab_contrast.datasets import info as dataset_info
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +38,23 @@ class TfdsSplit(examples.Source):
 
   def open(self, data_dir):
     """See base class."""
-    builder = self.dataset.builder(data_dir)
+    builder = self._builder(data_dir)
     if not builder.data_path.exists():
       _prepare(builder, self.info)
       # Afresh from the disk: another process may have been quicker.
-      builder = self.dataset.builder(data_dir)
+      builder = self._builder(data_dir)
       _write_ids(builder, self.info)
     return _TfdsExamples(self.info, builder, self.split)
+
+  def _builder(self, data_dir):
+    try:
+      return self.dataset.builder(data_dir)
+    except (ValueError, json_format.ParseError) as error:  # Of its JSON files.
+      raise errors.DataError(
+        f'The prepared {self.info.name} in {data_dir or "its data_dir"} is '
+        f'damaged ({" ".join(str(error).split())[:200]}): delete its folder '
+        'to have it prepared again.'
+      ) from error
 
 
 class _TfdsExamples(examples.Examples):
@@ -82,7 +93,7 @@ class _TfdsExamples(examples.Examples):
     """See base class. From a file: reading all records takes minutes."""
     path = _ids_file(self._folder, self._split)
     if path.exists():
-      return json.loads(path.read_text())
+      return results.read_json(path)
     return [self[i][ID].decode() for i in range(len(self))]
 
 

@@ -109,30 +109,30 @@ class WarmStart:
         differ.
       SystemFault: when it cannot be read.
     """
-    path = self._find()
+    paths = self._find()
     parts = {
       part: contents.by_path(contents.part_of(model, part).variables)
       for part in self.parts
     }
     named = {name: v for part in parts.values() for name, v in part.items()}
-    try:
+
+    def restore(path):
       for part, variables in parts.items():
         contents.check_part(path, part, variables, model)
       _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
-    except contents.Unreadable as e:
-      raise errors.SystemFault(f'{path} cannot be read: {e}') from e
-    return path
+
+    return _newest_readable(paths, restore)[0]
 
   def _find(self):
     if tf.io.gfile.exists(self.path + '.index'):
-      return self.path
+      return [self.path]
     paths = list_checkpoints(os.path.join(self.path, FOLDER))
     if not paths:
       raise errors.ConfigError(
         f'WarmStart.path {self.path!r} is neither a checkpoint nor a model_dir '
         'that holds one; train that stage first, or correct the path.'
       )
-    return paths[0]
+    return paths
 
 
 def restore_model(model_dir, model, averaged=False, path=None):
@@ -271,7 +271,10 @@ def _newest_readable(paths, read):
       return path, read(path)
     except contents.Unreadable as e:
       logging.warning('%s cannot be read (%s); trying an older one.', path, e)
-  raise errors.SystemFault(f'None can be read of: {", ".join(paths)}.')
+  raise errors.SystemFault(
+    f'No checkpoint can be read, of: {", ".join(paths)}. Bring them back from '
+    'a copy, or train again.'
+  )
 
 
 def _restore(checkpoint, path, variables, exact):
@@ -320,7 +323,13 @@ def _restore_averages(path, variables):
 
 def _sweep(folder):
   """Removes what a save that was killed left behind."""
-  for leftover in glob.glob(os.path.join(glob.escape(folder), '*_temp*')):
+  inside = glob.escape(folder)
+  parts = [
+    path
+    for path in glob.glob(os.path.join(inside, 'ckpt-*.data-*'))
+    if not os.path.exists(path.rpartition('.data-')[0] + '.index')
+  ]
+  for leftover in [*glob.glob(os.path.join(inside, '*_temp*')), *parts]:
     logging.info('Removing an unfinished save: %s', leftover)
     if os.path.isdir(leftover):
       shutil.rmtree(leftover, ignore_errors=True)

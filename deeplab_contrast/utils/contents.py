@@ -58,7 +58,8 @@ def check_shapes(path, variables, stored):
       raise errors.ConfigError(
         f'{path} belongs to another network: {name} is {there} there, of shape '
         f'{tuple(variable.shape)} here. Use the gin file it was trained with, '
-        'or another --model_dir.'
+        'or another --model_dir; a new training can start from its trunk: '
+        '--gin_file=gin_configs/tasks/warm_start.gin.'
       )
 
 
@@ -75,6 +76,16 @@ def check_training_state(path):
 def check_whole(path, variables, model):
   """Refuses weights of some parts, such as converted ones of ImageNet."""
   stored = stored_shapes(path)
+  known = {key(name) for name in variables}
+  unused = sorted(
+    k for k in stored if k.startswith('model/') and k not in known
+  )
+  if unused and not known - set(stored):
+    name = unused[0].split('/')[1].replace('.S', '/').replace('..', '.')
+    raise errors.ConfigError(
+      f'{path} belongs to another network: it also has {name} and '
+      f'{len(unused) - 1} more. Use the gin file it was trained with.'
+    )
   held = _held(stored, model)
   absent = [name for name in variables if key(name) not in stored]
   if absent and held and _STEP not in stored:

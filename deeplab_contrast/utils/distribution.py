@@ -8,9 +8,8 @@ import functools
 import json
 import os
 import signal
+import sys
 import threading
-
-from absl import logging
 
 from deeplab_contrast.utils import errors
 
@@ -119,8 +118,11 @@ def _multi_worker():
   tasks = check_tf_config(os.environ.get('TF_CONFIG'))
   import tensorflow as tf
 
-  logging.info(
-    'Waiting up to %d s for the %d tasks of TF_CONFIG.', CLUSTER_SECONDS, tasks
+  print(
+    f'Waiting up to {CLUSTER_SECONDS} s for the {tasks} tasks of TF_CONFIG; '
+    'then this ends with code 142.',
+    file=sys.stderr,
+    flush=True,
   )
   try:
     with _deadline(CLUSTER_SECONDS):

@@ -5,6 +5,36 @@ to do. `launch` prints that sentence, without a traceback, and exits with the
 code.
 """
 
+import errno
+
+# What a disk, its permissions and its folders answer.
+_DISK = frozenset(
+  (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.EIO,
+  )
+)
+
+# The same as TensorFlow words it, which has no numbers for it.
+_DISK_TEXTS = (
+  'No space left on device',
+  'Disk quota exceeded',
+  'File too large',
+  'Read-only file system',
+  'Permission denied',
+  'Not a directory',
+  'Is a directory',
+)
+
 
 class UserError(Exception):
   """A fault the user can mend; the base of the errors below."""
@@ -46,3 +76,35 @@ class Preempted(UserError):
   """Asked to stop (SIGTERM, SIGINT); state is saved, start again to go on."""
 
   exit_code = 143
+
+
+def told(error):
+  """The UserError that an exception amounts to; None where it is a bug.
+
+  Args:
+    error: any exception: a UserError is itself, an OSError of a disk and what
+      TensorFlow makes of one are a SystemFault, and so is a missing package.
+  """
+  if isinstance(error, UserError):
+    return error
+  if isinstance(error, ModuleNotFoundError):
+    package = (error.name or '').partition('.')[0]
+    if package in ('', 'deeplab_contrast'):
+      return None
+    return SystemFault(
+      f'The package {package} is missing: install this project with its '
+      "requirements, pip install -e '.' in its folder."
+    )
+  if isinstance(error, OSError) and error.errno in _DISK and error.filename:
+    return SystemFault(
+      f'Cannot use {error.filename} ({error.strerror}): make room, or mend the '
+      'folder and its permissions.'
+    )
+  text = ' '.join(str(error).split())
+  is_tensorflow = type(error).__module__.startswith('tensorflow')
+  if is_tensorflow and any(known in text for known in _DISK_TEXTS):
+    return SystemFault(
+      f'A file cannot be written or read ({text[:200]}): make room, or mend '
+      'the folder and its permissions.'
+    )
+  return None

@@ -4,6 +4,8 @@ import json
 import math
 import os
 
+from deeplab_contrast.utils import errors
+
 FILE = os.path.join('eval', 'results.json')
 EMBEDDING = os.path.join('embedding', 'results.json')
 DONE = 'DONE'
@@ -87,8 +89,14 @@ def read_json(path):
   """What a JSON file holds; None if there is no such file."""
   if not os.path.exists(path):
     return None
-  with open(path, encoding='utf-8') as f:
-    return json.load(f)
+  try:
+    with open(path, encoding='utf-8') as f:
+      return json.load(f)
+  except ValueError as error:
+    raise errors.DataError(
+      f'{path} is damaged ({error}): delete it, and what needs it will be made '
+      'again.'
+    ) from error
 
 
 def as_json(value):

@@ -1,6 +1,7 @@
 """Stopping on SIGTERM and SIGINT, at a moment when the state can be saved."""
 
 import contextlib
+import os
 import signal
 
 from deeplab_contrast.utils import errors
@@ -19,6 +20,28 @@ class StopRequest:
       raise errors.Preempted(
         f'Stopped by {name}; start the same command again to go on.'
       )
+
+
+def end_at_once():
+  """Makes SIGTERM and SIGINT end this process with a sentence and code 143.
+
+  For the time before there is anything to save, and for commands that leave
+  nothing half done: their files appear whole or not at all.
+  """
+  owner = os.getpid()
+
+  def end(number, frame):
+    del frame
+    if os.getpid() != owner:  # A worker, forked later.
+      os._exit(errors.Preempted.exit_code)
+    name = signal.Signals(number).name
+    text = f'error: Stopped by {name}; start the same command again.\n'
+    os.write(2, text.encode())
+    # Without clean-up: it could wait for threads that wait for this one.
+    os._exit(errors.Preempted.exit_code)
+
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, end)
 
 
 @contextlib.contextmanager

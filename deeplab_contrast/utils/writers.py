@@ -1,6 +1,7 @@
 """Where numbers go while training: metrics.jsonl, TensorBoard, the terminal."""
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from deeplab_contrast.utils import errors, metrics
+from deeplab_contrast.utils import contents, errors, metrics
 
 METRICS = metrics.FILE
 read_metrics = metrics.read
@@ -78,8 +79,8 @@ class MetricWriter:
           kind = tf.summary.image if np.ndim(value) else tf.summary.scalar
           value = value[np.newaxis] if np.ndim(value) else value
           kind(f'{split}/{name}', value, step=step)
-    except tf.errors.OpError as error:
-      logging.warning('TensorBoard files can no longer be written: %s', error)
+    except Exception as error:  # noqa: BLE001  Training must not hang on a log.
+      _warn(error)
       self._summaries = None
 
   def close(self):
@@ -88,7 +89,7 @@ class MetricWriter:
     with contextlib.suppress(OSError):
       self._file.close()
     if self._summaries is not None:
-      with contextlib.suppress(tf.errors.OpError):
+      with contextlib.suppress(Exception):
         self._summaries.close()
 
 
@@ -107,8 +108,8 @@ def write_config(model_dir, config):
       # Four spaces make it code, whatever marks it contains.
       tf.summary.text('config.gin', textwrap.indent(config, '    '), step=0)
     summaries.close()
-  except tf.errors.OpError as error:
-    logging.warning('TensorBoard gets no configuration: %s', error)
+  except Exception as error:  # noqa: BLE001
+    _warn(error)
 
 
 class Progress:
@@ -177,6 +178,15 @@ def _take_back(path, step):
 def _summary_writer(model_dir):
   try:
     return tf.summary.create_file_writer(os.path.join(model_dir, 'tensorboard'))
-  except Exception as e:  # noqa: BLE001  Training must not hang on a log.
-    logging.warning('No TensorBoard files will be written: %s', e)
+  except Exception as error:  # noqa: BLE001
+    _warn(error)
     return None
+
+
+@functools.cache
+def _warn_once(text):
+  logging.warning('TensorBoard files cannot be written: %s', text)
+
+
+def _warn(error):
+  _warn_once(contents.first_line(error))

@@ -27,11 +27,9 @@ def write(tmp_path):
   return write_text
 
 
-def parse(path, *bindings, **kwargs):
+def parse(path, *bindings, allow=('tests',), **kwargs):
   paths = [path] if isinstance(path, str) else path
-  return build.parse(
-    paths, bindings, parts.ROOT, allow_imports=('tests',), **kwargs
-  )
+  return build.parse(paths, bindings, parts.ROOT, allow_imports=allow, **kwargs)
 
 
 def test_everything_that_gin_can_say_reaches_the_objects(write):
@@ -269,17 +267,21 @@ wide/layers.Dense.units = 5
 """,
     header=parts.HEADER + 'import keras\n',
   )
-  built = parse(path)
+  with pytest.raises(errors.ConfigError, match='--allow_import=keras'):
+    parse(path)
+  trusted = ('tests', 'keras')
+  built = parse(path, allow=trusted)
   model, optimizer = built.root.others, built.root.trainer
   assert type(model) is keras.Sequential
   assert type(optimizer) is keras.optimizers.SGD
   assert float(optimizer.learning_rate) == 0.5
   assert model(tf.zeros([1, 3])).shape == (1, 5)
   saved = tf.train.Checkpoint(model=model).save(str(tmp_path / 'ckpt'))
-  again = parse(write(built.config, 'config.gin', header=''))
+  stored = write(built.config, 'config.gin', header='')
+  again = parse(stored, allow=trusted)
   again.root.others(tf.zeros([1, 3]))
   status = tf.train.Checkpoint(model=again.root.others).restore(saved)
   status.assert_existing_objects_matched()
   assert again.config == built.config
   with pytest.raises(errors.ConfigError, match='SGD: .*momentun'):
-    parse(path, 'optimizers.SGD.momentun = 0.5')
+    parse(path, 'optimizers.SGD.momentun = 0.5', allow=trusted)

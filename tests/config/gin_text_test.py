@@ -55,9 +55,14 @@ def test_the_text_of_a_binding_reads_back_the_same(text):
     ('A = [1,\n', 'x.gin:2: not gin'),
     ('\nA ! 1', r'x.gin:2: not gin .*A ! 1'),
     ('a.b = @', 'x.gin:1: not gin'),
-    ('import keras', 'x.gin: .*from __gin__ import dynamic_registration'),
+    (
+      'import deeplab_contrast',
+      'x.gin: .*from __gin__ import dynamic_registration',
+    ),
     (HEADER + 'import os', 'x.gin:2: will not import os.*--allow_import=os'),
     (HEADER + 'import kerasx.a', 'x.gin:2: will not import kerasx.a'),
+    (HEADER + 'import tensorflow.io', 'will not import tensorflow.io'),
+    ("include '/etc/passwd'", 'x.gin:1: /etc/passwd is no gin file'),
     ("include 'no.gin'", 'x.gin:1: found no gin file no.gin'),
   ],
 )
