@@ -208,3 +208,21 @@ def test_through_the_command_line(launched):
   done = processes.run_module('eval', run, '--watch', '--timeout=0.5')
   assert done.returncode == 5
   assert 'No new checkpoint' in done.stderr
+
+
+def test_batches_divide_among_replicas(launched):
+  experiment = launched.experiment
+  examples = experiment.eval_source.open(experiment.data_dir)
+  sizes = [
+    experiment.eval_batches(examples, replicas).element_spec['image'].shape[0]
+    for replicas in (1, 3)
+  ]
+  assert sizes[0] == experiment.evaluator.batch_size
+  assert sizes[1] % 3 == 0 and 0 <= sizes[1] - sizes[0] < 3
+
+
+@pytest.mark.parametrize('module', ['eval', 'vis', 'submit'])
+def test_no_run_is_given(module):
+  done = processes.run_module(module)
+  assert done.returncode == 2
+  assert done.stderr == 'error: Give --model_dir, the folder of a run.\n'

@@ -38,17 +38,20 @@ class TfdsSplit(examples.Source):
 
   def open(self, data_dir):
     """See base class."""
-    builder = self._builder(data_dir)
+    with self._damage_told(data_dir):
+      builder = self.dataset.builder(data_dir)
     if not builder.data_path.exists():
       _prepare(builder, self.info)
       # Afresh from the disk: another process may have been quicker.
-      builder = self._builder(data_dir)
+      builder = self.dataset.builder(data_dir)
       _write_ids(builder, self.info)
-    return _TfdsExamples(self.info, builder, self.split)
+    with self._damage_told(data_dir):
+      return _TfdsExamples(self.info, builder, self.split)
 
-  def _builder(self, data_dir):
+  @contextlib.contextmanager
+  def _damage_told(self, data_dir):
     try:
-      return self.dataset.builder(data_dir)
+      yield
     except (ValueError, json_format.ParseError) as error:  # Of its JSON files.
       raise errors.DataError(
         f'The prepared {self.info.name} in {data_dir or "its data_dir"} is '

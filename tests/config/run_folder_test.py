@@ -113,3 +113,14 @@ def test_a_failed_write_keeps_the_old_configuration(tmp_path, monkeypatch):
 def test_a_folder_without_an_experiment_cannot_be_read(tmp_path):
   with pytest.raises(errors.ConfigError, match='no config.gin.*--gin_file'):
     run_folder.config_file(str(tmp_path))
+
+
+def test_a_finished_run_keeps_its_configuration(tmp_path):
+  prepare(tmp_path)
+  (tmp_path / 'DONE').write_text('5\n')
+  assert prepare(tmp_path) == CONFIG
+  other = CONFIG.replace('0.1', '0.2')
+  assert other != CONFIG
+  with pytest.raises(errors.ConfigError, match='it is finished'):
+    prepare(tmp_path, other, allow_config_change=True)
+  assert (tmp_path / run_folder.FILE).read_text() == CONFIG

@@ -121,3 +121,13 @@ def test_a_flipped_bit_is_refused(tree, own):
     list(examples)
   assert 'of split train in' in str(error.value)
   assert 'delete that folder' in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'pattern', ['dataset_info.json', 'metadata.json', 'ids_train.json']
+)
+def test_damaged_notes_are_refused(tree, own, pattern):
+  (path,) = pathlib.Path(own).rglob(pattern)
+  path.write_text(path.read_text()[:-9])
+  with pytest.raises(errors.DataError, match='damaged'):
+    sources.TfdsSplit(Voc2012(root=tree), 'train').open(own).ids()

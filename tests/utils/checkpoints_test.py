@@ -175,3 +175,40 @@ def test_a_head_of_other_classes_is_named(tmp_path, monkeypatch):
   for phrase in ('(1, 1, 8, 3) there', '(1, 1, 8, 5) here', "('trunk',)"):
     assert phrase in str(caught.value)
   checkpoints.WarmStart(str(tmp_path))(second)
+
+
+def test_weights_that_have_no_place_are_told(run):
+  network, _, _, folder = run
+  path = checkpoints.path_of(folder, 2)
+  reader = tf.train.load_checkpoint(path)
+  weights = {
+    name: reader.get_tensor(contents.key(name))
+    for name in contents.by_path(network.variables)
+  }
+  weights['trunk/decoder/lost/kernel'] = np.zeros(3, np.float32)
+  other = folder / 'other'
+  checkpoints.write_weights(str(other), weights, 7)
+  told = 'ckpt-7 belongs to another network: it also has trunk/decoder/lost/'
+  with pytest.raises(errors.ConfigError, match=told):
+    checkpoints.restore_model(str(other), network)
+
+
+def test_a_warm_start_falls_back_too(run):
+  network, _, _, folder = run
+
+  def cut(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+  damage(folder, 'ckpt-2.data*', cut)
+  assert checkpoints.WarmStart(str(folder))(network).endswith('ckpt-1')
+  damage(folder, 'ckpt-1.data*', cut)
+  with pytest.raises(errors.SystemFault, match='No checkpoint can be read'):
+    checkpoints.WarmStart(str(folder))(network)
+
+
+def test_data_without_an_index_are_swept(run):
+  _, saver, _, folder = run
+  damage(folder, 'ckpt-2.index', pathlib.Path.unlink)
+  saver.restore()
+  assert not list((folder / 'checkpoints').glob('ckpt-2*'))
+  assert list((folder / 'checkpoints').glob('ckpt-1.data*'))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deeplab_contrast.datasets import info
-from deeplab_contrast.utils import panels, results
+from deeplab_contrast.utils import errors, panels, results
 
 INFO = info.DatasetInfo('two', ('cat', 'dog'), ((200, 0, 0), (0, 200, 0)))
 SCORES = {
@@ -156,3 +156,10 @@ def test_grid_holds_every_picture_and_colour(tmp_path):
   assert {(1, 2, 3), (4, 5, 6)} <= pixels
   assert path.exists()
   assert not list(path.parent.glob('*.tmp'))
+
+
+def test_a_damaged_file_is_named(tmp_path):
+  path = tmp_path / 'x.json'
+  path.write_text('{"a": 1')
+  with pytest.raises(errors.DataError, match=f'{path} is damaged .*delete it'):
+    results.read_json(str(path))

@@ -81,3 +81,20 @@ def test_two_that_take_nothing_back_append_to_one_file(tmp_path):
   second.close()
   found = [line['miou'] for line in writers.read_metrics(str(tmp_path))]
   assert found == [0.5, 0.6, 0.7]
+
+
+def test_a_tensorboard_that_fails_is_told_once(tmp_path, monkeypatch, caplog):
+  def fail(*_, **__):
+    raise RuntimeError('There is no TensorBoard\nand more lines')
+
+  monkeypatch.setattr(tf.summary, 'scalar', fail)
+  monkeypatch.setattr(tf.summary, 'text', fail)
+  writers.write_config(str(tmp_path), 'A = 1')
+  writer = writers.MetricWriter(tmp_path)
+  for step in (1, 2):
+    writer.write(step, 'train', {'loss': 1.0})
+  writer.close()
+  assert len(writers.read_metrics(tmp_path)) == 2
+  assert caplog.messages == [
+    'TensorBoard files cannot be written: There is no TensorBoard.'
+  ]

@@ -1,0 +1,37 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests import processes
+
+_COMMAND = """
+import os, sys, time
+from deeplab_contrast.utils import signals
+signals.end_at_once()
+os.fork()  # A worker: it ends without a word.
+print('up', flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_before_there_is_anything_to_save(number):
+  child = subprocess.Popen(
+    [sys.executable, '-S', '-c', _COMMAND],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    env=processes.environment(),
+    start_new_session=True,
+  )
+  for _ in range(2):
+    assert child.stdout.readline() == 'up\n'
+  os.killpg(child.pid, number)
+  _, told = child.communicate(timeout=30)
+  assert child.returncode == 143
+  assert told == (
+    f'error: Stopped by {number.name}; start the same command again.\n'
+  )
