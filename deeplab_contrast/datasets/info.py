@@ -17,7 +17,8 @@ class DatasetInfo:
     name: what folders and reports call the dataset.
     class_names: one name per class; class i is the label value i.
     colors: one (red, green, blue) per class, 0 to 255, to show labels with.
-    ignore_label: the value of pixels that belong to no class.
+    ignore_label: the value of pixels that belong to no class: 255 everywhere
+      in this package; raw files may have others, see `raw_pairs`.
     categories: the name of the category of each class, where classes are
       judged by categories too; else empty.
 
@@ -39,12 +40,12 @@ class DatasetInfo:
     object.__setattr__(self, 'categories', tuple(self.categories))
     self._check_names()
     self._check_colors()
-    if 0 <= self.ignore_label < self.num_classes:
+    if self.ignore_label != common.IGNORE_LABEL:
       raise errors.ConfigError(
-        f'Dataset {self.name!r} has classes 0 to {self.num_classes - 1}, so '
-        f'ignore_label must lie outside of them: got {self.ignore_label}.'
+        f'Dataset {self.name!r} has ignore_label {self.ignore_label}; losses '
+        f'and scores leave out {common.IGNORE_LABEL} only: map it when the '
+        'dataset is prepared.'
       )
-
     if self.categories and len(self.categories) != self.num_classes:
       raise errors.ConfigError(
         f'Dataset {self.name!r} has {self.num_classes} class_names but '

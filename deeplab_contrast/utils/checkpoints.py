@@ -1,5 +1,6 @@
 """Checkpoints: atomic, verified, newest good one first; and warm starts."""
 
+import contextlib
 import dataclasses
 import glob
 import hashlib
@@ -35,6 +36,7 @@ class Checkpoints:
       **_averages(averages.of(optimizer, model)),
     )
     self._step = step
+    self._keep = keep
     self._folder = os.path.join(model_dir, FOLDER)
     self._manager = tf.train.CheckpointManager(
       self._checkpoint, self._folder, max_to_keep=keep, checkpoint_name='ckpt'
@@ -47,7 +49,7 @@ class Checkpoints:
       SystemFault: when it cannot be written; older checkpoints stay.
     """
     try:
-      return self._manager.save(checkpoint_number=_number(self._step))
+      path = self._manager.save(checkpoint_number=_number(self._step))
     except (tf.errors.OpError, OSError) as e:
       free = shutil.disk_usage(os.path.dirname(self._folder)).free
       raise errors.SystemFault(
@@ -55,6 +57,10 @@ class Checkpoints:
         f'({free / 2**20:.0f} MiB free): {contents.first_line(e)} Make room or '
         'choose another --model_dir; the checkpoints before it are still good.'
       ) from e
+    # A save that was killed may have kept one that nothing else remembers.
+    for old in list_checkpoints(self._folder)[self._keep :]:
+      _remove(old)
+    return path
 
   def current(self):
     """The path of the checkpoint of the current step; saves it if need be."""
@@ -319,6 +325,14 @@ def _restore_averages(path, variables):
       f'{path} holds no averaged weights; it was trained without use_ema.'
     ) from e
   status.expect_partial()
+
+
+def _remove(path):
+  """Deletes a checkpoint: first what makes it one."""
+  inside = glob.escape(path)
+  for name in [f'{path}.index', *sorted(glob.glob(f'{inside}.data-*'))]:
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(name)
 
 
 def _sweep(folder):

@@ -212,3 +212,19 @@ def test_data_without_an_index_are_swept(run):
   saver.restore()
   assert not list((folder / 'checkpoints').glob('ckpt-2*'))
   assert list((folder / 'checkpoints').glob('ckpt-1.data*'))
+
+
+def test_a_checkpoint_that_was_forgotten_goes_in_its_turn(run):
+  _, _, step, folder = run
+  # As if killed before the list of checkpoints was written.
+  (folder / 'checkpoints' / 'checkpoint').unlink()
+  network = tiny.network(contrastive.Contrastive())
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  again = checkpoints.Checkpoints(str(folder), network, optimizer, step, keep=2)
+  assert again.restore().endswith('ckpt-2')
+  for number in (3, 4):
+    step.assign(number)
+    again.save()
+  paths = checkpoints.list_checkpoints(str(folder / 'checkpoints'))
+  assert [checkpoints.step_of(path) for path in paths] == [4, 3]
