@@ -365,7 +365,7 @@ def test_refusals_of_our_own(theirs, tmp_path, capsys):
   (data,) = (run / 'checkpoints').glob('*data*')
   data.write_bytes(data.read_bytes()[:1000])
   assert command('export', tmp_path / 'new', run) == 5
-  assert 'None can be read' in capsys.readouterr().err
+  assert 'No checkpoint can be read' in capsys.readouterr().err
   assert not list(tmp_path.glob('new*'))
 
 
