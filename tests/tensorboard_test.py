@@ -174,7 +174,7 @@ def test_in_a_browser(address, scalars, tmp_path):
       ('timeseries', 'gradient_norm'),
       ('images', 'image_truth_prediction'),
       ('text', 'optimizers.SGD.momentum'),
-      ('projector', 'projector/metadata.tsv'),
+      ('projector', 'metadata.tsv'),
     ):
       browser.get(f'{address}#{page}')
       browser.refresh()
