@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import glob
 import math
 import os
 import shutil
@@ -98,7 +97,7 @@ def keep(model_dir, path, scores):
     results.write_json(os.path.join(folder, FILE), found)
     for other in checkpoints.list_checkpoints(folder):
       if checkpoints.step_of(other) != step:
-        _remove(other)
+        checkpoints.remove(other)
   return True
 
 
@@ -147,7 +146,9 @@ def _alone(folder):
 
 def _copy(path, folder):
   """Links or copies a checkpoint, its index last; None if it is gone."""
-  files = sorted(_files(path), key=lambda name: name.endswith('.index'))
+  files = sorted(
+    checkpoints.files_of(path), key=lambda name: name.endswith('.index')
+  )
   for file in files:
     target = os.path.join(folder, os.path.basename(file))
     temporary = target + '.tmp'
@@ -169,14 +170,3 @@ def _link(file, target):
     raise
   except OSError:  # Another file system, or one without links.
     shutil.copyfile(file, target)
-
-
-def _files(path):
-  escaped = glob.escape(path)
-  return glob.glob(f'{escaped}.index') + glob.glob(f'{escaped}.data-*')
-
-
-def _remove(path):
-  for file in _files(path):
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(file)

@@ -57,9 +57,13 @@ class Checkpoints:
         f'({free / 2**20:.0f} MiB free): {contents.first_line(e)} Make room or '
         'choose another --model_dir; the checkpoints before it are still good.'
       ) from e
-    # A save that was killed may have kept one that nothing else remembers.
-    for old in list_checkpoints(self._folder)[self._keep :]:
-      _remove(old)
+    # A save that was killed may have kept one that nothing else remembers. What
+    # is newer than this one is damaged, or it would not have been passed over.
+    done = [
+      p for p in list_checkpoints(self._folder) if step_of(p) <= step_of(path)
+    ]
+    for old in done[self._keep :]:
+      remove(old)
     return path
 
   def current(self):
@@ -177,6 +181,19 @@ def list_checkpoints(folder):
   return sorted(
     (p for p in paths if re.search(r'ckpt-\d+$', p)), key=step_of, reverse=True
   )
+
+
+def files_of(path):
+  """The files of a checkpoint that are there; first what makes it one."""
+  inside = glob.escape(path)
+  return glob.glob(f'{inside}.index') + glob.glob(f'{inside}.data-*')
+
+
+def remove(path):
+  """Deletes a checkpoint; another process may be doing the same."""
+  for file in files_of(path):
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(file)
 
 
 def path_of(model_dir, step):
@@ -325,14 +342,6 @@ def _restore_averages(path, variables):
       f'{path} holds no averaged weights; it was trained without use_ema.'
     ) from e
   status.expect_partial()
-
-
-def _remove(path):
-  """Deletes a checkpoint: first what makes it one."""
-  inside = glob.escape(path)
-  for name in [f'{path}.index', *sorted(glob.glob(f'{inside}.data-*'))]:
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(name)
 
 
 def _sweep(folder):

@@ -228,3 +228,18 @@ def test_a_checkpoint_that_was_forgotten_goes_in_its_turn(run):
     again.save()
   paths = checkpoints.list_checkpoints(str(folder / 'checkpoints'))
   assert [checkpoints.step_of(path) for path in paths] == [4, 3]
+
+
+def test_what_is_newer_and_damaged_costs_nothing_that_is_good(run):
+  _, _, step, folder = run
+  damage(folder, 'ckpt-2.data*', lambda p: p.write_bytes(b''))
+  (folder / 'checkpoints' / 'checkpoint').unlink()  # It is forgotten, too.
+  network = tiny.network(contrastive.Contrastive())
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  step.assign(1)
+  again = checkpoints.Checkpoints(str(folder), network, optimizer, step, keep=1)
+  assert again.restore().endswith('ckpt-1')
+  # Saved before the damaged one is reached again.
+  assert again.save().endswith('ckpt-1')
+  assert again.restore().endswith('ckpt-1')
