@@ -261,10 +261,9 @@ class Experiment:
 
     Every one of the replicas gets as many of a batch, so it is rounded up.
     """
-    size = self.pad_size(examples)
-    steps = (transforms.Decode(), transforms.Pad(size, exact=True))
-    size = -(-self.evaluator.batch_size // replicas) * replicas
-    return pipeline.once(examples, steps, size)
+    pad = transforms.Pad(self.pad_size(examples), exact=True)
+    batch_size = -(-self.evaluator.batch_size // replicas) * replicas
+    return pipeline.once(examples, (transforms.Decode(), pad), batch_size)
 
   def pad_size(self, examples):
     """The size images are padded to; see `Evaluator.pad_size`.

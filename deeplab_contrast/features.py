@@ -33,12 +33,13 @@ def main(launched, pixels_per_class=200, images=100):
 
   from deeplab_contrast import experiment as experiment_lib
   from deeplab_contrast import pixel_features
+  from deeplab_contrast.utils import projector
 
   experiment = launched.experiment
+  _check_split(launched)
   step = experiment.restore(
     launched.strategy, launched.model_dir, needs_classes=False
   )
-  _check_split(launched)
   examples = experiment.eval_source.open(experiment.data_dir)
   count = min(images, len(examples))
   chosen = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
@@ -48,7 +49,8 @@ def main(launched, pixels_per_class=200, images=100):
     )
   path = os.path.join(launched.model_dir, FILE)
   _write(path, {**arrays, 'step': np.int64(step)})
-  _project(launched.model_dir, arrays, examples.info)
+  info = examples.info
+  projector.write(launched.model_dir, arrays, info.class_names, info.colors)
   pixels, channels = arrays['features'].shape
   print(
     f'{pixels} pixels with {channels} features from {count} images at step '
@@ -64,18 +66,6 @@ def _check_split(launched):
       f'The experiment of {launched.model_dir} has no eval_source, whose '
       'images are looked at; bind experiment.Experiment.eval_source.'
     )
-
-
-def _project(model_dir, arrays, info):
-  from deeplab_contrast.utils import errors, projector
-
-  try:
-    projector.write(model_dir, arrays, info.class_names, info.colors)
-  except OSError as error:
-    raise errors.SystemFault(
-      f'Cannot write {model_dir}/tensorboard ({error.strerror}); make room or '
-      'mend the folder.'
-    ) from error
 
 
 def _write(path, arrays):

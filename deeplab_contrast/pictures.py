@@ -9,6 +9,8 @@ from deeplab_contrast import common
 from deeplab_contrast.datasets import transforms
 from deeplab_contrast.utils import confusion_picture, panels
 
+_COLUMNS = ('image', 'truth', 'prediction')
+
 
 def draw(experiment, examples, indices, folder):
   """Draws image | truth | prediction of some examples.
@@ -26,14 +28,9 @@ def draw(experiment, examples, indices, folder):
   rows = []
   predictions = _Predictions(experiment, examples)
   for name, image, label, prediction in predictions(indices):
-    row = {
-      'image': image,
-      'truth': panels.colorize(label, info.colors),
-      'prediction': panels.colorize(prediction, info.colors),
-    }
-    for kind, picture in row.items():
+    rows.append(_row(image, label, prediction, info))
+    for kind, picture in zip(_COLUMNS, rows[-1], strict=True):
       panels.save(picture, os.path.join(folder, f'{name}_{kind}.png'))
-    rows.append(list(row.values()))
   path = os.path.join(folder, 'panels.png')
   panels.save(_panel(rows, info), path)
   return path
@@ -54,9 +51,8 @@ class Shown:
   def __init__(self, experiment, examples, count=4):
     self._examples = examples
     count = min(count, len(examples))
-    indices = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
-    self._rows = lambda: list(predict(indices))
-    predict = _Predictions(experiment, examples)
+    self._indices = np.linspace(0, len(examples) - 1, count).astype(int)
+    self._predictions = _Predictions(experiment, examples)
 
   def __call__(self, scores):
     """Draws with the weights of now.
@@ -68,14 +64,8 @@ class Shown:
       {name: float, or uint8 [height, width, 3]}.
     """
     info = self._examples.info
-    rows = [
-      [
-        image,
-        panels.colorize(label, info.colors),
-        panels.colorize(prediction, info.colors),
-      ]
-      for _, image, label, prediction in self._rows()
-    ]
+    predictions = self._predictions(self._indices.tolist())
+    rows = [_row(*maps, info) for _, *maps in predictions]
     matrix = confusion_picture.draw(
       scores['matrix'], info.class_names, info.name
     )
@@ -112,6 +102,11 @@ class _Predictions:
       yield name, image, label, prediction
 
 
+def _row(image, label, prediction, info):
+  painted = (panels.colorize(x, info.colors) for x in (label, prediction))
+  return [image, *painted]
+
+
 def _panel(rows, info):
   legend = panels.legend(dict(zip(info.class_names, info.colors, strict=True)))
-  return panels.grid(rows, ['image', 'truth', 'prediction'], legend)
+  return panels.grid(rows, _COLUMNS, legend)

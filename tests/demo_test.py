@@ -125,7 +125,7 @@ def test_what_is_no_picture_or_too_large_is_told(models, tmp_path):
     browser.refresh()
     wait_for(browser, 'Drop a picture.')
     upload(browser, str(tmp_path / 'bad.png'))
-    wait_for(browser, 'The picture')
+    wait_for(browser, 'The picture is no image')
 
 
 def test_a_file_that_is_too_large(models, tmp_path):
