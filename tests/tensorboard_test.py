@@ -193,9 +193,9 @@ def _text(browser):
       if (node.nodeType === Node.TEXT_NODE) texts.push(node.textContent);
       if (node.shadowRoot) visit(node.shadowRoot);
       const inner = node.contentDocument;
-      if (inner) visit(inner.body);
+      if (inner && inner.body) visit(inner.body);  // None while it loads.
       for (const child of node.childNodes) visit(child);
     };
-    visit(document.body);
+    if (document.body) visit(document.body);
     return texts.join('\\n');
   """)
