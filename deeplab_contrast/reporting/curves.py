@@ -159,12 +159,14 @@ def training(study, labels):
   for arm, model_dir in _runs(study, labels):
     kind, points = _loss(files.metrics(model_dir))
     _add(panels, f'{kind} loss', arm, points, '')
-  for arm in study.arms:
-    for entry in study.of(arm, labels):
-      lines = files.metrics(entry.model_dir)
-      _add(
-        panels, 'val mIoU, %', arm, _points(lines, ('val',), 'miou', 100), ''
-      )
+  judged = [
+    (arm, '', _points(files.metrics(x.model_dir), ('val',), 'miou', 100))
+    for arm in study.arms
+    for x in study.of(arm, labels)
+  ]
+  # Results at the end alone are no curves: other figures have them.
+  if any(len(points) > 1 for _, _, points in judged):
+    panels['val mIoU, %'] = [run for run in judged if run[-1]]
   panels = {k: panels[k] for k in sorted(panels, key=_order_of_panels)}
   caption = (
     f'Training with {style.budget_title(labels)}; losses without weight decay.'
@@ -290,7 +292,10 @@ def _draw_runs(axis, title, runs, looks):
           axis.plot(*np.transpose(points), **shown, lw=0.8, alpha=0.35)
       if ours:
         label = style.arm_title(arm)
-        axis.plot(*_mean_over_seeds(ours), **shown, label=label)
+        mean = _mean_over_seeds(ours)
+        # A line through one point is not seen.
+        marker = look.marker if len(mean[0]) == 1 else None
+        axis.plot(*mean, **shown, marker=marker, label=label)
   if keys == ['']:
     axis.set_title(title, loc='left')
   else:
