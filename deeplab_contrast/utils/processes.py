@@ -13,6 +13,12 @@ from deeplab_contrast.utils import errors, parents
 
 _POLL_SECONDS = 0.1
 
+# What went wrong with one task, its data or its numbers, says nothing about
+# another. A full disk, a signal or a crash does.
+_OF_ITS_OWN = frozenset(
+  (errors.DataError.exit_code, errors.NumericalError.exit_code)
+)
+
 
 class ChildFailed(errors.UserError):
   """A child process ended badly; it has said why itself."""
@@ -63,7 +69,8 @@ def run(command, title):
 def run_all(tasks, at_once=1):
   """Runs tasks, each when those that it needs are done, as `run` does.
 
-  When one fails no other is started, but those that run go on to their end.
+  When one fails those that run go on to their end. Others are started only if
+  its exit code tells of bad data or numbers, and they don't need it.
 
   Args:
     tasks: `Task`s; needs that are none of them count as done.
@@ -74,30 +81,60 @@ def run_all(tasks, at_once=1):
     Preempted: a signal came when none was running.
   """
   waiting = list(tasks)
-  running, failures = {}, []
+  running, failures, left_out = {}, [], []
   with _signals_for(running) as caught:
-    while running or (waiting and not failures):
+    while running or waiting:
       if caught and not running:
         raise errors.Preempted(
           f'Stopped by {caught[0].name}; start the same command again to go on.'
         )
-      if not failures and not caught:
+      if not caught:
         _start_some(waiting, running, at_once)
       for child in [c for c in running if c.poll() is not None]:
         task, began = running.pop(child)
         task.done(time.monotonic() - began)
         if child.returncode != 0:
           failures.append((task, child.returncode))
+          left_out += _drop(waiting, task, child.returncode)
       if running:
         time.sleep(_POLL_SECONDS)
-  for task, code in failures[:1]:
-    code = code if code > 0 else 128 - code
-    where = f' (see {task.log})' if task.log else ''
-    raise ChildFailed(
-      f'{task.title} ended with exit code {code}{where}; mend what it says and '
-      'give the same command again: what is finished will not be repeated.',
-      code,
-    )
+  if failures:
+    raise _failure(failures, left_out)
+
+
+def _drop(waiting, failed, code):
+  """Takes the tasks off the list that are not to run now; returns them."""
+  lost = {failed.key}
+  dropped = []
+  for task in list(waiting):  # Those that need others come after them.
+    if code not in _OF_ITS_OWN or not lost.isdisjoint(task.needs):
+      lost.add(task.key)
+      waiting.remove(task)
+      dropped.append(task)
+  return dropped
+
+
+def _failure(failures, left_out):
+  """The ChildFailed that tells of the first failure, and of what else."""
+  (task, code), *others = failures
+  code = code if code > 0 else 128 - code
+  where = f' (see {task.log})' if task.log else ''
+  told = ''
+  if others:
+    told += f', and so did {_titles([t for t, _ in others])}'
+  if left_out:
+    told += f'; not run: {_titles(left_out)}'
+  return ChildFailed(
+    f'{task.title} ended with exit code {code}{where}{told}; mend what it says '
+    'and give the same command again: what is finished will not be repeated.',
+    code,
+  )
+
+
+def _titles(tasks):
+  """Some titles, and how many more there are."""
+  shown = ', '.join(task.title for task in tasks[:5])
+  return shown + (f' and {len(tasks) - 5} more' if len(tasks) > 5 else '')
 
 
 def _start_some(waiting, running, at_once):

@@ -57,6 +57,33 @@ def test_after_a_failure_no_other_is_started(tmp_path, capfd):
   assert log.read_text() == 'bad luck\n'
 
 
+@pytest.mark.parametrize('code', [3, 4])
+def test_bad_data_or_numbers_stop_only_what_needs_them(code, capfd):
+  tasks = [
+    task('a', f'import sys; sys.exit({code})'),
+    task('b', needs=('a',)),
+    task('c', 'print("other " + "arm")'),
+    task('d', needs=('b', 'c')),
+    task('e', f'import sys; sys.exit({7 - code})'),
+  ]
+  with pytest.raises(processes.ChildFailed) as caught:
+    processes.run_all(tasks)
+  assert caught.value.exit_code == code
+  assert 'and so did Task e; not run: Task b, Task d; mend' in str(caught.value)
+  out = capfd.readouterr().out
+  assert 'other arm' in out
+  assert 'Task b' not in out and 'Task d' not in out
+
+
+@pytest.mark.parametrize('code', [1, 2, 5, 6, 143])
+def test_other_failures_stop_all(code, capfd):
+  tasks = [task('a', f'import sys; sys.exit({code})'), task('b')]
+  with pytest.raises(processes.ChildFailed, match='not run: Task b;') as caught:
+    processes.run_all(tasks)
+  assert caught.value.exit_code == code
+  assert 'Task b' not in capfd.readouterr().out
+
+
 def test_the_seconds_are_told_of_one_that_fails_too():
   found = []
   with pytest.raises(processes.ChildFailed) as caught:
