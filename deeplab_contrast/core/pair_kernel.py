@@ -5,15 +5,23 @@ Written down plainly that is several [anchors, contrast] matrices, kept until
 the gradient is computed. Here a tile of anchors meets all contrast pixels, and
 once its rows are complete their loss is known and so is their gradient: one
 sweep gives both, with three matrix products and one exponential for each pair,
-and nothing larger than a tile is ever kept.
+and nothing larger than a tile is ever kept. Pixels that don't count (void, and
+the padding of small images) are put last and mostly left out of the sweep.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core import by_class, pair_tile
+
+# Up to so many contrast pixels are swept at once, whether they count or not.
+_FEW = 1024
+
+# Else so many widths are to choose from.
+_PARTS = 4
 
 
 class Pixels(NamedTuple):
@@ -170,7 +178,7 @@ def _size(x):
 
 
 def _sweep(pixels, rule, safe):
-  """The loss of one set and its gradients, tile by tile.
+  """The loss of one set and its gradients, over the pixels that count.
 
   Args:
     pixels: `pair_tile.Set` without a batch dimension.
@@ -180,20 +188,91 @@ def _sweep(pixels, rule, safe):
   Returns:
     The loss, []; its gradients by `pixels.anchors` and `pixels.contrast`.
   """
-  num, channels = _size(pixels.anchors), pixels.anchors.shape[1]
-  tile = rule.rows(num, _size(pixels.contrast))
-  tiles = _cut(pixels, tile, rule)
-  num_tiles = _size(tiles.anchors)
+  order, place_of_anchor = _front(pixels.weights > 0)
+  contrast, place_of_contrast = _front(pixels.valid > 0)
+  pixels = _of_contrast(pixels, lambda x: tf.gather(x, contrast))
+  loss, d_anchors, d_contrast = _with_least_width(
+    functools.partial(_sweep_columns, pixels, order, rule, safe), pixels.valid
+  )
+  d_anchors = tf.gather(d_anchors, place_of_anchor)
+  return loss, d_anchors, tf.gather(d_contrast, place_of_contrast)
+
+
+def _front(counts):
+  """An order in which the pixels that count come first.
+
+  Args:
+    counts: bool [pixels].
+
+  Returns:
+    int32 [pixels]: the pixels in that order; int32 [pixels]: the place of each.
+  """
+  first = tf.cast(counts, tf.int32)
+  total = tf.reduce_sum(first)
+  places = tf.where(
+    counts, tf.cumsum(first) - 1, total + tf.cumsum(1 - first) - 1
+  )
+  pixels = tf.range(_size(counts))
+  return tf.scatter_nd(places[:, tf.newaxis], pixels, tf.shape(counts)), places
+
+
+def _widths(num):
+  """How many contrast pixels a sweep may have; the last takes all.
+
+  Static shapes allow only a few.
+  """
+  if isinstance(num, int) and num < _FEW:
+    return [num]
+  return [-(-num * part // _PARTS) for part in range(1, _PARTS + 1)]
+
+
+def _with_least_width(sweep, valid):
+  """sweep(width) of the smallest width that has all that count."""
+  widths = _widths(_size(valid))
+  count = tf.math.count_nonzero(valid, dtype=tf.int32)
+
+  def choose(low, high):
+    if high - low == 1:
+      return sweep(widths[low])
+    middle = (low + high) // 2
+    return tf.cond(
+      count <= widths[middle - 1],
+      lambda: choose(low, middle),
+      lambda: choose(middle, high),
+    )
+
+  # Not a tf.switch_case: for that one XLA compiles ten times as long.
+  return choose(0, len(widths))
+
+
+def _sweep_columns(pixels, order, rule, safe, width):
+  """The loss over the first `width` contrast pixels; the others don't count.
+
+  Args:
+    pixels: `pair_tile.Set` without a batch dimension.
+    order: int32 [anchors], see `_front`.
+    rule: `Rule`.
+    safe: bool [].
+    width: int, or int32 [].
+
+  Returns:
+    The loss, []; its gradients by the anchors in that order, with some rows of
+    zeros after the last, and by all contrast pixels.
+  """
+  missing = _size(pixels.contrast) - width
+  pixels = _of_contrast(pixels, lambda x: x[:width])
   valid = pixels.valid[:, tf.newaxis]
   contrast = pixels.contrast * valid
-  left, right = pair_tile.score_factors(
-    tiles.anchors, contrast, rule, pixels.middle
-  )
+  right = pair_tile.contrast_factors(contrast, rule)
   contrast = tf.cast(contrast, rule.dtype)
+  count = tf.math.count_nonzero(pixels.weights > 0, dtype=tf.int32)
+  tile = rule.rows(_size(order), width)
+  tiles = tf.reshape(tf.pad(order, [[0, -_size(order) % tile]]), [-1, tile])
 
   def step(i, total, d_anchors, d_contrast):
-    rows = _of_anchors(tiles, lambda x: x[i])
-    scores = pair_tile.matmul(left[i], right, rule)
+    rows = _rows(pixels, tiles[i], count - i * tile, rule)
+    left = pair_tile.anchor_factors(rows.anchors, rule, pixels.middle)
+    scores = pair_tile.matmul(left, right, rule)
     loss, pairs, scale = pair_tile.losses(scores, rows, rule, safe)
     scale = (scale * rows.weights)[:, tf.newaxis]
     d_rows = scale / rule.temperature * pair_tile.matmul(pairs, contrast, rule)
@@ -203,32 +282,33 @@ def _sweep(pixels, rule, safe):
     total += tf.reduce_sum(loss * rows.weights)
     return i + 1, total, d_anchors.write(i, d_rows), d_contrast
 
-  start = (
-    0,
-    tf.zeros([]),
-    tf.TensorArray(tf.float32, num_tiles, element_shape=[tile, channels]),
-    tf.zeros_like(pixels.contrast),
+  channels = pixels.anchors.shape[1]
+  d_anchors = tf.TensorArray(
+    tf.float32, _size(tiles), element_shape=[tile, channels]
   )
+  # Tiles in which no anchor counts are left out, as zeros.
   _, total, d_anchors, d_contrast = tf.while_loop(
-    lambda i, *_: i < num_tiles, step, start, parallel_iterations=1
+    lambda i, *_: i * tile < count,
+    step,
+    (0, tf.zeros([]), d_anchors, tf.zeros_like(pixels.contrast)),
+    parallel_iterations=1,
   )
-  d_anchors = tf.reshape(d_anchors.stack(), [-1, channels])[:num]
-  return total, d_anchors, d_contrast * valid
+  d_anchors = tf.reshape(d_anchors.stack(), [-1, channels])
+  return total, d_anchors, tf.pad(d_contrast * valid, [[0, missing], [0, 0]])
 
 
-def _cut(pixels, tile, rule):
-  """Anchors over the temperature in tiles [tiles, tile, ...].
+def _rows(pixels, places, count, rule):
+  """The anchors at some places, over the temperature; the first `count` count.
 
-  The last is filled up with some of weight 0.
+  Returns:
+    A `pair_tile.Set`.
   """
-  missing = -_size(pixels.anchors) % tile
-
-  def cut(x):
-    x = tf.pad(x, [[0, missing]] + [[0, 0]] * (x.shape.rank - 1))
-    return tf.reshape(x, [-1, tile, *x.shape[1:]])
-
-  tiles = _of_anchors(pixels, cut)
-  return tiles._replace(anchors=tiles.anchors / rule.temperature)
+  rows = _of_anchors(pixels, lambda x: tf.gather(x, places))
+  counts = tf.range(_size(places)) < count
+  return rows._replace(
+    anchors=rows.anchors / rule.temperature,
+    weights=tf.where(counts, rows.weights, 0.0),
+  )
 
 
 def _of_anchors(pixels, change):
@@ -239,4 +319,14 @@ def _of_anchors(pixels, change):
     images=change(pixels.images),
     weights=change(pixels.weights),
     positives=change(pixels.positives),
+  )
+
+
+def _of_contrast(pixels, change):
+  """The same for all that belongs to the contrast pixels."""
+  return pixels._replace(
+    contrast=change(pixels.contrast),
+    contrast_labels=change(pixels.contrast_labels),
+    contrast_images=change(pixels.contrast_images),
+    valid=change(pixels.valid),
   )

@@ -104,23 +104,27 @@ def is_safe(batch, rule):
   return lengths[0] * lengths[1] / rule.temperature <= _SAFE_SCORE
 
 
-def score_factors(anchors, contrast, rule, middle):
-  """Factors whose product is the scores - middle, in the rule's dtype.
+def anchor_factors(anchors, rule, middle):
+  """The left factor of scores - middle, in the rule's dtype.
 
   Args:
-    anchors: [..., channels], over the temperature.
-    contrast: [pixels, channels].
+    anchors: [tile, channels], over the temperature.
     rule: `Rule`.
     middle: float32 [], of bfloat16 precision; 0 for float32.
 
   Returns:
-    [..., factors], [factors, pixels].
+    [tile, factors].
   """
   if rule.dtype == tf.bfloat16:
     anchors = _with_channel(anchors, middle)
+  return tf.cast(anchors, rule.dtype)
+
+
+def contrast_factors(contrast, rule):
+  """The right factor of [pixels, channels]: [factors, pixels]."""
+  if rule.dtype == tf.bfloat16:
     contrast = _with_channel(contrast, -1.0)
-  contrast = tf.cast(contrast, rule.dtype)
-  return tf.cast(anchors, rule.dtype), tf.transpose(contrast)
+  return tf.transpose(tf.cast(contrast, rule.dtype))
 
 
 def _with_channel(x, value):

@@ -282,6 +282,57 @@ def test_unknown_sizes():
       assert relative(actual, gradient) < 1e-6
 
 
+def with_void(seed, pixels, share):
+  """Two views of which a random share of the pixels counts for nothing."""
+  f, g, labels = two_views(seed, pixels=pixels, channels=8)
+  void = np.random.default_rng(seed).random((1, pixels)) < share
+  return f, g, tf.where(void, common.IGNORE_LABEL, labels)
+
+
+# Sets of more than 1,024 pixels are swept over a part of them, 1/4 to 4/4.
+@pytest.mark.parametrize('jit', [False, True])
+@pytest.mark.parametrize('form', ['softmax', 'one_positive'])
+def test_void_is_left_out(form, jit):
+  naive = {
+    'softmax': naive_contrast.within,
+    'one_positive': naive_contrast.released,
+  }[form]
+  rule = pair_tile.Rule(0.2, **FORMS[form])
+
+  @tf.function(jit_compile=jit)
+  def step(f, g, labels):
+    pixels = (pair_kernel.Pixels(x, labels) for x in (f, g))
+    return with_gradients(*pixels, rule)
+
+  for share in (0.0, 0.4, 0.6, 0.9, 1.0):
+    f, g, labels = with_void(12, 1100, share)
+    loss, wanted = naive_with_gradients(naive, [f, g], labels, 0.2)
+    losses, found = step(f, g, labels)
+    np.testing.assert_allclose(np.mean(losses), loss, rtol=1e-5)
+    for actual, gradient in zip(found, wanted, strict=True):
+      np.testing.assert_allclose(
+        actual / 2, gradient, atol=1e-5 * np.linalg.norm(gradient)
+      )
+      assert not np.any(actual.numpy()[labels == common.IGNORE_LABEL])
+
+
+@pytest.mark.parametrize('num', [1, 5, 1024, 1099, 4225])
+def test_the_smallest_part_that_has_all_is_swept(num):
+  widths = pair_kernel._widths(num)
+  assert widths[-1] == num
+  for count in {1, num // 4, num // 4 + 1, num // 2, num - 1, num} - {0}:
+    valid = tf.cast(tf.range(num) < count, tf.float32)
+    width = pair_kernel._with_least_width(tf.constant, valid)
+    assert width == min(w for w in widths if w >= count)
+
+
+def test_pixels_that_count_come_first_in_their_order():
+  counts = tf.constant([False, True, False, True, True])
+  order, places = pair_kernel._front(counts)
+  assert order.numpy().tolist() == [1, 3, 4, 0, 2]
+  assert tf.gather(order, places).numpy().tolist() == [0, 1, 2, 3, 4]
+
+
 def largest_tensor(function, *args):
   """Elements of the largest float tensor in a graph and all its functions."""
   concrete = tf.function(function).get_concrete_function(*args)

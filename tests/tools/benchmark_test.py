@@ -30,6 +30,7 @@ def benchmark(*arguments):
 @pytest.mark.slow
 def test_loss_as_json():
   settings = ('--pixels=17', '--batch=2', '--repeats=1', '--loss=batch')
+  settings += ('--padding=0.3',)
   done = benchmark('loss', '--json', *settings)
   assert done.returncode == 0, done.stderr
   report = json.loads(done.stdout)
@@ -45,6 +46,9 @@ def test_a_wrong_size_is_refused():
   done = benchmark('loss', '--pixels=0')
   assert done.returncode == 2
   assert "argument --pixels: '0' is not a number above 0" in done.stderr
+  done = benchmark('loss', '--padding=1')
+  assert done.returncode == 2
+  assert "argument --padding: '1' is not in [0, 1)" in done.stderr
 
 
 @pytest.mark.slow
