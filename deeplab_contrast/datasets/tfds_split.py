@@ -143,7 +143,8 @@ def _split_info(builder, split):
   except (KeyError, ValueError):
     raise errors.DataError(
       f'{builder.data_path} has no split {split!r}; it has '
-      f'{", ".join(sorted(builder.info.splits))}.'
+      f'{", ".join(sorted(builder.info.splits))}. Make one of these images '
+      '(for own data: docs/own_data.md), or bind another TfdsSplit.split.'
     ) from None
 
 

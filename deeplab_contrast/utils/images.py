@@ -4,6 +4,7 @@ What is read here goes into prepared datasets, so anything doubtful is refused
 with a sentence that names the file, the likely cause and the remedy.
 """
 
+import dataclasses
 import io
 import os
 import struct
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, orientation
 
 # What Pillow raises for a file that is cut off, damaged or not an image.
 _UNREADABLE = (
@@ -54,25 +55,38 @@ def read_image(path):
   Raises:
     DataError: the file is missing, unreadable, or of a refused kind.
   """
-  data, pixels = _read_rgb(path)
-  if data is None:
-    data = encode_png(pixels)
-  return data, pixels.shape[:2]
+  picture = read_picture(path)
+  return picture.encoded(), picture.pixels.shape[:2]
 
 
-def read_pixels(path):
-  """Reads an image file as the pixels that training will see.
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """An image file, read.
 
-  Args:
-    path: see `read_image`.
-
-  Returns:
-    uint8 [height, width, 3].
-
-  Raises:
-    DataError: see `read_image`.
+  Attributes:
+    data: its bytes, where they decode to the pixels; else None.
+    pixels: uint8 [height, width, 3], as stored.
+    orientation: how to turn them upright, see `orientation`.
   """
-  return _read_rgb(path)[1]
+
+  data: bytes | None
+  pixels: np.ndarray
+  orientation: int = orientation.UPRIGHT
+
+  def encoded(self):
+    """Bytes that decode to the pixels."""
+    return encode_png(self.pixels) if self.data is None else self.data
+
+
+def read_picture(path):
+  """A `Picture`. Raises DataError as `read_image` does."""
+  data = read_file(path)
+  image = open_image(data, path)
+  noted = orientation.of(image, data)
+  pixels = plain_pixels(image, data, path)
+  if pixels is not None:
+    return Picture(data, pixels, noted)
+  return Picture(None, np.asarray(_to_rgb(image, data, path)), noted)
 
 
 # The cause of a MaskError: colours where there should be ids.
@@ -216,16 +230,6 @@ def plain_pixels(image, data, path):
     uint8 [height, width, 3], or None where it would have to be converted.
   """
   return _decode(data, path) if _is_plain(image, data) else None
-
-
-def _read_rgb(path):
-  """(bytes, pixels) of an image; no bytes where they must be made anew."""
-  data = read_file(path)
-  image = open_image(data, path)
-  pixels = plain_pixels(image, data, path)
-  if pixels is not None:
-    return data, pixels
-  return None, np.asarray(_to_rgb(image, data, path))
 
 
 def read_file(path):
