@@ -149,7 +149,7 @@ def _by_fractions(folder, about):
   if not left:
     raise errors.DataError(
       f'{folder} has {len(pairs)} labelled images, too few for train and '
-      f'{" and ".join(about.fractions)}: state less in fractions.'
+      f'{" and ".join(about.fractions)}: label more.'
     )
   return {'train': left, **splits, **extra}
 

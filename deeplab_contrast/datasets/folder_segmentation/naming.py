@@ -58,7 +58,7 @@ def _common(image, mask):
 
 def _remedy(image, mask, found, labels):
   """What to do, tried on all names before it is told."""
-  start = os.path.commonprefix([image, mask])
+  start = os.path.commonprefix([image, mask]).rstrip('_-. ')
   ends = image[len(start) :], mask[len(start) :]
   bases = {p.stem.removesuffix(ends[0]) for p in found}
   fit = bases & {p.stem.removesuffix(ends[1]) for p in labels}
