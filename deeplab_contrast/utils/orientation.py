@@ -25,8 +25,11 @@ def of(image, data):
     data: the bytes of its file.
 
   Returns:
-    UPRIGHT, or a number from 2 to 8 as in EXIF.
+    UPRIGHT, or a number from 2 to 8 as in EXIF: how the pixels that Pillow
+    loads are still to be turned.
   """
+  if image.format == 'TIFF':
+    return UPRIGHT  # Pillow turns these by itself, when it loads the pixels.
   if image.format == 'PNG' and b'eXIf' not in data:
     return UPRIGHT  # Pillow would decode all pixels to look behind them.
   try:

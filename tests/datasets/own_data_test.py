@@ -227,12 +227,12 @@ def test_webp_is_no_mask(tree):
 
 
 def test_umlauts_are_the_same_however_written(flat):
-  rename(flat, 'images/*0.jpg', lambda n: f'B\N{COMBINING DIAERESIS}u {n}')
+  rename(flat, 'images/*0.jpg', lambda n: f'Ba\N{COMBINING DIAERESIS}u {n}')
   rename(flat, 'images/*', lambda n: unicodedata.normalize('NFD', n))
   rename(
     flat,
     'masks/*0.png',
-    lambda n: unicodedata.normalize('NFC', f'B\N{COMBINING DIAERESIS}u {n}'),
+    lambda n: unicodedata.normalize('NFC', f'Ba\N{COMBINING DIAERESIS}u {n}'),
   )
   assert len(prepared(flat, fractions={'val': 0.25})) == 3
 
