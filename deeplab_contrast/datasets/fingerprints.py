@@ -103,8 +103,8 @@ def check_classes(model_dir, class_names):
     if names[0] != names[1]:
       raise errors.DataError(
         f'The classes have changed since {model_dir} was trained: class {i} '
-        f'was {names[0]!r}, is {names[1]!r}. Bring the old description back; if '
-        f'only the name is new, change it in {path} too.'
+        f'was {names[0]!r}, is {names[1]!r}. Bring the old description back; '
+        f'if only the name is new, change it in {path} too.'
       )
 
 

@@ -140,6 +140,13 @@ def test_the_second_time_it_only_shows(tree, tmp_path, capsys):
   assert contents(prepared(tmp_path)).keys() == before.keys()
 
 
+def test_damaged_prepared_data_are_told(tree, tmp_path, capsys):
+  assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
+  (prepared(tmp_path) / 'dataset_info.json').write_text('{')
+  assert run('folder', tmp_path, f'--raw_dir={tree}') == 3
+  assert 'is damaged' in capsys.readouterr().err
+
+
 def test_bad_data_are_refused(tree, tmp_path, capsys):
   spoil(tree, 'train_0001', 'val_0000')
   (tree / 'images' / 'train' / 'train_0002.jpg').write_bytes(b'')

@@ -19,6 +19,7 @@ from deeplab_contrast.datasets import (
   raw_check,
   scenes,
   sources,
+  tfds_split,
   voc2012_segmentation,
 )
 from deeplab_contrast.datasets.voc2012_segmentation import download
@@ -63,11 +64,11 @@ def run(arguments):
   with _stopping():
     _fetch(arguments)
     dataset = make(arguments)
-    builder = dataset.builder(arguments.data_dir)
+    builder = tfds_split.builder_of(dataset, arguments.data_dir)
     is_new = not builder.data_path.exists()
     _check_raw(builder, dataset, arguments)
     _prepare(dataset, builder, arguments)
-    builder = dataset.builder(arguments.data_dir)
+    builder = tfds_split.builder_of(dataset, arguments.data_dir)
     text = report.read(builder)
     if text is None:
       samples = max(1, arguments.samples)
