@@ -112,11 +112,11 @@ def read_mask(path):
   """Reads a mask file as the class ids it stores.
 
   Of a palette image the palette indices are the ids, never the brightness of
-  their colours (which is what `tf.io.decode_png` would give); of an 8-bit
-  grey image the pixel values are.
+  their colours (which is what `tf.io.decode_png` would give); of a grey image
+  of 8, 16 or 32 bits the pixel values are.
 
   Args:
-    path: a mask file: PNG, BMP, TIFF or GIF, with palette or 8-bit grey.
+    path: a mask file: PNG, BMP, TIFF or GIF, with palette or grey.
 
   Returns:
     uint8 [height, width].
@@ -130,7 +130,14 @@ def read_mask(path):
   if reason:
     raise MaskError(f'{path} is no mask: {reason}.', cause)
   load_pixels(mask, path)
-  return np.asarray(mask).astype(np.uint8)
+  ids = np.asarray(mask)
+  if ids.min() < 0 or ids.max() > 255:
+    raise MaskError(
+      f'{path} is no mask: it has values from {ids.min()} to {ids.max()}, but '
+      'class ids lie in 0 to 255.',
+      'masks of 16 or more bits whose values are no class ids',
+    )
+  return ids.astype(np.uint8)
 
 
 def read_color_mask(path):
@@ -377,14 +384,11 @@ def _why_no_ids(mask, data):
       'palette'
     )
     return reason, RGB_MASK
-  if mask.mode.startswith(('I', 'F')):
-    reason = 'it has 16 or more bits per pixel; class ids need 8-bit grey'
-    return reason, '16-bit masks'
   if mask.mode == 'L' and _bit_depth(mask, data) != 8:
     # Decoders stretch such values to 0..255: id 1 of 4 bits would become 17.
     reason = 'it is grey with fewer than 8 bits; save it as 8-bit grey'
     return reason, 'grey masks of fewer than 8 bits'
-  if mask.mode not in ('P', 'L', '1'):
+  if mask.mode not in ('P', 'L', '1', 'I') and mask.mode[:4] != 'I;16':
     reason = (
       f'it has the mode {mask.mode}; save it as palette or 8-bit grey PNG'
     )
