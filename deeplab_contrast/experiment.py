@@ -162,9 +162,11 @@ class Experiment:
 
     Raises:
       ConfigError: when the run has not, or has no checkpoint.
+      DataError: its classes have been described otherwise since.
     """
     if needs_classes:
       self.check_can_be_judged(model_dir)
+    fingerprints.check_classes(model_dir, self.train.source.info.class_names)
     with strategy.scope():
       self.model.build_variables()
     averaged = self.trainer.optimizer.use_ema

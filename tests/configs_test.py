@@ -444,8 +444,42 @@ def _kinds(jobs):
   return {(job.stage.gin_files, job.stage.arm): job for job in jobs}.values()
 
 
+def _own_data(folder):
+  """Bindings that name a description of own data, without files."""
+  (folder / 'dataset.json').write_text('{"name": "my", "classes": ["a", "b"]}')
+  return (f"OWN_DATA = '{folder}'",)
+
+
+def test_own_data_lie_over_the_experiments_of_camvid(tmp_path):
+  own = _own_data(tmp_path)
+  for name in [n for n in EXPERIMENTS if n.startswith('camvid/')]:
+    built = _parse(name, 'gin_configs/datasets/own.gin', bindings=own)
+    assert built.root.train.source.info.class_names == ('a', 'b')
+    assert built.root.eval_source.info.name == 'my'
+    assert built.root.evaluator.crop_size is None
+
+
+def test_own_images_without_labels_are_a_source(tmp_path):
+  own = _own_data(tmp_path)
+  built = _parse(
+    'camvid/softmax_scratch.gin',
+    'gin_configs/datasets/own.gin',
+    'gin_configs/sources/own_pseudo_labelled.gin',
+    bindings=(*own, _PSEUDO),
+  )
+  _, pseudo = built.root.train.source.sources
+  assert pseudo.source.split == 'extra'
+  labeler = launch.parse(
+    ['gin_configs/tasks/own_pseudo_label.gin'],
+    (*own, "INIT = 'runs/a'"),
+    LABELER,
+  ).root
+  assert labeler.source == pseudo.source
+
+
 @pytest.mark.parametrize('name', RECIPES)
 def test_every_stage_of_a_recipe_builds(name, tmp_path):
+  own = _own_data(tmp_path) if name == 'recipes/own.gin' else ()
   recipe = launch.parse([f'gin_configs/{name}'], root=RECIPE).root
   for job in _kinds(stages.plan(recipe, str(tmp_path), ())):
     link = job.stage.starts_from and f'{tmp_path}/{job.stage.starts_from}'
@@ -454,7 +488,7 @@ def test_every_stage_of_a_recipe_builds(name, tmp_path):
       built = launch.parse(job.stage.gin_files, job.bindings, LABELER)
       assert built.root.run == link
       continue
-    built = launch.parse(job.stage.gin_files, job.bindings)
+    built = launch.parse(job.stage.gin_files, (*job.bindings, *own))
     start = built.root.trainer.warm_start
     assert (start and start.path) == (link or _imagenet(job))
   assert any(stage.arm is not None for stage in recipe.stages)

@@ -22,7 +22,8 @@ def of_sources(opened, data_dir):
   Returns:
     A dict for each role, which JSON can hold: 'datasets' maps names to
     fingerprints of all pixels and labels, made at preparation; 'examples' is
-    their number, 'ids' a digest of their names in order.
+    their number, 'ids' a digest of their names in order, 'classes' the names
+    of the classes in the order of the ids.
   """
   known = []  # Pairs: datasets can be compared, but not always hashed.
   return {
@@ -44,6 +45,7 @@ def _of_source(source, examples, data_dir, known):
     'datasets': datasets,
     'examples': len(examples),
     'ids': hashlib.sha256(names.encode()).hexdigest()[:16],
+    'classes': list(examples.info.class_names),
   }
 
 
@@ -77,6 +79,33 @@ def check(model_dir, found, write=True):
       'Bring the old data back, give another --model_dir, or delete '
       f'{path} to go on with what is there now.'
     )
+
+
+def check_classes(model_dir, class_names):
+  """Compares the classes with those the run was trained on.
+
+  Weights know classes by number only: where a description was changed after
+  the training, predictions would get wrong names, and masks other ids.
+
+  Args:
+    model_dir: the run's folder; without a data.json nothing is compared.
+    class_names: in the order of the ids, as they are described now.
+
+  Raises:
+    DataError: they are others.
+  """
+  path = os.path.join(model_dir, FILE)
+  stored = (results.read_json(path) or {}).get('train') or {}
+  before = stored.get('classes')  # Absent in runs of older versions.
+  if before is None or len(before) != len(class_names):
+    return  # Another number is told by the shapes of the weights.
+  for i, names in enumerate(zip(before, class_names, strict=True)):
+    if names[0] != names[1]:
+      raise errors.DataError(
+        f'The classes have changed since {model_dir} was trained: class {i} '
+        f'was {names[0]!r}, is {names[1]!r}. Bring the old description back; '
+        f'if only the name is new, change it in {path} too.'
+      )
 
 
 def _of_dataset(dataset, data_dir):

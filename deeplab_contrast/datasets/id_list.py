@@ -4,6 +4,7 @@ import collections
 import os
 import pathlib
 import re
+import unicodedata
 
 import tensorflow as tf
 
@@ -39,7 +40,9 @@ def read(path, known=()):
   Raises:
     DataError: the file is missing, empty, no text, or names an id twice.
   """
-  lines = (line.strip() for line in _text(path).splitlines())
+  # As `file_pairs` has them: macOS writes an umlaut as two characters.
+  text = unicodedata.normalize('NFC', _text(path))
+  lines = (line.strip() for line in text.splitlines())
   ids = [_id_of(line, known) for line in lines if line]
   if not ids:
     raise errors.DataError(f'{path} is empty: write one image id per line.')

@@ -99,7 +99,7 @@ class LabelBudget(examples.Source):
     if self.count > available:
       raise errors.ConfigError(
         f'LabelBudget.count is {self.count}, but only {available} '
-        'examples are there to choose from.'
+        'examples are there to choose from: make LABELS smaller.'
       )
     return self.count
 

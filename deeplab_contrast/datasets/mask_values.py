@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import mask_causes
+from deeplab_contrast.datasets import grey_palettes, mask_causes
 from deeplab_contrast.utils import images
 
 _MOST_SHOWN = 12
@@ -48,6 +48,8 @@ class MaskValues:
       if error.cause == images.RGB_MASK and self.if_rgb:
         raise images.MaskError(f'{error} {self.if_rgb}', error.cause) from error
       raise
+    if read is images.read_mask:
+      grey_palettes.check(path, mask, self.classes)
     table = np.full([256], -1, np.int16)
     table[list(self.classes)] = list(self.classes.values())
     labels = table[mask]

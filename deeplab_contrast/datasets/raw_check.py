@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import raw_pairs
+from deeplab_contrast.datasets import raw_pairs, upright
 from deeplab_contrast.utils import errors, images, journals, parallel
 
 _MOST_SHOWN = 20
 
 # Part of every journal entry: raise it when the checks get stricter.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Found:
     picture: hex digest of the decoded pixels.
     labels: hex digest of the class ids; None without a mask.
     void: share of pixels that are ignored.
+    classes: that have a pixel.
     problems: (sentence, likely cause or None) of each fault; with any, the
       other attributes mean nothing.
   """
@@ -68,6 +69,7 @@ class Found:
   picture: str = ''
   labels: str | None = None
   void: float = 0.0
+  classes: tuple[int, ...] = ()
   problems: tuple[tuple[str, str | None], ...] = ()
 
 
@@ -115,6 +117,7 @@ def check(raw, checking=None, journal=None):
   _check_share(raw.root, problems, len(pairs), checking)
   good = _without(raw, problems)
   _check_not_void(good, found)
+  _check_not_one_class(good, found)
   quarantined = [
     (pair.id, sentence) for pair, ps in problems.items() for sentence, _ in ps
   ]
@@ -126,26 +129,30 @@ def examine(pair, values):
   """Reads one pair: `Found`."""
   problems = []
 
-  def attempt(read, path):
+  def attempt(read, *arguments):
     try:
-      return read(path)
+      return read(*arguments)
     except errors.DataError as error:
       problems.append((str(error), getattr(error, 'cause', None)))
       return None
 
-  pixels = attempt(images.read_pixels, pair.image)
+  picture = attempt(images.read_picture, pair.image)
   labels = attempt(values.read, pair.mask) if pair.mask else None
+  if not problems:
+    turned = attempt(upright.turn, picture, labels, pair.image)
   if problems:
     return Found(problems=tuple(problems))
-  size = pixels.shape[:2]
-  picture = _digest(pixels)
+  picture, labels = turned
+  size = picture.pixels.shape[:2]
+  picture = _digest(picture.pixels)
   if labels is None:
     return Found(size, picture)
   if size != labels.shape:
     problem = _sizes_differ(pair, size, labels.shape)
     return Found(problems=((problem, 'masks of another size than images'),))
   void = float((labels == common.IGNORE_LABEL).mean())
-  return Found(size, picture, _digest(labels), void)
+  classes = np.setdiff1d(labels, common.IGNORE_LABEL).tolist()
+  return Found(size, picture, _digest(labels), void, tuple(classes))
 
 
 def _examine_all(pairs, values, workers, path):
@@ -189,7 +196,8 @@ def _key(pair, values):
 
 
 def _from_json(value):
-  return Found(**{**value, 'size': tuple(value['size']), 'problems': ()})
+  tuples = {name: tuple(value[name]) for name in ('size', 'classes')}
+  return Found(**{**value, **tuples, 'problems': ()})
 
 
 def _digest(pixels):
@@ -260,6 +268,24 @@ def _check_not_void(raw, found):
         f'pixel of any class ({labelled[0].mask}, ...). Are they the right '
         'files, and are the ignored values the right ones?'
       )
+
+
+def _check_not_one_class(raw, found):
+  """Refuses what no network can learn from: nothing to tell apart."""
+  labelled = [p for ps in raw.splits.values() for p in ps if p.mask]
+  classes = {c for pair in labelled for c in found[pair].classes}
+  if len(classes) == 1:
+    void = any(found[pair].void for pair in labelled)
+    raise errors.DataError(
+      f'All {len(labelled)} masks of {raw.root} show the same one class '
+      f'{"and void" if void else "everywhere"} ({labelled[0].mask}, ...), so '
+      'there is nothing to learn. Are they the right files'
+      + (
+        ', and is 255, which is void, a class ("ids": [0, 255])?'
+        if void
+        else '?'
+      )
+    )
 
 
 def _metadata(raw, found):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import id_list, mask_values
+from deeplab_contrast.datasets import id_list, mask_values, upright
 from deeplab_contrast.utils import errors, images
 
 # How many pairs are read ahead, in threads, of the one that is written.
@@ -222,13 +222,14 @@ def examples(pairs, values) -> Iterator[tuple[str, dict]]:
   """
 
   def load(pair):
-    encoded, size = images.read_image(pair.image)
-    if pair.mask is None:
+    picture = images.read_picture(pair.image)
+    labels = values.read(pair.mask) if pair.mask else None
+    picture, labels = upright.turn(picture, labels, pair.image)
+    if labels is None:
+      size = picture.pixels.shape[:2]
       labels = np.full(size, common.IGNORE_LABEL, np.uint8)
-    else:
-      labels = values.read(pair.mask)
     return pair.id, {
-      common.IMAGE: encoded,
+      common.IMAGE: picture.encoded(),
       common.LABEL: images.encode_png(labels),
       common.ID: pair.id,
     }

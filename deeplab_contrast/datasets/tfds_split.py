@@ -38,26 +38,32 @@ class TfdsSplit(examples.Source):
 
   def open(self, data_dir):
     """See base class."""
-    with self._damage_told(data_dir):
-      builder = self.dataset.builder(data_dir)
+    builder = builder_of(self.dataset, data_dir)
     if not builder.data_path.exists():
       _prepare(builder, self.info)
       # Afresh from the disk: another process may have been quicker.
       builder = self.dataset.builder(data_dir)
       _write_ids(builder, self.info)
-    with self._damage_told(data_dir):
+    with _damage_told(self.info, data_dir):
       return _TfdsExamples(self.info, builder, self.split)
 
-  @contextlib.contextmanager
-  def _damage_told(self, data_dir):
-    try:
-      yield
-    except (ValueError, json_format.ParseError) as error:  # Of its JSON files.
-      raise errors.DataError(
-        f'The prepared {self.info.name} in {data_dir or "its data_dir"} is '
-        f'damaged ({" ".join(str(error).split())[:200]}): delete its folder '
-        'to have it prepared again.'
-      ) from error
+
+def builder_of(dataset, data_dir):
+  """The TFDS builder of a `Dataset`; DataError if its files are damaged."""
+  with _damage_told(dataset.info, data_dir):
+    return dataset.builder(data_dir)
+
+
+@contextlib.contextmanager
+def _damage_told(info, data_dir):
+  try:
+    yield
+  except (ValueError, json_format.ParseError) as error:  # Of its JSON files.
+    raise errors.DataError(
+      f'The prepared {info.name} in {data_dir or "its data_dir"} is '
+      f'damaged ({" ".join(str(error).split())[:200]}): delete its folder '
+      'to have it prepared again.'
+    ) from error
 
 
 class _TfdsExamples(examples.Examples):
@@ -143,7 +149,8 @@ def _split_info(builder, split):
   except (KeyError, ValueError):
     raise errors.DataError(
       f'{builder.data_path} has no split {split!r}; it has '
-      f'{", ".join(sorted(builder.info.splits))}.'
+      f'{", ".join(sorted(builder.info.splits))}. Make one of these images '
+      '(for own data: docs/own_data.md), or bind another TfdsSplit.split.'
     ) from None
 
 

@@ -4,6 +4,7 @@ What is read here goes into prepared datasets, so anything doubtful is refused
 with a sentence that names the file, the likely cause and the remedy.
 """
 
+import dataclasses
 import io
 import os
 import struct
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, orientation
 
 # What Pillow raises for a file that is cut off, damaged or not an image.
 _UNREADABLE = (
@@ -54,25 +55,38 @@ def read_image(path):
   Raises:
     DataError: the file is missing, unreadable, or of a refused kind.
   """
-  data, pixels = _read_rgb(path)
-  if data is None:
-    data = encode_png(pixels)
-  return data, pixels.shape[:2]
+  picture = read_picture(path)
+  return picture.encoded(), picture.pixels.shape[:2]
 
 
-def read_pixels(path):
-  """Reads an image file as the pixels that training will see.
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """An image file, read.
 
-  Args:
-    path: see `read_image`.
-
-  Returns:
-    uint8 [height, width, 3].
-
-  Raises:
-    DataError: see `read_image`.
+  Attributes:
+    data: its bytes, where they decode to the pixels; else None.
+    pixels: uint8 [height, width, 3], as stored.
+    orientation: how to turn them upright, see `orientation`.
   """
-  return _read_rgb(path)[1]
+
+  data: bytes | None
+  pixels: np.ndarray
+  orientation: int = orientation.UPRIGHT
+
+  def encoded(self):
+    """Bytes that decode to the pixels."""
+    return encode_png(self.pixels) if self.data is None else self.data
+
+
+def read_picture(path):
+  """A `Picture`. Raises DataError as `read_image` does."""
+  data = read_file(path)
+  image = open_image(data, path)
+  noted = orientation.of(image, data)
+  pixels = plain_pixels(image, data, path)
+  if pixels is not None:
+    return Picture(data, pixels, noted)
+  return Picture(None, np.asarray(_to_rgb(image, data, path)), noted)
 
 
 # The cause of a MaskError: colours where there should be ids.
@@ -98,11 +112,11 @@ def read_mask(path):
   """Reads a mask file as the class ids it stores.
 
   Of a palette image the palette indices are the ids, never the brightness of
-  their colours (which is what `tf.io.decode_png` would give); of an 8-bit
-  grey image the pixel values are.
+  their colours (which is what `tf.io.decode_png` would give); of a grey image
+  of 8, 16 or 32 bits the pixel values are.
 
   Args:
-    path: a mask file: PNG, BMP, TIFF or GIF, with palette or 8-bit grey.
+    path: a mask file: PNG, BMP, TIFF or GIF, with palette or grey.
 
   Returns:
     uint8 [height, width].
@@ -116,7 +130,14 @@ def read_mask(path):
   if reason:
     raise MaskError(f'{path} is no mask: {reason}.', cause)
   load_pixels(mask, path)
-  return np.asarray(mask).astype(np.uint8)
+  ids = np.asarray(mask)
+  if ids.min() < 0 or ids.max() > 255:
+    raise MaskError(
+      f'{path} is no mask: it has values from {ids.min()} to {ids.max()}, but '
+      'class ids lie in 0 to 255.',
+      'masks of 16 or more bits whose values are no class ids',
+    )
+  return ids.astype(np.uint8)
 
 
 def read_color_mask(path):
@@ -216,16 +237,6 @@ def plain_pixels(image, data, path):
     uint8 [height, width, 3], or None where it would have to be converted.
   """
   return _decode(data, path) if _is_plain(image, data) else None
-
-
-def _read_rgb(path):
-  """(bytes, pixels) of an image; no bytes where they must be made anew."""
-  data = read_file(path)
-  image = open_image(data, path)
-  pixels = plain_pixels(image, data, path)
-  if pixels is not None:
-    return data, pixels
-  return None, np.asarray(_to_rgb(image, data, path))
 
 
 def read_file(path):
@@ -373,14 +384,11 @@ def _why_no_ids(mask, data):
       'palette'
     )
     return reason, RGB_MASK
-  if mask.mode.startswith(('I', 'F')):
-    reason = 'it has 16 or more bits per pixel; class ids need 8-bit grey'
-    return reason, '16-bit masks'
   if mask.mode == 'L' and _bit_depth(mask, data) != 8:
     # Decoders stretch such values to 0..255: id 1 of 4 bits would become 17.
     reason = 'it is grey with fewer than 8 bits; save it as 8-bit grey'
     return reason, 'grey masks of fewer than 8 bits'
-  if mask.mode not in ('P', 'L', '1'):
+  if mask.mode not in ('P', 'L', '1', 'I') and mask.mode[:4] != 'I;16':
     reason = (
       f'it has the mode {mask.mode}; save it as palette or 8-bit grey PNG'
     )

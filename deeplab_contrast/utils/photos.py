@@ -12,18 +12,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeplab_contrast.utils import errors, images
-
-_ORIENTATION = 0x0112  # The tag of EXIF.
-_TURNS = {
-  2: Image.Transpose.FLIP_LEFT_RIGHT,
-  3: Image.Transpose.ROTATE_180,
-  4: Image.Transpose.FLIP_TOP_BOTTOM,
-  5: Image.Transpose.TRANSPOSE,
-  6: Image.Transpose.ROTATE_270,
-  7: Image.Transpose.TRANSVERSE,
-  8: Image.Transpose.ROTATE_90,
-}
+from deeplab_contrast.utils import errors, images, orientation
 
 
 def read_bytes(path):
@@ -73,22 +62,12 @@ def decode(data, path, max_pixels=None):
       f'{path} has {image.width} x {image.height} pixels, more than '
       f'--max_pixels={max_pixels}: make it smaller, or raise the limit.'
     )
-  orientation = _orientation(image)
+  noted = orientation.of(image, data)
   pixels = images.plain_pixels(image, data, path)
   if pixels is None:
     images.load_pixels(image, path)
     pixels = np.asarray(_to_rgb(image, path))
-  if orientation in _TURNS:
-    upright = Image.fromarray(pixels).transpose(_TURNS[orientation])
-    pixels = np.asarray(upright)
-  return pixels
-
-
-def _orientation(image):
-  try:
-    return image.getexif().get(_ORIENTATION, 1)
-  except (OSError, SyntaxError, ValueError, KeyError, TypeError):
-    return 1  # Damaged notes of a camera do not spoil its picture.
+  return orientation.upright(pixels, noted)
 
 
 def _to_rgb(image, path):

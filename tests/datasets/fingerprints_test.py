@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import pathlib
 
 import numpy as np
@@ -39,6 +40,29 @@ def test_other_data_are_refused(tmp_path, new, sentence):
   fingerprints.check(str(tmp_path), new)
 
 
+TRAINED = {'train': {**FOUND['train'], 'classes': ['soil', 'leaf']}}
+
+
+@pytest.mark.parametrize(
+  'names, sentence',
+  [
+    (('leaf', 'soil'), "class 0 was 'soil', is 'leaf'"),
+    (('soil', 'leaves'), "class 1 was 'leaf', is 'leaves'.*data.json too"),
+  ],
+)
+def test_other_names_of_classes_are_refused(tmp_path, names, sentence):
+  fingerprints.check(str(tmp_path), TRAINED)
+  fingerprints.check_classes(str(tmp_path), ('soil', 'leaf'))
+  with pytest.raises(errors.DataError, match=sentence):
+    fingerprints.check_classes(str(tmp_path), names)
+
+
+def test_runs_that_do_not_tell_their_classes_are_trusted(tmp_path):
+  fingerprints.check_classes(str(tmp_path), ('a', 'b'))
+  fingerprints.check(str(tmp_path), FOUND)
+  fingerprints.check_classes(str(tmp_path), ('a', 'b'))
+
+
 def test_only_the_chief_writes(tmp_path):
   fingerprints.check(str(tmp_path), FOUND, write=False)
   assert not list(tmp_path.iterdir())
@@ -58,6 +82,7 @@ def test_every_dataset_of_a_source_counts(tmp_path):
   examples = voc.open(data_dir)
   first = fingerprints.of_sources({'a': (both, examples)}, data_dir)['a']
   assert set(first['datasets']) == {'voc2012', 'scenes'}
+  assert first['classes'] == list(voc.info.class_names)
   assert first['datasets']['scenes'] == 'seed0_train1_val1_32x32 1.0.0'
   # Another pixel of a mask, and all is as before.
   path = tree / 'SegmentationClass' / '2007_000000.png'
@@ -99,3 +124,28 @@ def test_resuming_with_other_data_is_refused_before_any_step(
   with pytest.raises(errors.DataError, match='have changed since .*run began'):
     fit()
   assert len(trained) == 2
+
+
+def test_a_run_is_not_judged_by_classes_of_another_order(tmp_path):
+  folder = tmp_path / 'raw'
+  fixtures.make_folder(folder, train=2, val=1, ids=range(2))
+
+  def experiment(*names):
+    about = {'name': 'my', 'classes': names}
+    (folder / 'dataset.json').write_text(json.dumps(about))
+    return launch.parse(
+      [
+        'gin_configs/camvid/softmax_scratch.gin',
+        'gin_configs/datasets/own.gin',
+        'gin_configs/tiny.gin',
+      ],
+      [f"OWN_DATA = '{folder}'", 'CROP = (33, 33)', 'STEPS = 1'],
+      settings={'data_dir': str(tmp_path / 'data')},
+    ).root
+
+  strategy = tf.distribute.get_strategy()
+  run = str(tmp_path / 'run')
+  experiment('soil', 'leaf').fit(strategy, run)
+  assert experiment('soil', 'leaf').restore(strategy, run) == 1
+  with pytest.raises(errors.DataError, match="class 0 was 'soil', is 'leaf'"):
+    experiment('leaf', 'soil').restore(strategy, run)

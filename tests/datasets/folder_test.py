@@ -15,7 +15,7 @@ from deeplab_contrast.datasets import folder_segmentation, sources
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, images
 from tests import fixtures
 
 CLASSES = {'road': [128, 64, 128], 'sky': [70, 130, 180], 'car': [0, 0, 142]}
@@ -308,6 +308,7 @@ def test_a_description_is_seen_from_here_or_from_the_repository(
   'text, sentence',
   [
     ('{', 'is no JSON'),
+    ('{"name": "a", // mine\n "classes": {}}', 'JSON has no comments'),
     ('[]', 'must be an object'),
     ('{"name": "a"}', r"lacks \['classes'\]"),
     ('{"name": "a", "classes": {}, "x": 1}', r"does not know \['x'\]"),
@@ -337,7 +338,44 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'classes': {'a': [0, 0, 256]}}, "class 'a'.*three numbers"),
     ({'classes': {'a': 'red'}}, "colour of 'a' is 'red'"),
     ({'classes': {'a': [0.5, 0, 0]}}, "colour of 'a' is"),
-    ({'classes': ['a', 'b']}, 'no pairs of a name and a colour'),
+    ({'classes': ['a', ('b', (0, 0, 0))]}, 'no pairs of a name and a'),
+    ({'classes': [{'name': 'a', 'color': [0, 0, 0]}]}, 'no pairs of a name'),
+    ({'classes': {'a': (0, 0, 0)}}, 'the one class .a., so there is nothing'),
+    ({'classes': 2}, 'has classes 2: give names with'),
+    ({'classes': None}, 'has classes None: give names with'),
+    ({'classes': 'road'}, "has classes 'road': give names with"),
+    ({'classes': ['a', 'b'], 'masks': 'colors'}, 'its classes need colours'),
+    ({'name': 5}, 'has name 5: give a text'),
+    ({'ids': 5}, 'has ids 5: give a list'),
+    ({'ids': '012'}, "has ids '012': give a list"),
+    ({'ids': {'road': 0}}, 'has ids .*: give a list'),
+    ({'ignored': 255}, 'has ignored 255: give a list'),
+    ({'seed': 'a'}, "has seed 'a': give a whole number"),
+    ({'seed': True}, 'has seed True: give a whole number'),
+    ({'lists': ['train.txt']}, 'has lists .*: give a text file for each'),
+    ({'fractions': 0.2}, 'has fractions 0.2: give a share for each'),
+    ({'fractions': {'val': '0.2'}}, 'fractions'),
+    ({'fractions': {'val': True}}, 'fractions'),
+    ({'fractions': {'train': 0.7, 'val': 0.2}}, 'add up to 1'),
+    ({'unlabelled': 'test'}, "has unlabelled 'test': give a list"),
+    ({'unlabelled': [3]}, 'has a split 3'),
+    (
+      {'unlabelled': ['test'], 'lists': {'train': 'a.txt'}},
+      r"unlabelled splits \['test'\], but lists of \['train'\]",
+    ),
+    (
+      {'unlabelled': ['a', 'b'], 'fractions': {'val': 0.2}},
+      'name one other split, for all images without a mask',
+    ),
+    ({'image_folder': '*/images'}, 'one star in both'),
+    (
+      {
+        'image_folder': '*/images',
+        'mask_folder': '*/masks',
+        'fractions': {'val': 0.2},
+      },
+      'splits by the star',
+    ),
     ({'classes': {f'c{i}': [0, 0, 0] for i in range(256)}}, '256 classes'),
     ({'ids': [0, 1]}, '3 classes but 2 ids'),
     ({'ids': [0, 1, 1]}, 'two classes of one value'),
@@ -365,6 +403,30 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
 def test_contradictions_are_refused(wrong, sentence):
   with pytest.raises(errors.ConfigError, match=sentence):
     folder_segmentation.Description(**{**MINIMUM, **wrong})
+
+
+def test_a_byte_order_mark_is_no_fault(tree):
+  file = tree / 'dataset.json'
+  file.write_text(json.dumps(MINIMUM), encoding='utf-8-sig')
+  assert folder_segmentation.Folder(str(tree)).info.name == 'toy'
+
+
+def test_names_alone_get_colours():
+  about = folder_segmentation.Description('toy', ['soil', 'leaf', 'sky'])
+  assert about.info.class_names == ('soil', 'leaf', 'sky')
+  assert about.info.colors == images.voc_colormap(3)
+
+
+def test_shares_may_name_train():
+  about = folder_segmentation.Description(
+    **{**MINIMUM, 'fractions': {'train': 0.8, 'val': 0.2}}
+  )
+  assert about.fractions == {'val': 0.2}
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+  with pytest.raises(errors.ConfigError, match='There is no folder .*typo'):
+    _ = folder_segmentation.Folder(str(tmp_path / 'typo')).info
 
 
 def test_no_description_is_refused(tmp_path):

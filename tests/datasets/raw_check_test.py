@@ -119,7 +119,7 @@ def test_the_same_picture_in_two_splits_is_refused(tree):
 
 def test_the_same_picture_in_another_encoding_is_found(tree):
   image = tree / 'images' / 'train' / 'train_0001.jpg'
-  pixels = Image.fromarray(images.read_pixels(image))
+  pixels = Image.fromarray(images.read_picture(image).pixels)
   (tree / 'images' / 'val' / 'val_0002.jpg').unlink()
   pixels.save(tree / 'images' / 'val' / 'val_0002.png')
   assert 'is the same picture as' in refusal(tree)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeplab_contrast import launch
 from deeplab_contrast.datasets import (
   folder_segmentation,
   scenes,
@@ -98,6 +100,35 @@ def test_training_uses_what_was_prepared(tree, tmp_path, monkeypatch):
   assert contents(prepared(tmp_path)) == before
 
 
+@pytest.mark.parametrize('name', ['dataset.json', 'my classes.json'])
+def test_it_tells_how_to_train(tree, tmp_path, capsys, name):
+  tree = tree.rename(tmp_path / "it's mine")
+  (tree / 'dataset.json').rename(tree / name)
+  options = [f'--raw_dir={tree}']
+  options += [f'--description={tree / name}'] * (name != 'dataset.json')
+  assert run('folder', tmp_path, *options) == 0
+  (line,) = [
+    line.removeprefix('Train: ')
+    for line in capsys.readouterr().out.splitlines()
+    if line.startswith('Train: ')
+  ]
+  told = [a.partition('=')[::2] for a in shlex.split(line)[3:]]
+  values = {flag: [v for f, v in told if f == flag] for flag, _ in told}
+  assert values['--data_dir'] == [f'{tmp_path}/data']
+  built = launch.parse(values['--gin_file'], values['--gin_bindings'])
+  source = built.root.eval_source
+  assert len(source.open(f'{tmp_path}/data')) == 2
+
+
+def test_what_experiments_expect_and_miss_is_warned_of(tree, tmp_path, capsys):
+  for kind in ('images', 'masks'):
+    (tree / kind / 'val').rename(tree / kind / 'dev')
+  assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
+  out = capsys.readouterr().out
+  assert 'Warning: there is no split val, which experiments are judged' in out
+  assert 'no split train' not in out
+
+
 def test_the_second_time_it_only_shows(tree, tmp_path, capsys):
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
   before = contents(prepared(tmp_path))
@@ -107,6 +138,13 @@ def test_the_second_time_it_only_shows(tree, tmp_path, capsys):
   (prepared(tmp_path) / 'report.json').unlink()
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
   assert contents(prepared(tmp_path)).keys() == before.keys()
+
+
+def test_damaged_prepared_data_are_told(tree, tmp_path, capsys):
+  assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
+  (prepared(tmp_path) / 'dataset_info.json').write_text('{')
+  assert run('folder', tmp_path, f'--raw_dir={tree}') == 3
+  assert 'is damaged' in capsys.readouterr().err
 
 
 def test_bad_data_are_refused(tree, tmp_path, capsys):

@@ -199,6 +199,19 @@ def test_grey_and_bilevel_masks_are_read_by_value(tmp_path):
   assert images.read_mask(bilevel).dtype == np.uint8
 
 
+@pytest.mark.parametrize('dtype', [np.uint16, np.int32])
+@pytest.mark.parametrize('form', ['PNG', 'TIFF'])
+def test_wide_masks_are_read_by_value(tmp_path, dtype, form):
+  path = write(tmp_path, encoded(Image.fromarray(IDS.astype(dtype)), form))
+  np.testing.assert_array_equal(images.read_mask(path), IDS)
+  assert images.read_mask(path).dtype == np.uint8
+
+
+def wide(dtype, least=0):
+  """A mask with a value that 8 bits do not hold."""
+  return Image.fromarray(np.array([[least, 7], [3, 256]], dtype))
+
+
 def grey_of_4_bits():
   """A PNG of ids 0 and 1 with 4 bits per pixel, as some tools write them."""
 
@@ -223,7 +236,9 @@ def grey_of_4_bits():
     (encoded(transparent(), 'PNG'), 'mode RGBA, so it holds colours'),
     (encoded(Image.fromarray(IDS).convert('LA'), 'PNG'), 'mode LA'),
     (encoded(Image.fromarray(RGB).convert('CMYK'), 'TIFF'), 'mode CMYK'),
-    (png_16_bits([10, 14, 1]), '16 or more bits'),
+    (encoded(Image.fromarray(IDS / 255.0), 'TIFF'), 'the mode F'),
+    (encoded(wide(np.uint16), 'PNG'), 'values from 0 to 256, but class ids'),
+    (encoded(wide(np.int32, -1), 'TIFF'), 'values from -1 to 256, but class'),
     (encoded(Image.fromarray(IDS), 'JPEG'), 'JPEG blurs ids'),
     (grey_of_4_bits(), 'fewer than 8 bits'),
   ],

@@ -29,8 +29,9 @@ def test_a_usual_image_has_the_pixels_of_training():
   )
 
 
+@pytest.mark.parametrize('form', ['PNG', 'TIFF'])
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_cameras_may_be_held_in_any_way(orientation):
+def test_cameras_may_be_held_in_any_way(orientation, form):
   # What must be done to the stored pixels, after the standard's table.
   upright = {
     1: lambda x: x,
@@ -45,7 +46,7 @@ def test_cameras_may_be_held_in_any_way(orientation):
   exif = Image.Exif()
   exif[0x0112] = orientation
   np.testing.assert_array_equal(
-    decode(Image.fromarray(PIXELS), exif=exif), upright
+    decode(Image.fromarray(PIXELS), form, exif=exif), upright
   )
 
 

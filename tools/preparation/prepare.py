@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import json
 import os
+import shlex
 import signal
 import time
 
@@ -17,6 +19,7 @@ from deeplab_contrast.datasets import (
   raw_check,
   scenes,
   sources,
+  tfds_split,
   voc2012_segmentation,
 )
 from deeplab_contrast.datasets.voc2012_segmentation import download
@@ -61,11 +64,11 @@ def run(arguments):
   with _stopping():
     _fetch(arguments)
     dataset = make(arguments)
-    builder = dataset.builder(arguments.data_dir)
+    builder = tfds_split.builder_of(dataset, arguments.data_dir)
     is_new = not builder.data_path.exists()
     _check_raw(builder, dataset, arguments)
     _prepare(dataset, builder, arguments)
-    builder = dataset.builder(arguments.data_dir)
+    builder = tfds_split.builder_of(dataset, arguments.data_dir)
     text = report.read(builder)
     if text is None:
       samples = max(1, arguments.samples)
@@ -74,6 +77,35 @@ def run(arguments):
   print(f'\nLook at {builder.data_path / report.PICTURE}')
   state = 'Prepared' if is_new else 'Was prepared before; looked at'
   print(f'{state} in {time.monotonic() - began:.0f} s.')
+  if arguments.name == 'folder':
+    print(_next_command(arguments))
+
+
+def _next_command(arguments):
+  """How to train on one's own data; the other datasets have own files."""
+  command = [
+    'python -m deeplab_contrast.train',
+    '--gin_file=gin_configs/camvid/softmax_scratch.gin',
+    '--gin_file=gin_configs/datasets/own.gin',
+    _binding('OWN_DATA', arguments.raw_dir or _default_root(arguments)),
+  ]
+  if arguments.description:
+    command.append(
+      _binding('folder_segmentation.Folder.description', arguments.description)
+    )
+  if arguments.data_dir:
+    command.append(shlex.quote(f'--data_dir={arguments.data_dir}'))
+  return 'Train: ' + ' '.join([*command, '--model_dir=runs/mine'])
+
+
+def _binding(name, value):
+  text = json.dumps(value, ensure_ascii=False)  # Its quotes need no escapes.
+  return shlex.quote(f'--gin_bindings={name} = {text}')
+
+
+def _default_root(arguments):
+  data_dir = arguments.data_dir or tfds.core.constants.DATA_DIR
+  return os.path.join(os.path.expanduser(data_dir), 'downloads', 'manual')
 
 
 def make(arguments):
@@ -98,8 +130,7 @@ def _fetch(arguments):
   """Downloads or unpacks what was asked for."""
   if arguments.download:
     download.download(arguments.data_dir)
-  data_dir = arguments.data_dir or tfds.core.constants.DATA_DIR
-  default = os.path.join(os.path.expanduser(data_dir), 'downloads', 'manual')
+  default = _default_root(arguments)
   if arguments.name == 'cityscapes':
     default = os.path.join(default, 'cityscapes')
   for archive in arguments.archive:

@@ -92,6 +92,13 @@ def _warnings(report):
       )
     if about['one_class_only'] == about['images'] > 1:
       yield f'{split} has one class only in each of its masks.'
+  for split in ('train', 'val'):
+    if split not in report['splits']:
+      yield (
+        f'there is no split {split}, which experiments '
+        f'{"train on" if split == "train" else "are judged by"} unless they '
+        'name another.'
+      )
   if report['equal_pictures']:
     twins = [' = '.join(ids) for ids in report['equal_pictures']]
     yield f'{len(twins)} pictures are there more than once: {_some(twins)}.'

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import re
@@ -9,9 +10,24 @@ from collections.abc import Mapping, Sequence
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets import info, mask_values, raw_pairs
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, images
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+
+_LIST = ((Sequence,), 'a list')
+_OPTIONAL = ('ids', 'lists', 'fractions')
+
+# What JSON (and gin) may give for each attribute.
+_TYPES = {
+  'name': ((str,), 'a text'),
+  'classes': ((Sequence, Mapping), 'names with their colours'),
+  'ids': _LIST,
+  'ignored': _LIST,
+  'lists': ((Mapping,), 'a text file for each split'),
+  'fractions': ((Mapping,), 'a share for each split'),
+  'seed': ((int,), 'a whole number'),
+  'unlabelled': ((Sequence,), 'a list of splits'),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,28 +37,32 @@ class Description:
   Attributes:
     name: of the dataset: letters, digits and underscores.
     classes: (class name, (red, green, blue)) pairs, or a dict of them; class i
-      is the label i.
+      is the label i. At least two. Names alone get the colours of PASCAL VOC.
     masks: 'ids' for masks of grey values or palette indices, 'colors' for masks
       painted in the colours of `classes`.
     ids: the value in the masks of each class; None for 0, 1, 2, ...
     ignored: values (or colours) in the masks that are no class; 255 is one
       without being named.
-    image_folder: below the root.
-    mask_folder: likewise.
+    image_folder: below the root. In '*/images' the star is the split: such
+      folders need neither `lists` nor `fractions`.
+    mask_folder: likewise, with a star if the other has one. It may be the
+      image_folder: then masks are told by their suffix, or, without one, are
+      the PNGs, and no image is.
     image_suffix: what names of images have before the ending: '_leftImg8bit'.
     mask_suffix: likewise of masks: '_L' for a.png and a_L.png.
     lists: {split: text file of ids below the root}, one way to split.
     fractions: {split: share}, another: a seeded draw, and the rest is 'train'.
       With neither, the subfolders of image_folder are the splits.
     seed: of the draw.
-    unlabelled: splits whose images have no masks.
+    unlabelled: splits whose images have no masks. With `fractions` it is one
+      at most, which gets all images that have none.
 
   Raises:
     ConfigError: the attributes contradict each other.
   """
 
   name: str
-  classes: Sequence[tuple[str, mask_values.Color]]
+  classes: Sequence[tuple[str, mask_values.Color] | str]
   masks: str = 'ids'
   ids: Sequence[int] | None = None
   ignored: Sequence[int | mask_values.Color] = ()
@@ -56,6 +76,7 @@ class Description:
   unlabelled: Sequence[str] = ()
 
   def __post_init__(self):
+    self._check_types()
     if isinstance(self.classes, Mapping):
       object.__setattr__(self, 'classes', tuple(self.classes.items()))
     self._check_name()
@@ -117,8 +138,17 @@ class Description:
           '(or state "masks": "colors")'
         )
 
+  def _check_types(self):
+    for field, (types, kind) in _TYPES.items():
+      value = getattr(self, field)
+      is_absent = value is None and field in _OPTIONAL
+      # A text is a sequence too, and true a number.
+      is_odd = isinstance(value, (str, bool)) and str not in types
+      if not is_absent and (is_odd or not isinstance(value, types)):
+        raise self._wrong(f'has {field} {value!r}: give {kind}')
+
   def _check_name(self):
-    if not re.fullmatch(r'[A-Za-z0-9_]+', str(self.name)):
+    if not re.fullmatch(r'[A-Za-z0-9_]+', self.name):
       raise errors.ConfigError(
         f'The name of a dataset is {self.name!r}: use letters, digits and _.'
       )
@@ -132,19 +162,34 @@ class Description:
       ):
         raise self._wrong(f'has {field} {value!r}: name one below the root')
 
-  def _check_classes(self):
-    if not self.classes or len(self.classes) > common.IGNORE_LABEL:
+    stars = [self.image_folder.count('*'), self.mask_folder.count('*')]
+    if stars not in ([0, 0], [1, 1]):
       raise self._wrong(
-        f'has {len(self.classes)} classes: give 1 to {common.IGNORE_LABEL}'
+        f'has image_folder {self.image_folder!r} and mask_folder '
+        f'{self.mask_folder!r}: one star in both stands for the split'
       )
-    try:
-      pairs = [(name, _color(color, name)) for name, color in self.classes]
-    except (TypeError, ValueError):
-      raise self._wrong(
-        'has classes that are no pairs of a name and a colour'
-      ) from None
+    if stars[0] and (self.lists or self.fractions):
+      raise self._wrong('splits by the star of its folders and otherwise too')
+
+  def _check_classes(self):
+    count = len(self.classes)
+    if not 0 < count <= common.IGNORE_LABEL:
+      raise self._wrong(f'has {count} classes: give 2 to {common.IGNORE_LABEL}')
+    pairs = self.classes
+    if all(isinstance(name, str) for name in pairs):
+      if self.masks == 'colors':
+        raise self._wrong('has masks of colors, so its classes need colours')
+      pairs = tuple(zip(pairs, images.voc_colormap(len(pairs)), strict=True))
+    if not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
+      raise self._wrong('has classes that are no pairs of a name and a colour')
+    pairs = [(name, _color(color, name)) for name, color in pairs]
     object.__setattr__(self, 'classes', tuple(pairs))
     _ = self.info  # Which checks names and colours.
+    if count == 1:
+      raise self._wrong(
+        f'has the one class {self.info.class_names[0]!r}, so there is nothing '
+        'to learn: name the background too, it is a class of its own'
+      )
 
   def _check_splits(self):
     if self.lists and self.fractions:
@@ -153,19 +198,40 @@ class Description:
       if not isinstance(path, str) or not _is_below(path):
         raise self._wrong(f'has the list {path!r}: name a file below the root')
       self._check_split(split)
-    shares = (self.fractions or {}).values()
-    if not all(isinstance(s, (int, float)) and s > 0 for s in shares) or (
-      sum(shares) >= 1
-    ):
-      raise self._wrong(
-        f'has the fractions {self.fractions}: give shares above 0 that leave '
-        'something for train'
-      )
-    for split in self.fractions or {}:
+    for split in self.unlabelled:
       self._check_split(split)
+    if self.fractions:
+      self._check_fractions()
+    if self.lists and set(self.unlabelled) - set(self.lists):
+      raise self._wrong(
+        f'has unlabelled splits {sorted(self.unlabelled)}, but lists of '
+        f'{sorted(self.lists)}'
+      )
+
+  def _check_fractions(self):
+    shares = dict(self.fractions)
+    are_shares = all(
+      type(share) in (int, float) and share > 0 for share in shares.values()
+    )
+    total = sum(shares.values()) if are_shares else 0.0
+    if 'train' in shares and math.isclose(total, 1):
+      del shares['train']  # The rest, as it would be without being named.
+    if not are_shares or sum(shares.values()) >= 1 or 'train' in shares:
+      raise self._wrong(
+        f'has the fractions {self.fractions}: give shares above 0, which '
+        'leave something for train (or add up to 1 with it)'
+      )
+    if len(self.unlabelled) > 1 or set(self.unlabelled) & {*shares, 'train'}:
+      raise self._wrong(
+        f'has fractions and the unlabelled splits {list(self.unlabelled)}: '
+        'name one other split, for all images without a mask'
+      )
+    for split in shares:
+      self._check_split(split)
+    object.__setattr__(self, 'fractions', shares)
 
   def _check_split(self, split):
-    if not re.fullmatch(r'[A-Za-z0-9_]+', split):
+    if not isinstance(split, str) or not re.fullmatch(r'\w+', split, re.ASCII):
       raise self._wrong(f'has a split {split!r}: use letters, digits and _')
 
   def _wrong(self, what):
@@ -183,14 +249,24 @@ def load(path):
   """
   places = (pathlib.Path(path).expanduser(), REPOSITORY / path)
   found = [place for place in places if place.is_file()]
+  if not any(place.parent.is_dir() for place in places):
+    raise errors.ConfigError(
+      f'There is no folder {places[0].parent}, which should hold the '
+      f'description {places[0].name} of a folder dataset.'
+    )
   if not found:
     raise errors.ConfigError(
       f'There is no description {path} of a folder dataset: write one, see '
       'docs/own_data.md.'
     )
   try:
-    text = found[0].read_text(encoding='utf-8')
+    text = found[0].read_text(encoding='utf-8-sig')  # Editors add marks.
     values = json.loads(text, object_pairs_hook=_without_repetition)
+  except json.JSONDecodeError as error:
+    raise errors.ConfigError(
+      f'{found[0]} is no JSON: {error}. (JSON has no comments, no comma before '
+      'a closing bracket, and texts in double quotes.)'
+    ) from error
   except (ValueError, OSError) as error:
     raise errors.ConfigError(f'{found[0]} is no JSON: {error}.') from error
   known = [field.name for field in dataclasses.fields(Description)]

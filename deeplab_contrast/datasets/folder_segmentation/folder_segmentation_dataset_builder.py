@@ -13,6 +13,7 @@ from deeplab_contrast.datasets import (
   raw_builder,
   raw_pairs,
 )
+from deeplab_contrast.datasets.folder_segmentation import naming
 from deeplab_contrast.utils import errors
 
 
@@ -28,7 +29,10 @@ def make_layout(about):
   return raw_pairs.Layout(
     name=f'The dataset {about.name}',
     places=('', about.name),
-    marks=(about.image_folder, about.mask_folder),
+    marks=tuple(
+      name.partition('*')[0] or '.'
+      for name in (about.image_folder, about.mask_folder)
+    ),
     collect=lambda folder: _collect(folder, about),
   )
 
@@ -53,8 +57,10 @@ def _collect(folder, about):
 
 def _pairs(folder, about, split=''):
   """All pairs, or those below the subfolder of a split."""
-  images = folder / about.image_folder / split
-  masks = folder / about.mask_folder / split
+  images, masks = (
+    folder / (name.replace('*', split) if '*' in name else f'{name}/{split}')
+    for name in (about.image_folder, about.mask_folder)
+  )
   if split in about.unlabelled:
     masks = None
   elif not masks.is_dir():
@@ -62,16 +68,14 @@ def _pairs(folder, about, split=''):
       f'{images} has no masks: expected {masks}, or {split!r} among '
       "'unlabelled' if these images have no labels."
     )
-  return file_pairs.pairs(images, masks, about.image_suffix, about.mask_suffix)
+  pairs = file_pairs.pairs(images, masks, about.image_suffix, about.mask_suffix)
+  naming.check(images, masks, pairs)
+  return pairs
 
 
 def _by_subfolders(folder, about):
+  names = _subfolders(folder, about)
   images = folder / about.image_folder
-  names = sorted(
-    path.name
-    for path in images.iterdir()
-    if path.is_dir() and path.name[0] != '.'
-  )
   if not names:
     raise errors.DataError(
       f'{images} has no subfolders to be the splits: make them (train, val), '
@@ -83,18 +87,55 @@ def _by_subfolders(folder, about):
       f'{images} has a subfolder {odd[0]!r}, which cannot be the name of a '
       'split: use letters, digits and _.'
     )
-  endings = file_pairs.IMAGE_ENDINGS
-  beside = [p for p in images.iterdir() if p.suffix.lower() in endings]
-  if beside:
+  unknown = sorted(set(about.unlabelled) - set(names))
+  if unknown:
     raise errors.DataError(
-      f'{images} has {len(beside)} images beside the subfolders '
-      f'{", ".join(names)}, such as {beside[0].name}: move them into one.'
+      f'{images} has no subfolder {unknown[0]!r}, which the description says '
+      f'is unlabelled; it has {", ".join(names)}.'
     )
   return {name: _pairs(folder, about, name) for name in names}
 
 
+def _subfolders(folder, about):
+  """The names of the splits: what the star stands for, or folders of images."""
+  if '*' in about.image_folder:
+    before, _, after = about.image_folder.partition('*')
+    places = (folder / before).glob(f'*{after}')
+    place = len((folder / before).parts)
+    found = [(path.parts[place], path) for path in places]
+  else:
+    images = folder / about.image_folder
+    found = [(path.name, path) for path in images.iterdir()]
+    _check_no_images(images, [path for _, path in found])
+  return sorted(
+    name
+    for name, path in found
+    if path.is_dir() and not file_pairs.is_rubbish(name)
+  )
+
+
+def _check_no_images(images, paths):
+  """Refuses images beside subfolders, which would be left out."""
+  folders = [p.name for p in paths if p.is_dir() and p.name[0] != '.']
+  beside = [p for p in paths if p.suffix.lower() in file_pairs.IMAGE_ENDINGS]
+  if folders and beside:
+    raise errors.DataError(
+      f'{images} has {len(beside)} images beside the subfolders '
+      f'{", ".join(sorted(folders))}, such as {beside[0].name}: move them into '
+      'one.'
+    )
+
+
 def _by_fractions(folder, about):
   pairs = _pairs(folder, about)
+  extra = {}
+  for name in about.unlabelled:
+    extra[name] = [
+      raw_pairs.Pair(pair.id, pair.image, None)
+      for pair in pairs
+      if not pair.mask.exists()
+    ]
+    pairs = [pair for pair in pairs if pair.mask.exists()]
 
   def order(pair):
     # Of the name alone: a new image does not move the others about.
@@ -105,7 +146,12 @@ def _by_fractions(folder, about):
   for split, share in about.fractions.items():
     count = max(1, round(share * len(pairs)))
     splits[split], left = left[:count], left[count:]
-  return {'train': left, **splits}
+  if not left:
+    raise errors.DataError(
+      f'{folder} has {len(pairs)} labelled images, too few for train and '
+      f'{" and ".join(about.fractions)}: label more.'
+    )
+  return {'train': left, **splits, **extra}
 
 
 def _by_lists(folder, about):

@@ -1,0 +1,46 @@
+"""How a camera was held: the tag of EXIF that says how to turn a photo."""
+
+import numpy as np
+from PIL import Image
+
+_TAG = 0x0112
+_TURNS = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
+
+UPRIGHT = 1
+
+
+def of(image, data):
+  """The orientation that a file notes.
+
+  Args:
+    image: a PIL image, opened.
+    data: the bytes of its file.
+
+  Returns:
+    UPRIGHT, or a number from 2 to 8 as in EXIF: how the pixels that Pillow
+    loads are still to be turned.
+  """
+  if image.format == 'TIFF':
+    return UPRIGHT  # Pillow turns these by itself, when it loads the pixels.
+  if image.format == 'PNG' and b'eXIf' not in data:
+    return UPRIGHT  # Pillow would decode all pixels to look behind them.
+  try:
+    noted = image.getexif().get(_TAG, UPRIGHT)
+  except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+    return UPRIGHT  # Damaged notes of a camera do not spoil its picture.
+  return noted if noted in _TURNS else UPRIGHT
+
+
+def upright(pixels, orientation):
+  """Turns uint8 [height, width] or [height, width, 3] as noted."""
+  if orientation == UPRIGHT:
+    return pixels
+  return np.asarray(Image.fromarray(pixels).transpose(_TURNS[orientation]))
