@@ -123,28 +123,18 @@ class Trainer:
     Raises:
       NumericalError: when a loss or gradient stops being finite.
       Preempted: after SIGTERM or SIGINT, with the state saved.
-      ConfigError: when the batches lack what the task needs, or several
-        workers would start from different weights.
+      ConfigError: when the batches lack what the task needs, or the workers
+        would start from different weights.
     """
     team = workers.of(strategy)
     checks.divides(self.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
       self.optimizer.build(model.trainable_variables)
-      step = tf.Variable(
-        0,
-        dtype=tf.int64,
-        trainable=False,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-      )
+      step = _counter()
     saver = checkpoints.Checkpoints(
       model_dir, model, self.optimizer, step, self.keep, team.is_chief
     )
-    start = self._start(model, saver, step)
-    if team.count > 1:
-      team.agree(
-        {'step to go on from': str(start), 'weights': saver.state_digest()},
-        'all must see the same checkpoints, in model_dir or of a warm start.',
-      )
+    start = self._start(model, saver, step, team)
     gate = gates.Gate()
     dataset = self._distribute(stream, strategy, start, gate)
     _check_needs(task, dataset.element_spec)
@@ -158,14 +148,20 @@ class Trainer:
     with gate.drained(batches):
       return loop.run(train_step, batches, start)
 
-  def _start(self, model, saver, step):
+  def _start(self, model, saver, step, team):
     path = saver.restore()
     if path is not None:
       print(f'Going on from {path}', flush=True)
     elif self.warm_start is not None:
       path = self.warm_start(model)
       print(f'Starting from {path}', flush=True)
-    return int(step.numpy())
+    start = int(step.numpy())
+    if team.count > 1:
+      team.agree(
+        {'step to go on from': str(start), 'weights': saver.state_digest()},
+        'all must see the same checkpoints, in model_dir or of a warm start.',
+      )
+    return start
 
   def _on_averages(self, evaluate, model):
     """Evaluates the averaged weights of an optimizer that keeps some."""
@@ -253,6 +249,16 @@ class Trainer:
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
       rate = rate(step)
     return float(tf.convert_to_tensor(rate))
+
+
+def _counter():
+  """int64 [], 0: of steps, which all replicas count alike."""
+  return tf.Variable(
+    0,
+    dtype=tf.int64,
+    trainable=False,
+    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+  )
 
 
 def _all_reduce(value):

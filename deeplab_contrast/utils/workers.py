@@ -37,6 +37,9 @@ class Alone:
     """See `Team`."""
     return number
 
+  def part(self):
+    """See `Team`."""
+
   def told(self):
     """See `Team`."""
     return contextlib.nullcontext()
@@ -46,13 +49,13 @@ class Team:
   """Several processes.
 
   Args:
-    strategy: a `tf.distribute.MultiWorkerMirroredStrategy`.
-    tasks: the `cluster.Cluster` it was made from.
+    tasks: the `cluster.Cluster` of them.
+    total: maps an int64 array to the sum of those that the processes give.
   """
 
-  def __init__(self, strategy, tasks):
+  def __init__(self, tasks, total):
     self._tasks = tasks
-    self._sum = _summing(strategy, len(tasks.tasks))
+    self._total = total
     self.count = len(tasks.tasks)
     self.is_chief = tasks.index == 0
 
@@ -78,6 +81,7 @@ class Team:
       if others:
         faults.append(f'{", ".join(others)} in the {name}')
     if faults:
+      self.part()
       raise errors.ConfigError(
         f'Not all workers have what {self._tasks.tell(0)} has: '
         f'{"; ".join(faults)} differs; {advice}'
@@ -86,6 +90,17 @@ class Team:
   def loudest(self, number):
     """The largest of the numbers that the processes give: ints >= 0."""
     return int(self._gather(number).max())
+
+  def part(self):
+    """Waits for all before this process ends.
+
+    Else it might take with it what another one still waits for. A process that
+    is gone by then has got it all.
+    """
+    import tensorflow as tf
+
+    with contextlib.suppress(tf.errors.OpError):
+      self._gather(0)
 
   @contextlib.contextmanager
   def told(self):
@@ -122,7 +137,7 @@ class Team:
     values = np.asarray(values, np.int64)
     table = np.zeros([self.count, *values.shape], np.int64)
     table[self._tasks.index] = values
-    return self._sum(table).numpy()
+    return self._total(table)
 
 
 @functools.cache
@@ -139,7 +154,7 @@ def of(strategy):
   if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
     tasks = cluster.here()
     if len(tasks.tasks) > 1:
-      return Team(strategy, tasks)
+      return Team(tasks, _summing(strategy, len(tasks.tasks)))
   return Alone(distribution.is_chief(strategy))
 
 
@@ -166,7 +181,7 @@ def _summing(strategy, count):
     sums = strategy.run(on_replica, args=(values,))
     return strategy.experimental_local_results(sums)[0]
 
-  return lambda values: total(tf.constant(values, tf.int64))
+  return lambda values: total(tf.constant(values, tf.int64)).numpy()
 
 
 def _digest(text):
