@@ -32,7 +32,9 @@ def strategy(name: str):
 
   Raises:
     ConfigError: no such name, or a wrong TF_CONFIG.
-    SystemFault: the devices are not there, or cannot be reached.
+    SystemFault: the devices are not there, or cannot be reached; another
+      worker has not come.
+    WorkerLost: it came and was lost again.
   """
   if name not in NAMES:
     raise errors.ConfigError(
@@ -77,9 +79,9 @@ def _multi_worker():
       result = tf.distribute.MultiWorkerMirroredStrategy()
   except tf.errors.OpError as error:
     message = ' '.join(error.message.split())
-    raise errors.SystemFault(
-      f'The workers of TF_CONFIG cannot join ({message[:200]}); end those that'
-      ' are left of an earlier start, and start all again.'
+    raise errors.WorkerLost(
+      f'The workers of TF_CONFIG met, but cannot join ({message[:200]}); one of'
+      ' an earlier start may have been left: start all again.'
     ) from error
   # All batches are full. Asking all workers whether they are costs a collective
   # for each, which never ends once a worker is lost.

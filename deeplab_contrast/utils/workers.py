@@ -3,16 +3,15 @@
 All of them must call the same methods in the same order: each is a collective,
 in which the first to come waits for the others.
 
-TensorFlow is imported by the functions: most commands are one process, and some
-do without it.
+TensorFlow and NumPy are imported by the functions: most commands are one
+process, and some do without.
 """
 
 import contextlib
 import functools
 import hashlib
 import re
-
-import numpy as np
+import struct
 
 from deeplab_contrast.utils import cluster, distribution, errors
 
@@ -134,6 +133,8 @@ class Team:
 
   def _gather(self, values):
     """int64 [processes, ...]: what each of them gives."""
+    import numpy as np
+
     values = np.asarray(values, np.int64)
     table = np.zeros([self.count, *values.shape], np.int64)
     table[self._tasks.index] = values
@@ -185,6 +186,6 @@ def _summing(strategy, count):
 
 
 def _digest(text):
-  """int64 [2] of a text."""
+  """Two numbers of 64 bits that stand for a text."""
   digest = hashlib.sha256(text.encode()).digest()
-  return np.frombuffer(digest[:16], np.int64)
+  return struct.unpack('<2q', digest[:16])

@@ -1,9 +1,12 @@
+import json
 import signal
+import socket
 import subprocess
 import sys
 import types
 
 import pytest
+import tensorflow as tf
 
 from deeplab_contrast.utils import distribution, errors
 from tests import processes
@@ -44,6 +47,23 @@ def test_without_a_tpu_the_fault_is_the_machines(monkeypatch):
   monkeypatch.delenv('TPU_NAME', raising=False)
   with pytest.raises(errors.SystemFault, match='Found no TPU'):
     distribution.strategy('tpu')
+
+
+def test_workers_that_cannot_join_are_to_start_again(monkeypatch):
+  def fail():
+    raise tf.errors.UnavailableError(None, None, 'Connection\nreset')
+
+  task = {'type': 'worker', 'index': 0}
+  with socket.socket() as held:
+    held.bind(('', 0))
+    port = held.getsockname()[1]
+  cluster = {'worker': [f'localhost:{port}']}
+  monkeypatch.setenv(
+    'TF_CONFIG', json.dumps({'cluster': cluster, 'task': task})
+  )
+  monkeypatch.setattr(tf.distribute, 'MultiWorkerMirroredStrategy', fail)
+  with pytest.raises(errors.WorkerLost, match='join .Connection reset'):
+    distribution.strategy('multi_worker')
 
 
 def test_mirrored_takes_all_devices_and_is_made_once():
