@@ -242,7 +242,17 @@ def prepare_model_dir(launch: Launch):
       if team.count > 1:
         _check_same_folder(team, folder)
       yield
+      _part(team, folder)
+
+
+def _part(team, model_dir):
+  """Ends together, so that nobody ends well when the chief does not."""
+  try:
+    with team.told():
       team.part()
+  except errors.WorkerLost:
+    if not results.is_done(model_dir):
+      raise
 
 
 def _check_same_folder(team, model_dir):

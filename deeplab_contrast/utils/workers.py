@@ -80,7 +80,7 @@ class Team:
       if others:
         faults.append(f'{", ".join(others)} in the {name}')
     if faults:
-      self.part()
+      self._linger()
       raise errors.ConfigError(
         f'Not all workers have what {self._tasks.tell(0)} has: '
         f'{"; ".join(faults)} differs; {advice}'
@@ -91,10 +91,17 @@ class Team:
     return int(self._gather(number).max())
 
   def part(self):
-    """Waits for all before this process ends.
+    """Waits for all, before this process ends.
 
-    Else it might take with it what another one still waits for. A process that
-    is gone by then has got it all.
+    Raises:
+      tf.errors.OpError: one of them has ended before, well or not.
+    """
+    self._gather(0)
+
+  def _linger(self):
+    """Waits for all before this process ends with what all know.
+
+    Else it might take with it what another one still waits for.
     """
     import tensorflow as tf
 
