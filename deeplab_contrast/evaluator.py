@@ -62,8 +62,9 @@ class Evaluator:
 
     Args:
       model: a `DeepLab` with a `Classifier`.
-      batches: a dataset of full batches of IMAGE and LABEL; examples that fill
-        up the last batch have only ignored pixels.
+      batches: a dataset of full batches of IMAGE and LABEL, or what `strategy`
+        made of one; examples that fill up the last batch have only ignored
+        pixels.
       info: the split's `DatasetInfo`.
       strategy: the `tf.distribute` strategy the model was made under.
       poll: called between batches, e.g. to stop on a signal.
@@ -75,7 +76,9 @@ class Evaluator:
       `trimap_iou`, of the pixels near outlines.
     """
     step = self._step(model, info.num_classes, strategy)
-    distributed = strategy.experimental_distribute_dataset(batches)
+    distributed = batches
+    if isinstance(batches, tf.data.Dataset):
+      distributed = strategy.experimental_distribute_dataset(batches)
     total = tf.zeros([self._kinds, *[info.num_classes] * 2], tf.int64)
     for batch in distributed:
       poll()

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 
 import keras
 import tensorflow as tf
@@ -21,9 +22,9 @@ from deeplab_contrast.datasets import (
 from deeplab_contrast.tasks import task as task_lib
 from deeplab_contrast.utils import (
   checkpoints,
-  distribution,
   errors,
   results,
+  workers,
   writers,
 )
 
@@ -206,7 +207,7 @@ class Experiment:
       with data_errors():
         return self._judgement({})(poll)
     examples = self._limited(self.eval_source.open(self.data_dir))
-    batches = self.eval_batches(examples, strategy.num_replicas_in_sync)
+    batches = self._shared_eval_batches(strategy, examples)
     with data_errors():
       scores = self.evaluator.evaluate(
         self.model, batches, examples.info, strategy, poll
@@ -222,9 +223,12 @@ class Experiment:
 
     Returns:
       The dict of `evaluate`, and for TensorBoard under `writers.SHOWN` IoU per
-      class, the confusion matrix and predictions of a few images.
+      class, the confusion matrix and predictions of a few images; of several
+      workers the chief alone gets these.
     """
     scores = self.evaluate(strategy, poll)
+    if not workers.of(strategy).is_chief:
+      return scores
     if self._shown is None:
       examples = self._limited(self.eval_source.open(self.data_dir))
       self._shown = pictures.Shown(self, examples)
@@ -263,9 +267,31 @@ class Experiment:
 
     Every one of the replicas gets as many of a batch, so it is rounded up.
     """
-    pad = transforms.Pad(self.pad_size(examples), exact=True)
     batch_size = -(-self.evaluator.batch_size // replicas) * replicas
-    return pipeline.once(examples, (transforms.Decode(), pad), batch_size)
+    return pipeline.once(examples, self._for_eval(examples), batch_size)
+
+  def _for_eval(self, examples):
+    pad = transforms.Pad(self.pad_size(examples), exact=True)
+    return transforms.Decode(), pad
+
+  def _shared_eval_batches(self, strategy, examples):
+    """`eval_batches`; with several workers the share of this one."""
+    replicas = strategy.num_replicas_in_sync
+    count = workers.of(strategy).count
+    if count == 1:
+      return self.eval_batches(examples, replicas)
+
+    def make(context):
+      return pipeline.once(
+        examples,
+        self._for_eval(examples),
+        -(-self.evaluator.batch_size // replicas),
+        context.input_pipeline_id,
+        context.num_input_pipelines,
+        replicas // count,
+      )
+
+    return strategy.distribute_datasets_from_function(make)
 
   def pad_size(self, examples):
     """The size images are padded to; see `Evaluator.pad_size`.
@@ -281,8 +307,15 @@ class Experiment:
   def _check_data(self, strategy, model_dir, opened):
     """Refuses other data than those the run in this folder began with."""
     found = fingerprints.of_sources(opened, self.data_dir)
-    is_chief = distribution.is_chief(strategy)
-    fingerprints.check(model_dir, found, write=is_chief)
+    team = workers.of(strategy)
+    team.agree(
+      {
+        f'{role} data': json.dumps(x, sort_keys=True)
+        for role, x in found.items()
+      },
+      'give all of them the same data.',
+    )
+    fingerprints.check(model_dir, found, write=team.is_chief)
 
   def _limited(self, examples):
     limit = self.evaluator.limit

@@ -21,12 +21,15 @@ from absl import app, flags, logging
 
 from deeplab_contrast.config import build, run_folder
 from deeplab_contrast.utils import (
+  cluster,
   distribution,
   errors,
   locking,
   parents,
   quiet,
+  results,
   signals,
+  workers,
 )
 
 # Builds the root of an experiment without flags, for recipes and tests.
@@ -103,6 +106,11 @@ class Launch:
   allow_imports: Sequence[str] = ()
   arguments: Sequence[str] = ()
 
+  @property
+  def workers(self):
+    """The processes that work on this together: see `utils.workers`."""
+    return workers.of(self.strategy)
+
 
 def run(
   main: Callable[[Launch], int | None],
@@ -115,6 +123,7 @@ def run(
   tolerate_unused_bindings: bool = False,
   not_needed: Sequence[str] = (),
   takes_arguments: bool = False,
+  takes_workers: bool = False,
   settings: Callable[[], Mapping[str, Any]] = dict,
 ):
   """Runs a command and ends the process.
@@ -135,18 +144,16 @@ def run(
     tolerate_unused_bindings: whether it hands on bindings it has no use for.
     not_needed: macros that may stay open.
     takes_arguments: whether the command line may hold more than flags.
+    takes_workers: whether several processes may share its work; without, a
+      cluster of more than one task is refused.
     settings: gives parameters of the root by name, once flags are parsed.
   """
-  # TensorFlow reports the absence of a GPU as an error.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  if parents.follow():
-    locking.wait_for_others()
-  flags.adopt_module_key_flags(sys.modules[__name__])
-  signals.end_at_once()
+  _set_up()
 
   def start(arguments):
     if needs_model_dir and not _MODEL_DIR.value:
       raise errors.ConfigError('Give --model_dir, the folder of a run.')
+    _check_workers(takes_workers)
     if not takes_experiment:
       _refuse_gin()
       return main(_launch(None, None))
@@ -161,9 +168,29 @@ def run(
     return main(dataclasses.replace(launch, arguments=arguments))
 
   parse_flags = functools.partial(_parse_flags, takes_arguments=takes_arguments)
-  app.run(
-    lambda argv: _exit_code(start, tuple(argv[1:])), flags_parser=parse_flags
-  )
+  app.run(functools.partial(_command, start), flags_parser=parse_flags)
+
+
+def _set_up():
+  """Makes this process ready for flags and signals."""
+  # TensorFlow reports the absence of a GPU as an error.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  if parents.follow():
+    locking.wait_for_others()
+  flags.adopt_module_key_flags(sys.modules[__name__])
+  signals.end_at_once()
+
+
+def _command(start, argv):
+  """Runs a command; returns its exit code, but for one of several workers."""
+  code = _exit_code(start, tuple(argv[1:]))
+  if _STRATEGY.value == 'multi_worker':
+    # TensorFlow's own farewell to a cluster waits for tasks that have ended
+    # before: 40 s were seen.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+  return code
 
 
 def _exit_code(start, arguments):
@@ -181,24 +208,59 @@ def _exit_code(start, arguments):
     return told.exit_code
 
 
+@contextlib.contextmanager
 def prepare_model_dir(launch: Launch):
   """Returns a context in which the model_dir is this training run's own.
 
   Checks that the folder is new or holds this experiment, stores the
   configuration there, and keeps other processes out while inside. Of several
-  workers only the chief does anything.
+  workers only the chief does so, once they agree on what to train; all must
+  then see what it has written.
 
   Raises:
     BusyError: another process trains there.
-    ConfigError: no model_dir, or it holds something else.
+    ConfigError: no model_dir, or it holds something else; the workers differ.
     SystemFault: the folder cannot be made or written.
+    WorkerLost: while inside, another worker ended.
   """
   if launch.model_dir is None:
     raise errors.ConfigError('Give --model_dir, the folder to train in.')
-  if launch.strategy and not distribution.is_chief(launch.strategy):
-    return contextlib.nullcontext()
-  return run_folder.prepare(
-    launch.model_dir, launch.config, launch.allow_config_change
+  team, folder = launch.workers, launch.model_dir
+  with team.told():
+    if team.count > 1:
+      team.agree(
+        {
+          'configuration': run_folder.common(launch.config),
+          f'file {results.DONE} of model_dir': str(results.is_done(folder)),
+        },
+        'start all of them with the same command.',
+      )
+    claim = run_folder.prepare(
+      folder, launch.config, launch.allow_config_change
+    )
+    with claim if team.is_chief else contextlib.nullcontext():
+      if team.count > 1:
+        _check_same_folder(team, folder)
+      yield
+      _part(team, folder)
+
+
+def _part(team, model_dir):
+  """Ends together, so that nobody ends well when the chief does not."""
+  try:
+    with team.told():
+      team.part()
+  except errors.WorkerLost:
+    if not results.is_done(model_dir):
+      raise
+
+
+def _check_same_folder(team, model_dir):
+  """Refuses workers that do not see what the chief has written."""
+  team.loudest(0)  # Now it has.
+  team.agree(
+    {f'file {run_folder.FILE} of model_dir': run_folder.seen(model_dir)},
+    'all must see one folder: give a --model_dir that they share.',
   )
 
 
@@ -236,6 +298,18 @@ def _launch(built, strategy, arguments=()):
     allow_imports=tuple(_ALLOW_IMPORT.value),
     arguments=tuple(arguments),
   )
+
+
+def _check_workers(takes_workers):
+  """Refuses a wrong TF_CONFIG, and several workers where they are no use."""
+  if _STRATEGY.value != 'multi_worker':
+    return
+  count = len(cluster.here().tasks)
+  if count > 1 and not takes_workers:
+    raise errors.ConfigError(
+      f'TF_CONFIG names {count} tasks, but only the command train works with '
+      'several; start this one in one process, with another --strategy.'
+    )
 
 
 def _refuse_gin():

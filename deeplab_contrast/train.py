@@ -15,29 +15,39 @@ def main(launched):
   Args:
     launched: the `launch.Launch` of this process.
   """
-  from deeplab_contrast.utils import confusion_picture, results, writers
+  from deeplab_contrast.utils import results, writers
 
   model_dir, experiment = launched.model_dir, launched.experiment
   with launch.prepare_model_dir(launched):
     if results.is_done(model_dir):
       print(f'{model_dir} is already complete; nothing to do.')
       return
+    if not launched.workers.is_chief:  # Which writes for all.
+      experiment.fit(launched.strategy, model_dir)
+      return
     if experiment.crop_note:
       print(experiment.crop_note, flush=True)
     writers.write_config(model_dir, launched.config)
     scores = experiment.fit(launched.strategy, model_dir)
     if scores is not None:
-      steps = experiment.trainer.steps
-      if experiment.classifies:
-        info = experiment.eval_source.info
-        result = results.write(model_dir, steps, scores, info)
-        confusion_picture.write(model_dir, result)
-        print(results.per_class_table(result))
-      else:
-        print(experiment.report_embedding(model_dir, steps, scores))
+      _report(experiment, model_dir, scores)
     results.write_done(model_dir, experiment.trainer.steps)
     print(f'Done: {model_dir}')
 
 
+def _report(experiment, model_dir, scores):
+  """Writes and prints how the last weights were judged."""
+  from deeplab_contrast.utils import confusion_picture, results
+
+  steps = experiment.trainer.steps
+  if not experiment.classifies:
+    print(experiment.report_embedding(model_dir, steps, scores))
+    return
+  info = experiment.eval_source.info
+  result = results.write(model_dir, steps, scores, info)
+  confusion_picture.write(model_dir, result)
+  print(results.per_class_table(result))
+
+
 if __name__ == '__main__':
-  launch.run(main)
+  launch.run(main, takes_workers=True)

@@ -1,27 +1,18 @@
 """The one training loop."""
 
-import contextlib
-import time
-
 import keras
 import tensorflow as tf
 
-from deeplab_contrast import common
+from deeplab_contrast import common, training_loop
 from deeplab_contrast.tasks import task as task_lib
 from deeplab_contrast.utils import (
   averages,
-  best,
   checkpoints,
   checks,
   errors,
   gates,
-  profiling,
-  signals,
-  writers,
+  workers,
 )
-
-# Networks have weights of some hundreds; these are on their way to infinity.
-_LARGEST_NORM = 1e10
 
 
 class Trainer:
@@ -132,40 +123,45 @@ class Trainer:
     Raises:
       NumericalError: when a loss or gradient stops being finite.
       Preempted: after SIGTERM or SIGINT, with the state saved.
-      ConfigError: when the batches lack what the task needs.
+      ConfigError: when the batches lack what the task needs, or the workers
+        would start from different weights.
     """
+    team = workers.of(strategy)
     checks.divides(self.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
       self.optimizer.build(model.trainable_variables)
-      step = tf.Variable(
-        0,
-        dtype=tf.int64,
-        trainable=False,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-      )
+      step = _counter()
     saver = checkpoints.Checkpoints(
-      model_dir, model, self.optimizer, step, self.keep
+      model_dir, model, self.optimizer, step, self.keep, team.is_chief
     )
-    start = self._start(model, saver, step)
+    start = self._start(model, saver, step, team)
     gate = gates.Gate()
     dataset = self._distribute(stream, strategy, start, gate)
     _check_needs(task, dataset.element_spec)
     if evaluate is not None:
       evaluate = self._on_averages(evaluate, model)
-    loop = _Loop(self, saver, model_dir, evaluate, ids_at, split)
+    loop = training_loop.Loop(
+      self, team, saver, model_dir, evaluate, ids_at, split
+    )
     train_step = self._make_step(model, task, strategy, step)
     batches = iter(dataset)
     with gate.drained(batches):
       return loop.run(train_step, batches, start)
 
-  def _start(self, model, saver, step):
+  def _start(self, model, saver, step, team):
     path = saver.restore()
     if path is not None:
       print(f'Going on from {path}', flush=True)
     elif self.warm_start is not None:
       path = self.warm_start(model)
       print(f'Starting from {path}', flush=True)
-    return int(step.numpy())
+    start = int(step.numpy())
+    if team.count > 1:
+      team.agree(
+        {'step to go on from': str(start), 'weights': saver.state_digest()},
+        'all must see the same checkpoints, in model_dir or of a warm start.',
+      )
+    return start
 
   def _on_averages(self, evaluate, model):
     """Evaluates the averaged weights of an optimizer that keeps some."""
@@ -255,122 +251,14 @@ class Trainer:
     return float(tf.convert_to_tensor(rate))
 
 
-class _Loop:
-  """One call of `fit`: steps, and what happens between them."""
-
-  def __init__(self, trainer, saver, model_dir, evaluate, ids_at, split):
-    self._trainer = trainer
-    self._saver = saver
-    self._model_dir = model_dir
-    self._evaluate = evaluate
-    self._ids_at = ids_at
-    self._split = split
-    self._pending = []  # (step, numbers on the device) not looked at yet.
-    self._logged_at = time.monotonic()
-    self._waited = 0.0  # Seconds without data, since then.
-
-  def run(self, train_step, batches, start):
-    """Runs the steps after `start`; returns the last evaluation or None."""
-    trainer = self._trainer
-    writer = writers.MetricWriter(self._model_dir, start)
-    progress = writers.Progress(trainer.steps, start)
-    with (
-      contextlib.closing(writer),
-      contextlib.closing(progress),
-      signals.stop_request() as stop,
-      profiling.recorded(
-        self._model_dir, start, trainer.steps, trainer.profile_steps
-      ) as profile,
-    ):
-      # A run may have been killed between saving and judging.
-      if start < trainer.steps and self._judges_at(start):
-        self._judge(start, writer, stop)
-      for step in range(start + 1, trainer.steps + 1):
-        with profile.step(step):
-          self._pending.append((step, train_step(self._next(batches))))
-        last = step == trainer.steps
-        if last or step % trainer.log_every == 0:
-          self._log(writer, progress)
-        if last or step % trainer.save_every == 0 or stop.signal is not None:
-          self._save()
-        stop.poll()
-        if not last and self._judges_at(step):
-          self._judge(step, writer, stop)
-      return self._judge(trainer.steps, writer, stop)
-
-  def _next(self, batches):
-    began = time.monotonic()
-    batch = next(batches)
-    self._waited += time.monotonic() - began
-    return batch
-
-  def _log(self, writer, progress):
-    last, values = self._collect()
-    now = time.monotonic()
-    seconds, self._logged_at = now - self._logged_at, now
-    values['images_per_second'] = self._images / max(seconds, 1e-9)
-    values['data_wait'] = self._waited / max(seconds, 1e-9)
-    self._waited = 0.0
-    values['learning_rate'] = self._trainer.learning_rate_at(last - 1)
-    writer.write(last, 'train', values)
-    shown = ('loss', 'learning_rate', 'images_per_second')
-    progress.update(last, {name: values[name] for name in shown})
-
-  def _collect(self):
-    """Fetches pending numbers; refuses to go on when one is not finite."""
-    for step, numbers in self._pending:
-      values = {name: float(value) for name, value in numbers.items()}
-      if not all(_is_sound(*x) for x in values.items()):
-        raise errors.NumericalError(self._explain(step, values))
-    self._images = len(self._pending) * self._trainer.batch_size
-    self._pending.clear()
-    return step, values
-
-  def _explain(self, step, values):
-    bad = ', '.join(
-      f'{k} {v:.3g}' for k, v in values.items() if not _is_sound(k, v)
-    )
-    size = self._trainer.batch_size
-    ids = ''
-    if self._ids_at is not None:
-      names = self._ids_at(range((step - 1) * size, step * size))
-      ids = f' Its images: {", ".join(names[:8])}{", ..." * (size > 8)}.'
-    rate = self._trainer.learning_rate_at(step - 1)
-    return (
-      f'Step {step} is not finite or beyond all bounds ({bad}) at learning '
-      f'rate {rate:.3g}; the checkpoints before it are good. Try a lower '
-      f'learning rate.{ids}'
-    )
-
-  def _save(self):
-    if self._pending:
-      self._collect()  # Weights after a bad step are never saved.
-    self._saver.save()
-
-  def _judges_at(self, step):
-    if step == 0:
-      return self._trainer.eval_first
-    every = self._trainer.eval_every
-    return every > 0 and step % every == 0
-
-  def _judge(self, step, writer, stop):
-    if self._evaluate is None:
-      return None
-    scores = self._evaluate(stop.poll)
-    numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
-    writer.write(step, self._split, numbers, scores.get(writers.SHOWN))
-    text = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
-    print(f'step {step}  {self._split}  {text}', flush=True)
-    if self._trainer.eval_every and best.is_better(self._model_dir, scores):
-      best.keep(self._model_dir, self._saver.current(), scores)
-    self._logged_at, self._waited = time.monotonic(), 0.0
-    return scores
-
-
-def _is_sound(name, value):
-  if name == 'weight_norm' and value > _LARGEST_NORM:
-    return False
-  return value - value == 0.0
+def _counter():
+  """int64 [], 0: of steps, which all replicas count alike."""
+  return tf.Variable(
+    0,
+    dtype=tf.int64,
+    trainable=False,
+    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+  )
 
 
 def _all_reduce(value):

@@ -92,7 +92,8 @@ MAY_IMPORT = {
   # L3
   'tasks': ('common', 'core', 'tasks.task'),
   'predictor': ('common', 'core'),
-  'trainer': ('common', 'tasks.task', 'utils'),
+  'trainer': ('common', 'tasks.task', 'training_loop', 'utils'),
+  'training_loop': ('utils',),
   'parts': ('core', 'utils.graph_costs'),
   # L4
   'evaluator': (

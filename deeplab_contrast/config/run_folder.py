@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 
 from deeplab_contrast.config import gin_text
 from deeplab_contrast.utils import errors, locking, results
@@ -24,6 +25,9 @@ FREE = frozenset(
   )
 )
 FREE_CLASSES = frozenset(('deeplab_contrast.embedding_judge.EmbeddingJudge',))
+
+# Of these, what each of several machines may have at a place of its own.
+LOCAL = frozenset(('data_dir', 'root', 'sbd'))
 
 # Folders that may be there before the configuration: pictures of `browse`, the
 # locks of processes that share the work.
@@ -79,6 +83,25 @@ def prepare(
     yield
 
 
+def seen(model_dir: str, seconds: float = 10.0) -> str:
+  """The configuration in a folder, which another machine has just written.
+
+  Args:
+    model_dir: the folder.
+    seconds: how long to wait: network file systems may be late.
+
+  Returns:
+    Its text; '' when there is none after that time.
+  """
+  path, until = os.path.join(model_dir, FILE), time.monotonic() + seconds
+  while not os.path.exists(path):
+    if time.monotonic() > until:
+      return ''
+    time.sleep(0.1)
+  with open(path, encoding='utf-8') as file:
+    return file.read()
+
+
 def differences(stored: str, given: str) -> list[str]:
   """Compares two configurations, without running them.
 
@@ -100,6 +123,17 @@ def differences(stored: str, given: str) -> list[str]:
     name = (now or was)[0]
     result.append(f'{name} stored {_show(was)}, given {_show(now)}')
   return result
+
+
+def common(config: str) -> str:
+  """What of a configuration all workers of a training must have, as a text.
+
+  Args:
+    config: text of an operative configuration.
+  """
+  flat = _flatten(config, FILE)
+  shared = {key: x for key, (_, x) in flat.items() if key[-1] not in LOCAL}
+  return '\n'.join(f'{key} = {shared[key]!r}' for key in sorted(shared))
 
 
 def parameters(stored: str) -> dict:

@@ -94,16 +94,21 @@ class Pipeline:
     return _batches(_map(positions, load, batch_size), batch_size)
 
 
-def once(examples, transforms, batch_size):
+def once(examples, transforms, batch_size, host=0, num_hosts=1, replicas=1):
   """Every example once, in order, for evaluation.
 
-  The last batch is filled up with examples that count for nothing: LABEL is
+  The last batches are filled up with examples that count for nothing: LABEL is
   IGNORE_LABEL, ID is empty, all else is 0.
 
   Args:
     examples: an opened source.
     transforms: see Pipeline; their SEED depends on the position only.
     batch_size: examples per batch.
+    host: which of the hosts this is: it takes the examples host,
+      host + num_hosts, ...
+    num_hosts: how many hosts share the examples. All get as many batches.
+    replicas: how many take a batch of this host each, at a time: there are as
+      many batches for each.
 
   Returns:
     A tf.data.Dataset of dicts of [batch_size, ...] tensors, with ID.
@@ -112,14 +117,17 @@ def once(examples, transforms, batch_size):
     ConfigError: batch_size is above 1, but the examples differ in size.
     DataError: there are no examples.
   """
-  _check(examples, batch_size)
+  _check(examples, batch_size, 0, host, num_hosts)
 
   def load(position):
     example = _read(examples, position, _seed_at(0, position))
     return _with_known_labels(_apply(transforms, example), examples.info)
 
-  dataset = _map(tf.data.Dataset.range(len(examples)), load, batch_size)
-  missing = -len(examples) % batch_size
+  own = range(host, len(examples), num_hosts)
+  most = -(-len(examples) // num_hosts)
+  positions = tf.data.Dataset.range(own.start, own.stop, own.step)
+  dataset = _map(positions, load, batch_size)
+  missing = most + -most % (batch_size * replicas) - len(own)
   if missing:
     filler = tf.data.Dataset.from_tensors(_filler(dataset.element_spec))
     dataset = dataset.concatenate(filler.repeat(missing))

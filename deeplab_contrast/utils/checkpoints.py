@@ -25,9 +25,11 @@ class Checkpoints:
     optimizer: its built optimizer.
     step: int64 variable, the number of steps done.
     keep: how many of the newest to keep.
+    writes: whether this process writes; of several, one does for all, which
+      have the same state. No variable of it is gathered from them on saving.
   """
 
-  def __init__(self, model_dir, model, optimizer, step, keep=3):
+  def __init__(self, model_dir, model, optimizer, step, keep=3, writes=True):
     self._variables = contents.by_path(model.variables)
     self._checkpoint = tf.train.Checkpoint(
       model=self._variables,
@@ -37,6 +39,7 @@ class Checkpoints:
     )
     self._step = step
     self._keep = keep
+    self._writes = writes
     self._folder = os.path.join(model_dir, FOLDER)
     self._manager = tf.train.CheckpointManager(
       self._checkpoint, self._folder, max_to_keep=keep, checkpoint_name='ckpt'
@@ -48,6 +51,8 @@ class Checkpoints:
     Raises:
       SystemFault: when it cannot be written; older checkpoints stay.
     """
+    if not self._writes:
+      return path_of(os.path.dirname(self._folder), _number(self._step))
     try:
       path = self._manager.save(checkpoint_number=_number(self._step))
     except (tf.errors.OpError, OSError) as e:
@@ -71,6 +76,13 @@ class Checkpoints:
     path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
     return path if tf.io.gfile.exists(path + '.index') else self.save()
 
+  def state_digest(self):
+    """A SHA-256 digest, in hexadecimal, of all weights as they are now."""
+    result = hashlib.sha256()
+    for name in sorted(self._variables):
+      result.update(self._variables[name].numpy().tobytes())
+    return result.hexdigest()
+
   def restore(self):
     """Restores the newest checkpoint that can be read.
 
@@ -81,7 +93,8 @@ class Checkpoints:
       SystemFault: when there are checkpoints, but none can be read.
       ConfigError: when a checkpoint belongs to another network.
     """
-    _sweep(self._folder)
+    if self._writes:
+      _sweep(self._folder)
     paths = list_checkpoints(self._folder)
     for path in paths:
       try:

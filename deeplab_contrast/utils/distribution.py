@@ -5,18 +5,17 @@ TensorFlow is imported by the functions: the names alone must not cost seconds.
 
 import contextlib
 import functools
-import json
-import os
 import signal
-import sys
 import threading
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import cluster, errors
 
 NAMES = ('one', 'mirrored', 'multi_worker', 'tpu')
 
-# How long to wait until all workers of a cluster have come.
+# How long to wait until all workers of a cluster have come, and then until
+# TensorFlow has joined them.
 CLUSTER_SECONDS = 900
+JOIN_SECONDS = 120
 
 
 @functools.cache
@@ -33,7 +32,9 @@ def strategy(name: str):
 
   Raises:
     ConfigError: no such name, or a wrong TF_CONFIG.
-    SystemFault: the devices are not there, or cannot be reached.
+    SystemFault: the devices are not there, or cannot be reached; another
+      worker has not come.
+    WorkerLost: it came and was lost again.
   """
   if name not in NAMES:
     raise errors.ConfigError(
@@ -52,53 +53,6 @@ def is_chief(strategy_) -> bool:
   return not has_chief and resolver.task_id == 0
 
 
-def check_tf_config(text: str | None) -> int:
-  """Checks the description of a cluster, as TF_CONFIG has it.
-
-  Args:
-    text: JSON; None or '' if the variable is not set.
-
-  Returns:
-    The number of its tasks.
-
-  Raises:
-    ConfigError: not a description in which this process has a place.
-  """
-  if not text:
-    raise errors.ConfigError(
-      'strategy multi_worker needs the environment variable TF_CONFIG, JSON'
-      ' with the addresses of all workers and the place of this one.'
-    )
-  try:
-    config = json.loads(text)
-    jobs = {job: list(hosts) for job, hosts in config['cluster'].items()}
-    job, index = config['task']['type'], int(config['task']['index'])
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise errors.ConfigError(
-      'TF_CONFIG must be JSON like {"cluster": {"worker": ["host:port", ...]},'
-      f' "task": {{"type": "worker", "index": 0}}}}; it fails at {error!r}.'
-    ) from error
-  _check_task(jobs, job, index)
-  return sum(len(hosts) for hosts in jobs.values())
-
-
-def _check_task(jobs, job, index):
-  others = sorted(set(jobs) - {'chief', 'worker'})
-  if others:
-    raise errors.ConfigError(
-      f'TF_CONFIG has the jobs {others}; only chief and worker are supported.'
-    )
-  if not 0 <= index < len(jobs.get(job, ())):
-    raise errors.ConfigError(
-      f'TF_CONFIG says that this is {job} {index}, but its cluster has'
-      f' { ({name: len(hosts) for name, hosts in jobs.items()}) }.'
-    )
-  for address in (a for hosts in jobs.values() for a in hosts):
-    port = str(address).rpartition(':')[2]
-    if not (port.isdigit() and 0 < int(port) < 65536):
-      raise errors.ConfigError(f'TF_CONFIG: {address} is not host:port.')
-
-
 def _one():
   import tensorflow as tf
 
@@ -115,23 +69,24 @@ def _mirrored():
 
 
 def _multi_worker():
-  tasks = check_tf_config(os.environ.get('TF_CONFIG'))
+  tasks = cluster.here()
   import tensorflow as tf
 
-  print(
-    f'Waiting up to {CLUSTER_SECONDS} s for the {tasks} tasks of TF_CONFIG; '
-    'then this ends with code 142.',
-    file=sys.stderr,
-    flush=True,
-  )
+  # After the import, which takes seconds, so that all are ready together.
+  tasks.meet(CLUSTER_SECONDS)
   try:
-    with _deadline(CLUSTER_SECONDS):
-      return tf.distribute.MultiWorkerMirroredStrategy()
+    with _deadline(JOIN_SECONDS):
+      result = tf.distribute.MultiWorkerMirroredStrategy()
   except tf.errors.OpError as error:
-    raise errors.SystemFault(
-      f'Cannot start this worker ({error.message}); is its port in TF_CONFIG'
-      ' taken, or another worker missing?'
+    message = ' '.join(error.message.split())
+    raise errors.WorkerLost(
+      f'The workers of TF_CONFIG met, but cannot join ({message[:200]}); one of'
+      ' an earlier start may have been left: start all again.'
     ) from error
+  # All batches are full. Asking all workers whether they are costs a collective
+  # for each, which never ends once a worker is lost.
+  result.extended.experimental_enable_get_next_as_optional = False
+  return result
 
 
 def _tpu():
@@ -151,16 +106,18 @@ def _tpu():
 def _deadline(seconds):
   """Ends the process (SIGALRM, exit code 142) if this takes longer.
 
-  TensorFlow waits for a cluster inside C++, holding the lock of Python: no
-  thread and no handler can run, only the kernel can end it.
+  TensorFlow joins a cluster inside C++, holding the lock of Python: no thread
+  and no handler can run, only the kernel can end it. So do SIGTERM and SIGINT.
   """
   if threading.current_thread() is not threading.main_thread():
     yield
     return
-  previous = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+  numbers = (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)
+  previous = [signal.signal(number, signal.SIG_DFL) for number in numbers]
   signal.alarm(seconds)
   try:
     yield
   finally:
     signal.alarm(0)
-    signal.signal(signal.SIGALRM, previous or signal.SIG_DFL)
+    for number, handler in zip(numbers, previous, strict=True):
+      signal.signal(number, handler or signal.SIG_DFL)

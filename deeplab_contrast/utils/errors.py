@@ -78,6 +78,12 @@ class Preempted(UserError):
   exit_code = 143
 
 
+class WorkerLost(UserError):
+  """Another process of the cluster ended; start all again to go on."""
+
+  exit_code = 143
+
+
 def told(error):
   """The UserError that an exception amounts to; None where it is a bug.
 

@@ -8,14 +8,30 @@ from deeplab_contrast.utils import errors
 
 
 class StopRequest:
-  """Remembers that a signal asked to stop; `poll` where it is safe to."""
+  """Remembers that a signal asked to stop; `poll` where it is safe to.
 
-  def __init__(self):
+  Args:
+    agree: makes of the number of the signal that came here, or 0, the one to
+      obey: several processes stop together, whichever of them was told. They
+      must then ask (`came`, `poll`) equally often.
+  """
+
+  def __init__(self, agree=None):
     self.signal = None
+    self._agree = agree
+
+  def came(self):
+    """Whether a signal came."""
+    if self._agree is None:
+      return self.signal is not None
+    agreed = self._agree(self.signal or 0)
+    if agreed:  # Else one that came meanwhile, which the others do not know.
+      self.signal = agreed
+    return bool(agreed)
 
   def poll(self):
     """Raises Preempted if a signal came."""
-    if self.signal is not None:
+    if self.came():
       name = signal.Signals(self.signal).name
       raise errors.Preempted(
         f'Stopped by {name}; start the same command again to go on.'
@@ -45,13 +61,16 @@ def end_at_once():
 
 
 @contextlib.contextmanager
-def stop_request():
+def stop_request(agree=None):
   """Catches SIGTERM and SIGINT while inside; yields the `StopRequest`.
 
   The handler only sets a flag: saving inside a handler would meet a half-done
   step.
+
+  Args:
+    agree: see `StopRequest`.
   """
-  request = StopRequest()
+  request = StopRequest(agree)
 
   def handle(number, frame):
     del frame

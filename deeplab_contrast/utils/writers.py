@@ -93,6 +93,19 @@ class MetricWriter:
         self._summaries.close()
 
 
+class Silent:
+  """In place of a `MetricWriter` or `Progress`: writes and shows nothing."""
+
+  def write(self, *values):
+    """Nothing."""
+
+  def update(self, *values):
+    """Nothing."""
+
+  def close(self):
+    """Nothing."""
+
+
 def write_config(model_dir, config):
   """Shows the operative configuration among TensorBoard's texts.
 

@@ -124,3 +124,19 @@ def test_a_finished_run_keeps_its_configuration(tmp_path):
   with pytest.raises(errors.ConfigError, match='it is finished'):
     prepare(tmp_path, other, allow_config_change=True)
   assert (tmp_path / run_folder.FILE).read_text() == CONFIG
+
+
+def test_workers_may_differ_in_where_their_data_lie():
+  config = CONFIG + "trainer.Trainer.data_dir = '/a'\n"
+  text = run_folder.common(config)
+  assert run_folder.common(config.replace('/a', '/b')) == text
+  assert run_folder.common(config.replace('RATE', 'LEARNING_RATE')) == text
+  # All must save at the same steps.
+  for old in ('log_every = 5', 'steps = 10', '0.1'):
+    assert run_folder.common(config.replace(old, old + '5')) != text
+
+
+def test_what_another_machine_has_written_is_waited_for(tmp_path):
+  assert run_folder.seen(str(tmp_path), seconds=0.2) == ''
+  prepare(tmp_path)
+  assert run_folder.seen(str(tmp_path), seconds=0) == CONFIG

@@ -269,6 +269,26 @@ def test_once_needs_no_filler_when_all_batches_are_full():
   assert [ids([batch]) for batch in run] == [Flat().ids()]
 
 
+@pytest.mark.parametrize(('hosts', 'replicas'), [(2, 1), (3, 2), (12, 1)])
+def test_once_is_shared_by_hosts_in_as_many_batches(hosts, replicas):
+  shares = [
+    list(
+      pipeline.once(
+        Flat(), [decode, fix], 2, host, hosts, replicas
+      ).as_numpy_iterator()
+    )
+    for host in range(hosts)
+  ]
+  (count,) = {len(share) for share in shares}
+  assert count % replicas == 0
+  names = [ids(share) for share in shares]
+  for host, found in enumerate(names):
+    expected = Flat().ids()[host::hosts]
+    assert found == expected + [''] * (2 * count - len(expected))
+  # No batch of fillers for all.
+  assert 2 * (count - replicas) * hosts < COUNT
+
+
 def test_once_takes_images_of_any_size_one_by_one():
   run = list(pipeline.once(Flat(grow=2), [decode], 1).as_numpy_iterator())
   assert ids(run) == Flat().ids()

@@ -243,3 +243,31 @@ def test_what_is_newer_and_damaged_costs_nothing_that_is_good(run):
   # Saved before the damaged one is reached again.
   assert again.save().endswith('ckpt-1')
   assert again.restore().endswith('ckpt-1')
+
+
+def test_who_does_not_write_restores_and_leaves_the_files_alone(run):
+  network, _, step, folder = run
+  leftover = folder / 'checkpoints' / 'ckpt-3_temp'
+  leftover.mkdir()
+  before = sorted(folder.rglob('*'))
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  reader = checkpoints.Checkpoints(
+    str(folder), network, optimizer, step, writes=False
+  )
+  step.assign(1)
+  assert reader.restore().endswith('ckpt-2') and int(step) == 2
+  step.assign(7)
+  assert reader.save() == str(folder / 'checkpoints' / 'ckpt-7')
+  assert sorted(folder.rglob('*')) == before
+
+
+def test_the_digest_is_of_the_weights(run):
+  network, saver, _, _ = run
+  saver.restore()
+  whole = saver.state_digest()
+  variable = network.trunk.trainable_variables[0]
+  variable.assign(variable + 1)
+  assert saver.state_digest() != whole
+  saver.restore()
+  assert saver.state_digest() == whole
