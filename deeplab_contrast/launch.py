@@ -35,8 +35,8 @@ parse = build.parse
 _GIN_FILE = flags.DEFINE_multi_string(
   'gin_file',
   [],
-  'Experiment, relative to here, to the repository or to its gin_configs; may'
-  ' be repeated, later files override earlier ones. Default: the config.gin of'
+  'Experiment, relative to here, or one of ours (gin_configs/...); may be'
+  ' repeated, later files override earlier ones. Default: the config.gin of'
   ' --model_dir. A gin file runs code: read it before you run it',
 )
 _GIN_BINDINGS = flags.DEFINE_multi_string(

@@ -20,7 +20,7 @@ from deeplab_contrast.tasks import contrastive, softmax
 from deeplab_contrast.utils import checkpoints, errors, writers
 from tests import fixtures
 
-FOLDER = pathlib.Path(gin_text.REPOSITORY, 'gin_configs')
+FOLDER = pathlib.Path(gin_text.OURS, 'gin_configs')
 RECIPE = 'deeplab_contrast.stages.Recipe'
 TINY = 'gin_configs/tiny.gin'
 
