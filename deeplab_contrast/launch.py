@@ -60,7 +60,8 @@ _PRINT_CONFIG = flags.DEFINE_boolean(
 _ALLOW_CONFIG_CHANGE = flags.DEFINE_boolean(
   'allow_config_change',
   False,
-  'Go on in a model_dir that holds another configuration.',
+  'Go on in a model_dir that holds another configuration, or a run on another'
+  ' number of replicas.',
 )
 _ALLOW_IMPORT = flags.DEFINE_multi_string(
   'allow_import', [], 'Package that gin files may import; may be repeated'
@@ -185,8 +186,8 @@ def prepare_model_dir(launch: Launch):
   """Returns a context in which the model_dir is this training run's own.
 
   Checks that the folder is new or holds this experiment, stores the
-  configuration there, and keeps other processes out while inside. Of several
-  workers only the chief does anything.
+  configuration and the number of replicas there, and keeps other processes out
+  while inside. Of several workers only the chief does anything.
 
   Raises:
     BusyError: another process trains there.
@@ -198,7 +199,10 @@ def prepare_model_dir(launch: Launch):
   if launch.strategy and not distribution.is_chief(launch.strategy):
     return contextlib.nullcontext()
   return run_folder.prepare(
-    launch.model_dir, launch.config, launch.allow_config_change
+    launch.model_dir,
+    launch.config,
+    launch.allow_config_change,
+    replicas=launch.strategy and launch.strategy.num_replicas_in_sync,
   )
 
 
