@@ -122,7 +122,7 @@ def test_images_to_train_on_do_not_enlarge_those_that_judge(
   judging = sources.TfdsSplit(Voc2012(str(voc)), 'val').open(data)
   assert judging.max_size == (40, 50)
   # Told when the data are prepared: pseudo-labels of them would fail.
-  told = capsys.readouterr().out
+  told = capsys.readouterr().err
   assert told.count('can be trained on, but not evaluated') == 1
   assert 'train, train_aug, trainval can be' in told
   assert '2007_000000.jpg is 20000 x 20' in told

@@ -280,7 +280,7 @@ def _note_extremes(raw, found):
       f'{", ".join(names)} can be trained on, but not evaluated: {high.image} '
       f'is {_by(found[high].size)}, {wide.image} is {_by(found[wide].size)}, '
       'and all images would be padded to both; cut them into smaller ones.',
-      flush=True,
+      file=sys.stderr,
     )
 
 
