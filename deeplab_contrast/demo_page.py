@@ -119,7 +119,10 @@ def _free_port():
 def _predict(models, path, max_pixels):
   """The picture, and labels and seconds of each model."""
   try:
-    image = photos.decode(photos.read_bytes(path), 'The picture', max_pixels)
+    data = photos.read_bytes(path)
+    sizes = zip(*(model.crop_size for model in models), strict=True)
+    least = tuple(map(max, sizes))
+    image = photos.decode(data, 'The picture', max_pixels, least)
   except errors.DataError as error:
     raise _told(str(error)) from error
   results = []

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from deeplab_contrast import common, evaluator
 from deeplab_contrast.core import embedding_quality, pixel_selection, resize
-from deeplab_contrast.datasets import sources, transforms
+from deeplab_contrast.datasets import extremes, sources, transforms
 from deeplab_contrast.utils import errors
 
 
@@ -90,21 +90,23 @@ class EmbeddingJudge:
     fitted = max(1, min(fitted, len(chosen) - 1))
     return chosen[:fitted], chosen[fitted:]
 
-  def on(self, model, examples, scale=1.0):
+  def on(self, model, examples, scale=1.0, pixel=common.MEAN_PIXEL):
     """Makes ready to judge a network, as often as one likes.
 
     Args:
       model: a `DeepLab` with a `Projection`; its variables need not be built.
       examples: the opened source.
       scale: factor images are resized by, as in prediction.
+      pixel: what images are padded with, see `transforms.Pad`.
 
     Returns:
       A function of `poll`, see `Judgement`.
 
     Raises:
       ValueError: when an image would not fit into `crop_size`.
+      DataError: when so many pixels would need absurd amounts of memory.
     """
-    return Judgement(self, model, examples, scale)
+    return Judgement(self, model, examples, scale, pixel)
 
   def seed_of(self, name):
     """int32 [2], the seed of the pixels of an image."""
@@ -121,11 +123,16 @@ class Judgement:
   first one's weights on one device, on every worker the same.
   """
 
-  def __init__(self, judge, model, examples, scale):
+  def __init__(self, judge, model, examples, scale, pixel):
     self._judge = judge
     self._examples = examples
     self._parts = judge.choose(examples.ids())
-    self._pad = transforms.Pad(judge.pad_size(examples.max_size), exact=True)
+    size = judge.pad_size(examples.max_size)
+    # Features at a quarter of the size have some 256 channels.
+    values = 16 * size[0] * size[1]
+    if values > extremes.MOST_VALUES:
+      raise extremes.refusal(examples, size, 1, values)
+    self._pad = transforms.Pad(size, pixel, exact=True)
     selection = pixel_selection.PixelSelection(per_image=judge.pixels_per_image)
 
     # Made once, so that it is traced once.

@@ -9,6 +9,9 @@ from deeplab_contrast import predictor as predictor_lib
 from deeplab_contrast.core import confusion
 from deeplab_contrast.utils import checks
 
+# A size of tiles that suits any network.
+_TILE = 513
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
@@ -56,6 +59,31 @@ class Evaluator:
       ValueError: when an image would not fit into `crop_size`.
     """
     return pad_size(max_size, self.crop_size, 'Evaluator')
+
+  def less_memory(self, size, num_classes, count, most, labels=True):
+    """What to change so that no array gets too large.
+
+    Args:
+      size: (height, width) of all images.
+      num_classes: int.
+      count: images at a time, on one replica.
+      most: how many numbers an array may have.
+      labels: whether labels are wanted; otherwise probabilities.
+
+    Returns:
+      Words; '' if nothing would help, None if nothing is too large.
+    """
+    possible = most // self.predictor.values(size, num_classes, labels)
+    if possible >= count:
+      return None
+    if self.crop_size is not None:
+      return 'make Evaluator.crop_size smaller'
+    if possible:
+      return f'take at most {possible} at once (Evaluator.batch_size)'
+    tiles = predictor_lib.Predictor(tile_size=_TILE)
+    if labels and tiles.values(size, num_classes) <= most:
+      return f'set Predictor.tile_size = {_TILE} and Evaluator.batch_size = 1'
+    return ''
 
   def evaluate(self, model, batches, info, strategy, poll=lambda: None):
     """Runs over a split once.

@@ -8,12 +8,13 @@ import json
 import keras
 import tensorflow as tf
 
+from deeplab_contrast import common, pictures
 from deeplab_contrast import embedding_judge as embedding_judge_lib
 from deeplab_contrast import evaluator as evaluator_lib
-from deeplab_contrast import pictures
 from deeplab_contrast import trainer as trainer_lib
 from deeplab_contrast.core import heads, resize
 from deeplab_contrast.datasets import (
+  extremes,
   fingerprints,
   pipeline,
   sources,
@@ -104,6 +105,16 @@ class Experiment:
     return sizes[-1] if sizes else None
 
   @property
+  def pad_pixel(self):
+    """What images are padded with in training, and so wherever they are."""
+    pixels = [
+      step.pixel
+      for step in self.train.transforms
+      if isinstance(step, transforms.Pad)
+    ]
+    return pixels[-1] if pixels else common.MEAN_PIXEL
+
+  @property
   def crop_note(self):
     """One line when crops are not k * output stride + 1, or None."""
     if self.crop_size is None:
@@ -148,7 +159,7 @@ class Experiment:
     if self.eval_source is None:
       return None
     judging = self.eval_source.open(self.data_dir)
-    self.eval_batches(judging)
+    self.eval_batches(judging, strategy.num_replicas_in_sync)
     opened['eval'] = (self.eval_source, judging)
     return functools.partial(self.judge, strategy)
 
@@ -258,7 +269,7 @@ class Experiment:
     # Features of several scales have no mean that fine-tuning would start from.
     scale = min(self.evaluator.predictor.scales, key=lambda s: abs(s - 1.0))
     try:
-      return judge.on(self.model, examples, scale)
+      return judge.on(self.model, examples, scale, self.pad_pixel)
     except ValueError as error:
       raise errors.ConfigError(str(error)) from error
 
@@ -267,42 +278,38 @@ class Experiment:
 
     Every one of the replicas gets as many of a batch, so it is rounded up.
     """
-    batch_size = -(-self.evaluator.batch_size // replicas) * replicas
-    return pipeline.once(examples, self._for_eval(examples), batch_size)
+    count = -(-self.evaluator.batch_size // replicas)
+    steps = self._for_eval(examples, count)
+    return pipeline.once(examples, steps, count * replicas)
 
-  def _for_eval(self, examples):
-    pad = transforms.Pad(self.pad_size(examples), exact=True)
+  def _for_eval(self, examples, count):
+    size = self.pad_size(examples, count)
+    pad = transforms.Pad(size, self.pad_pixel, exact=True)
     return transforms.Decode(), pad
 
   def _shared_eval_batches(self, strategy, examples):
     """`eval_batches`; with several workers the share of this one."""
     replicas = strategy.num_replicas_in_sync
-    count = workers.of(strategy).count
-    if count == 1:
+    workers_count = workers.of(strategy).count
+    if workers_count == 1:
       return self.eval_batches(examples, replicas)
+    count = -(-self.evaluator.batch_size // replicas)
 
     def make(context):
       return pipeline.once(
         examples,
-        self._for_eval(examples),
-        -(-self.evaluator.batch_size // replicas),
+        self._for_eval(examples, count),
+        count,
         context.input_pipeline_id,
         context.num_input_pipelines,
-        replicas // count,
+        replicas // workers_count,
       )
 
     return strategy.distribute_datasets_from_function(make)
 
-  def pad_size(self, examples):
-    """The size images are padded to; see `Evaluator.pad_size`.
-
-    Raises:
-      ConfigError: when an image would not fit.
-    """
-    try:
-      return self.evaluator.pad_size(examples.max_size)
-    except ValueError as error:
-      raise errors.ConfigError(str(error)) from error
+  def pad_size(self, examples, count=1):
+    """The size images are padded to, `count` at once; see `pad_size`."""
+    return pad_size(self.evaluator, examples, count)
 
   def _check_data(self, strategy, model_dir, opened):
     """Refuses other data than those the run in this folder began with."""
@@ -322,6 +329,36 @@ class Experiment:
     if limit is None or limit >= len(examples):
       return examples
     return sources.Subset(examples, range(limit))
+
+
+def pad_size(evaluator, examples, count=1, labels=True):
+  """The one size all images are padded to; see `Evaluator.pad_size`.
+
+  Args:
+    evaluator: `Evaluator`.
+    examples: opened examples.
+    count: how many are predicted at once, on one replica.
+    labels: whether labels are wanted; otherwise probabilities.
+
+  Returns:
+    (height, width).
+
+  Raises:
+    ConfigError: when an image would not fit.
+    DataError: when so many pixels would need absurd amounts of memory.
+  """
+  try:
+    size = evaluator.pad_size(examples.max_size)
+  except ValueError as error:
+    raise errors.ConfigError(str(error)) from error
+  classes = examples.info.num_classes
+  remedy = evaluator.less_memory(
+    size, classes, count, extremes.MOST_VALUES, labels
+  )
+  if remedy is not None:
+    values = evaluator.predictor.values(size, classes, labels)
+    raise extremes.refusal(examples, size, count, values, remedy)
+  return size
 
 
 @contextlib.contextmanager

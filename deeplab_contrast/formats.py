@@ -44,7 +44,8 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
     'input_size': list(input_size) if input_size else None,
   }
   size = (1, *input_size) if input_size else (None, None, None)
-  serve = serving.Serving(model, predictor, tuple(crop_size))
+  pixel = experiment.pad_pixel
+  serve = serving.Serving(model, predictor, tuple(crop_size), pixel)
   with folding.folded(model) if fold else contextlib.nullcontext(0) as folded:
     keeps_variables = format == 'saved_model' and not fold
     make = serve.concrete if keeps_variables else serve.frozen

@@ -46,7 +46,15 @@ class Labelling:
     self._keep_confidence = keep_confidence
     self._ids = examples.ids()
 
-  def run(self, predict, size, shard, num_shards, poll=lambda: None):
+  def run(
+    self,
+    predict,
+    size,
+    shard,
+    num_shards,
+    poll=lambda: None,
+    pixel=common.MEAN_PIXEL,
+  ):
     """Labels what is missing of one share.
 
     Args:
@@ -56,6 +64,7 @@ class Labelling:
       shard: which share.
       num_shards: of how many.
       poll: called between batches, e.g. to stop on a signal.
+      pixel: what images are padded with, see `transforms.Pad`.
     """
     path = os.path.join(self._folder, SHARDS, f'{shard}_of_{num_shards}.jsonl')
     known = self.counts()
@@ -67,7 +76,7 @@ class Labelling:
     indices = [i for batch in missing for i in batch]
     if not indices:
       return
-    steps = (transforms.Decode(), transforms.Pad(size, exact=True))
+    steps = (transforms.Decode(), transforms.Pad(size, pixel, exact=True))
     share = sources.Subset(self._examples, indices)
     batches = pipeline.once(share, steps, self._batch_size)
     with (

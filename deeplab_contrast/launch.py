@@ -38,8 +38,8 @@ parse = build.parse
 _GIN_FILE = flags.DEFINE_multi_string(
   'gin_file',
   [],
-  'Experiment, relative to here, to the repository or to its gin_configs; may'
-  ' be repeated, later files override earlier ones. Default: the config.gin of'
+  'Experiment, relative to here, or one of ours (gin_configs/...); may be'
+  ' repeated, later files override earlier ones. Default: the config.gin of'
   ' --model_dir. A gin file runs code: read it before you run it',
 )
 _GIN_BINDINGS = flags.DEFINE_multi_string(
@@ -63,7 +63,8 @@ _PRINT_CONFIG = flags.DEFINE_boolean(
 _ALLOW_CONFIG_CHANGE = flags.DEFINE_boolean(
   'allow_config_change',
   False,
-  'Go on in a model_dir that holds another configuration.',
+  'Go on in a model_dir that holds another configuration, or a run on another'
+  ' number of replicas.',
 )
 _ALLOW_IMPORT = flags.DEFINE_multi_string(
   'allow_import', [], 'Package that gin files may import; may be repeated'
@@ -213,9 +214,9 @@ def prepare_model_dir(launch: Launch):
   """Returns a context in which the model_dir is this training run's own.
 
   Checks that the folder is new or holds this experiment, stores the
-  configuration there, and keeps other processes out while inside. Of several
-  workers only the chief does so, once they agree on what to train; all must
-  then see what it has written.
+  configuration and the number of replicas there, and keeps other processes
+  out while inside. Of several workers only the chief does so, once they agree
+  on what to train; all must then see what it has written.
 
   Raises:
     BusyError: another process trains there.
@@ -236,7 +237,10 @@ def prepare_model_dir(launch: Launch):
         'start all of them with the same command.',
       )
     claim = run_folder.prepare(
-      folder, launch.config, launch.allow_config_change
+      folder,
+      launch.config,
+      launch.allow_config_change,
+      replicas=launch.strategy and launch.strategy.num_replicas_in_sync,
     )
     with claim if team.is_chief else contextlib.nullcontext():
       if team.count > 1:

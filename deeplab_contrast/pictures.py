@@ -82,7 +82,8 @@ class _Predictions:
 
   def __init__(self, experiment, examples):
     self._examples = examples
-    self._pad = transforms.Pad(experiment.pad_size(examples))
+    size = experiment.pad_size(examples)
+    self._pad = transforms.Pad(size, experiment.pad_pixel)
     self._labels = tf.function(
       lambda images: experiment.evaluator.predictor.labels(
         experiment.model, images

@@ -56,7 +56,8 @@ def collect(experiment, examples, indices, pixels_per_class, seed=0):
 
 def _per_image(experiment, examples, indices):
   """Yields (index, features and labels of all pixels of the grid)."""
-  pad = transforms.Pad(experiment.pad_size(examples), exact=True)
+  size = experiment.pad_size(examples)
+  pad = transforms.Pad(size, experiment.pad_pixel, exact=True)
 
   @tf.function
   def features_and_labels(image, label):

@@ -56,7 +56,9 @@ class Folder:
     source = photos.digest(data)
     if self._is_done(entry.name, source):
       return False
-    image = photos.decode(data, entry.path, self._max_pixels)
+    image = photos.decode(
+      data, entry.path, self._max_pixels, self._model.crop_size
+    )
     labels, probabilities = self._predict(image, entry.path)
     if probabilities is not None:
       buffer = io.BytesIO()

@@ -73,6 +73,27 @@ class Predictor:
     probabilities = self._whole(model, images)
     return tf.argmax(probabilities, axis=-1, output_type=tf.int32)
 
+  def values(self, size, num_classes, labels=True):
+    """How large the largest array is that predicting one image makes.
+
+    The maps inside the network come on top: they are its own affair.
+
+    Args:
+      size: (height, width) of the image, ints.
+      num_classes: int.
+      labels: of `labels`; otherwise of `probabilities`.
+
+    Returns:
+      How many numbers it has, an int.
+    """
+    height, width = size
+    rows = height
+    if labels and self.tile_size is not None:
+      rows = min(height, self.tile_size)
+    if labels and not self.prediction_with_upsampled_logits:
+      rows = 0
+    return max(rows * width * num_classes, height * width * 3)
+
   def _whole(self, model, images):
     images = tf.cast(images, tf.float32)
     passes = [

@@ -77,9 +77,9 @@ def _label(launched, shard, num_shards, poll):
     labeler.keep_confidence,
   )
   predict = labelling.make_predict(experiment.model, how.predictor, thresholds)
-  size = _pad_size(how, examples)
+  size = experiment_lib.pad_size(how, examples, how.batch_size, labels=False)
   with experiment_lib.data_errors():
-    work.run(predict, size, shard, num_shards, poll)
+    work.run(predict, size, shard, num_shards, poll, experiment.pad_pixel)
   missing = work.missing()
   if missing:
     print(
@@ -88,15 +88,6 @@ def _label(launched, shard, num_shards, poll):
     return
   summary = labelling.summary(work.counts(), info.class_names, thresholds)
   _finish(launched.model_dir, {**origin, **summary})
-
-
-def _pad_size(how, examples):
-  from deeplab_contrast.utils import errors
-
-  try:
-    return how.pad_size(examples.max_size)
-  except ValueError as error:
-    raise errors.ConfigError(str(error)) from error
 
 
 def _restore(labeler, strategy, allow_imports):

@@ -20,21 +20,23 @@ class Serving:
   """Images of any size to labels, by the very path of the evaluation.
 
   The evaluation pads every image at the bottom and the right to one size, with
-  the mean pixel, and the network sees that padding (image pooling, the edge).
-  So the same is done here, as in the original's export: a side shorter than
-  `crop_size` is padded to it, a longer one to the next k * stride + 1. Outputs
-  are cut to the size of the image.
+  the pixel of training, and the network sees that padding (image pooling, the
+  edge). So the same is done here, as in the original's export: a side shorter
+  than `crop_size` is padded to it, a longer one to the next k * stride + 1.
+  Outputs are cut to the size of the image.
 
   Attributes:
     model: a `DeepLab` with a `Classifier`.
     predictor: the evaluation's `Predictor`.
     crop_size: (height, width), the least size the network is given; (1, 1)
       pads to k * stride + 1 only.
+    pixel: the value of new pixels, one float or one for each channel.
   """
 
   model: object
   predictor: predictor_lib.Predictor
   crop_size: tuple[int, int] = (1, 1)
+  pixel: float | tuple[float, float, float] = common.MEAN_PIXEL
 
   def __call__(self, images):
     """Predicts.
@@ -65,11 +67,13 @@ class Serving:
         resize.spatial_size(images), self.crop_size, strict=True
       )
     ]
-    return tf.pad(
-      tf.cast(images, tf.float32),
-      [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]],
-      constant_values=common.MEAN_PIXEL,
-    )
+    images = tf.cast(images, tf.float32)
+    sides = [[0, 0], [0, missing[0]], [0, missing[1]]]
+    if not isinstance(self.pixel, tuple):
+      return tf.pad(images, [*sides, [0, 0]], constant_values=self.pixel)
+    channels = zip(tf.unstack(images, axis=-1), self.pixel, strict=True)
+    padded = [tf.pad(x, sides, constant_values=value) for x, value in channels]
+    return tf.stack(padded, axis=-1)
 
   def concrete(self, size=(None, None, None)):
     """The function with its weights as variables: eval's very operations.

@@ -124,7 +124,8 @@ def _claim(folder, made_by):
 
 def _predictions(experiment, examples, indices, poll):
   """Yields (id, int32 [height, width]) of some images, at their own size."""
-  pad = transforms.Pad(experiment.pad_size(examples), exact=True)
+  size = experiment.pad_size(examples)
+  pad = transforms.Pad(size, experiment.pad_pixel, exact=True)
 
   @tf.function
   def predict(images):

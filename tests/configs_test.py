@@ -19,8 +19,9 @@ from deeplab_contrast.embedding_judge import EmbeddingJudge
 from deeplab_contrast.tasks import contrastive, softmax
 from deeplab_contrast.utils import checkpoints, errors, writers
 from tests import fixtures
+from tests.datasets import in_memory
 
-FOLDER = pathlib.Path(gin_text.REPOSITORY, 'gin_configs')
+FOLDER = pathlib.Path(gin_text.OURS, 'gin_configs')
 RECIPE = 'deeplab_contrast.stages.Recipe'
 TINY = 'gin_configs/tiny.gin'
 
@@ -44,6 +45,8 @@ _QUICK = (
   'voc2012/contrastive_pretrain.gin',
   'voc2012/softmax_scratch.gin',
 )
+
+_NARROW = ('WIDTH = 0.125', 'FILTERS = 16')
 
 # What the mini datasets are too small for.
 _FEW = ('LABELS = 2',)
@@ -386,6 +389,42 @@ def _experiment_of(overlay):
   """Some experiment of the dataset of a budget."""
   dataset = overlay.partition('/')[2].partition('_')[0]
   return f'{dataset}/softmax_scratch.gin'
+
+
+@pytest.mark.parametrize(
+  'name',
+  # Those of keras-cv are not the original's, which pads with the value that its
+  # normalization maps to 0; deeplab_v3_plus is only a part.
+  [
+    name
+    for name in FILES
+    if name.startswith('models/')
+    and 'keras_cv' not in name
+    and name != 'models/deeplab_v3_plus.gin'
+  ],
+)
+def test_images_are_padded_with_what_the_network_takes_for_zero(name):
+  overlay = f'gin_configs/{name}'
+  for experiment in (
+    'voc2012/softmax_scratch.gin',
+    'original/voc2012_train_aug.gin',
+  ):
+    root = _parse(experiment, overlay, bindings=_NARROW).root
+    pixel = np.broadcast_to(np.float32(root.pad_pixel), [1, 1, 1, 3])
+    zero = root.model.trunk.backbone.normalize(tf.constant(pixel))
+    np.testing.assert_allclose(zero, np.zeros_like(pixel), atol=1e-5)
+
+
+def test_what_judges_is_padded_as_in_training():
+  overlay = 'gin_configs/models/resnet_v1_50.gin'
+  bindings = (*_NARROW, 'EVAL_CROP = (17, 33)')
+  root = _parse('voc2012/softmax_scratch.gin', overlay, bindings=bindings).root
+  labels = [np.zeros(size, np.uint8) for size in ((9, 9), (17, 33))]
+  batch = next(iter(root.eval_batches(in_memory.Painted('ab', labels))))
+  image = batch['image'][0].numpy()
+  assert image.shape == (17, 33, 3)
+  assert np.all(image[9:] == np.float32((123.15, 115.9, 103.06)))
+  assert np.all(image[:, 9:] == np.float32((123.15, 115.9, 103.06)))
 
 
 def test_the_budgets_of_the_paper_are_there():

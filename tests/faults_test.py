@@ -93,6 +93,20 @@ def an_image_that_is_cut_off(folder):
   return _on_voc(3, root, str(image), 'cut off or damaged')
 
 
+def images_of_extreme_sizes(folder):
+  """Two of val that are harmless alone, but eight are padded to both sizes."""
+  root = pathlib.Path(fixtures.make_voc(folder))
+  for number, size in ((4, (20, 20000)), (5, (400, 20))):
+    name = f'2007_{number:06}'
+    Image.new('RGB', size).save(root / 'JPEGImages' / f'{name}.jpg')
+    mask = Image.new('P', size, number)
+    mask.putpalette(range(256))
+    mask.save(root / 'SegmentationClass' / f'{name}.png')
+  highest = 'highest image is 2007_000004 (20000 x 20)'
+  phrases = '20001 x 401', highest, '2007_000005 (20 x 400)', 'at most 6 at'
+  return _on_voc(3, root, *phrases)
+
+
 def several_bad_files(folder):
   """All are told at once."""
   faults = (a_mask_with_an_unknown_id, an_image_that_is_cut_off)
@@ -259,6 +273,7 @@ FAULTS = (
   a_mask_of_another_size,
   an_image_that_is_cut_off,
   several_bad_files,
+  images_of_extreme_sizes,
   too_few_images,
   an_unknown_parameter,
   an_unknown_macro,

@@ -27,7 +27,9 @@ def experiment(trunk=None, gives_logits=False):
   model = types.SimpleNamespace(
     trunk=trunk or Trunk(), trunk_gives_logits=gives_logits
   )
-  return types.SimpleNamespace(model=model, pad_size=lambda examples: SIZE)
+  return types.SimpleNamespace(
+    model=model, pad_size=lambda examples: SIZE, pad_pixel=127.5
+  )
 
 
 def examples(*labels):
@@ -113,7 +115,9 @@ def test_all_pixels_are_equally_likely():
 def test_it_is_what_the_classifier_takes_in():
   network = tiny.network(softmax.Softmax())
   given = examples(half(0, 1))
-  setup = types.SimpleNamespace(model=network, pad_size=lambda e: SIZE)
+  setup = types.SimpleNamespace(
+    model=network, pad_size=lambda e: SIZE, pad_pixel=127.5
+  )
   found = pixel_features.collect(setup, given, [0], 15)
   pixels = in_memory.decoded(given[0]['image'])
   logits = network(tf.cast(pixels[None], tf.float32), training=False)[0]

@@ -2,6 +2,9 @@
 
 import pathlib
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 
 import numpy as np
@@ -221,3 +224,48 @@ def fit(model_dir, evaluate):
   strategy = tf.distribute.get_strategy()
   network, stream = tiny.network(task), tiny.make_stream()
   trainer.fit(network, task, stream, strategy, str(model_dir), evaluate)
+
+
+# `train` on a machine of so many devices.
+_TRAIN_ON = """
+  import sys
+  import tensorflow as tf
+  from deeplab_contrast import launch, train
+  devices = [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1))
+  tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices('CPU')[0], devices
+  )
+  launch.run(train.main)
+"""
+
+
+@pytest.mark.slow
+def test_on_another_number_of_replicas_it_goes_on_only_if_told_to(tmp_path):
+  flags = processes.scenes_flags('softmax_scratch', tmp_path / 'data')
+  flags.append(f'--model_dir={tmp_path}/run')
+
+  def train(devices, *more):
+    command = [sys.executable, '-c', textwrap.dedent(_TRAIN_ON)]
+    return subprocess.run(
+      [*command, str(devices), *flags, '--strategy=mirrored', *more],
+      capture_output=True,
+      text=True,
+      env=processes.environment(),
+      check=False,
+    )
+
+  one = processes.run_module('train', *flags)
+  assert one.returncode == 0, one.stderr
+  (tmp_path / 'run' / 'DONE').unlink()  # As if killed before it was written.
+  two = train(2)
+  assert two.returncode == 2, two.stderr
+  # TensorFlow, imported before us here, speaks above.
+  said = two.stderr.splitlines()[-1]
+  assert said.startswith('error: ') and 'Traceback' not in two.stderr
+  assert 'replicas stored 1, given 2 ' in said
+  assert not (tmp_path / 'run' / 'DONE').exists()
+  # Mirrored over the only device is the same.
+  assert 'Going on from' in train(1).stdout
+  (tmp_path / 'run' / 'DONE').unlink()
+  two = train(2, '--allow_config_change')
+  assert two.returncode == 0 and 'Going on from' in two.stdout, two.stderr

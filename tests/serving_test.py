@@ -141,6 +141,17 @@ def test_what_images_are_padded_to(network):
     assert np.all(padded[:, :, size[1] :] == 127.5)
 
 
+def test_the_pixel_of_the_padding_may_differ_by_channel(network):
+  mean = (123.15, 115.9, 103.06)
+  images = pictures(2, 20, 30)
+  serve = serving.Serving(network, PLAIN, (33, 49), mean)
+  padded = tf.function(serve._pad)(tf.constant(images)).numpy()
+  assert padded.shape == (2, 33, 49, 3)
+  np.testing.assert_array_equal(padded[:, :20, :30], images)
+  for outside in (padded[:, 20:], padded[:, :, 30:]):
+    assert np.all(outside == np.float32(mean))
+
+
 WITHOUT_US = """
 import sys
 import numpy as np

@@ -57,6 +57,7 @@ def experiment(offset=0):
       predictor=types.SimpleNamespace(labels=labels)
     ),
     pad_size=lambda examples: (17, 17),
+    pad_pixel=127.5,
   )
 
 

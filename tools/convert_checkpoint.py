@@ -7,7 +7,7 @@
 
   python tools/convert_checkpoint.py import --checkpoint=imagenet/resnet50.h5 \
     --gin_file=gin_configs/voc2012/softmax_scratch.gin \
-    --gin_bindings="BACKBONE = 'resnet_v1_50'" --model_dir=runs/imagenet_r50
+    --gin_file=gin_configs/models/resnet_v1_50.gin --model_dir=runs/imagenet_r50
 
   python tools/convert_checkpoint.py export --model_dir=runs/finetune \
     --checkpoint=out/model.ckpt

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from gin import config_parser
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, shipped
 
 # A gin file runs code: it imports, and calls what it has imported. Of Keras
 # only what makes parts of a training; nothing that reads or writes files.
@@ -29,8 +29,8 @@ ALLOWED_PACKAGES = (
   'keras.regularizers',
 )
 
-REPOSITORY = str(pathlib.Path(__file__).parents[2])
-SEARCH_PATH = ('', REPOSITORY, os.path.join(REPOSITORY, 'gin_configs'))
+OURS = str(shipped.home())
+SEARCH_PATH = ('', OURS, os.path.join(OURS, 'gin_configs'))
 
 _DYNAMIC_REGISTRATION = '__gin__.dynamic_registration'
 
@@ -167,7 +167,7 @@ def full_name(selector: str, imports: dict[str, Import]) -> str:
 
 
 def find_file(name: str, place: Place = _GIN_FILE_FLAG) -> str:
-  """Finds a gin file from here, the repository, or its gin_configs folder."""
+  """Finds a gin file from here, or of ours, with or without `gin_configs/`."""
   for folder in SEARCH_PATH:
     path = os.path.join(folder, name)
     if os.path.isfile(path):
@@ -313,8 +313,8 @@ def is_allowed(module: str, allowed: Iterable[str]) -> bool:
 
 
 def _gin_files():
-  """The gin files of the repository, as a user may name them."""
-  folder = pathlib.Path(REPOSITORY, 'gin_configs')
+  """Our gin files, as a user may name them."""
+  folder = pathlib.Path(OURS, 'gin_configs')
   for path in folder.rglob('*.gin'):
     yield path.relative_to(folder).as_posix()
-    yield path.relative_to(REPOSITORY).as_posix()
+    yield path.relative_to(OURS).as_posix()

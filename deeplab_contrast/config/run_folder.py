@@ -1,6 +1,7 @@
 """The experiment that a model_dir holds: its config.gin, and its lock."""
 
 import contextlib
+import json
 import os
 import time
 
@@ -8,6 +9,10 @@ from deeplab_contrast.config import gin_text
 from deeplab_contrast.utils import errors, locking, results
 
 FILE = 'config.gin'
+
+# On how many replicas the run trains: no part of the experiment, since the
+# flags and the machine decide, but its sums are rounded accordingly.
+REPLICAS = 'replicas.json'
 
 # Parameters that cannot change what is learnt: where data lie, how often
 # something is written; and classes of such parameters.
@@ -57,6 +62,7 @@ def prepare(
   config: str,
   allow_config_change: bool = False,
   part: str = '',
+  replicas: int | None = None,
 ):
   """Claims a folder for a training run while inside, and stores its config.
 
@@ -65,6 +71,8 @@ def prepare(
     config: the text of the operative configuration.
     allow_config_change: goes on when another configuration is stored.
     part: claims only this folder in it, for a process that shares the work.
+    replicas: on how many the run trains, which is stored too; None does not
+      matter.
 
   Raises:
     BusyError: another process trains there.
@@ -72,14 +80,12 @@ def prepare(
     SystemFault: the folder cannot be made or written.
   """
   with locking.model_dir_lock(os.path.join(model_dir, part)):
-    check(model_dir, config, allow_config_change)
-    try:
-      if not results.is_done(model_dir):
-        _write(os.path.join(model_dir, FILE), config)
-    except OSError as error:
-      raise errors.SystemFault(
-        f'Cannot write {model_dir}/{FILE} ({error.strerror}).'
-      ) from error
+    check(model_dir, config, allow_config_change, replicas)
+    if not results.is_done(model_dir):
+      # In this order: a folder with anything else, but no FILE, is refused.
+      _write(model_dir, FILE, config)
+      if replicas is not None:
+        _write(model_dir, REPLICAS, json.dumps({'replicas': replicas}) + '\n')
     yield
 
 
@@ -149,7 +155,12 @@ def parameters(stored: str) -> dict:
   return {(key[0], key[2]): value for key, (_, value) in flat.items()}
 
 
-def check(model_dir: str, config: str, allow_config_change: bool = False):
+def check(
+  model_dir: str,
+  config: str,
+  allow_config_change: bool = False,
+  replicas: int | None = None,
+):
   """Refuses a folder that holds anything but this very experiment.
 
   Args:
@@ -157,9 +168,11 @@ def check(model_dir: str, config: str, allow_config_change: bool = False):
     config: the text of the operative configuration.
     allow_config_change: accepts another stored configuration, but none of a
       finished run, and no folder of foreign files.
+    replicas: on how many the run shall go on; None does not matter.
 
   Raises:
-    ConfigError: it holds another experiment, or foreign files.
+    ConfigError: it holds another experiment, foreign files, or a run on another
+      number of replicas that is not finished.
   """
   path = os.path.join(model_dir, FILE)
   if not os.path.exists(path):
@@ -175,6 +188,8 @@ def check(model_dir: str, config: str, allow_config_change: bool = False):
   with open(path, encoding='utf-8') as file:
     changes = differences(file.read(), config)
   is_done = results.is_done(model_dir)
+  if not is_done:  # A finished run computes nothing any more.
+    changes += _other_replicas(model_dir, replicas)
   if changes and (is_done or not allow_config_change):
     more = len(changes) - _SHOWN
     way_out = (
@@ -189,13 +204,29 @@ def check(model_dir: str, config: str, allow_config_change: bool = False):
     )
 
 
-def _write(path, text):
-  temporary = os.path.join(os.path.dirname(path), f'.{FILE}.tmp')
-  with open(temporary, 'w', encoding='utf-8') as file:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
+def _other_replicas(model_dir, given):
+  """A phrase in a list if the run began on another number of replicas."""
+  record = results.read_json(os.path.join(model_dir, REPLICAS)) or {}
+  stored = record.get('replicas')
+  # Runs of older versions have no record.
+  if None in (stored, given) or stored == given:
+    return []
+  return [f'replicas stored {stored}, given {given} (--strategy and devices)']
+
+
+def _write(model_dir, name, text):
+  """Writes a file in one piece; SystemFault if that fails."""
+  temporary = os.path.join(model_dir, f'.{name}.tmp')
+  try:
+    with open(temporary, 'w', encoding='utf-8') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, os.path.join(model_dir, name))
+  except OSError as error:
+    raise errors.SystemFault(
+      f'Cannot write {model_dir}/{name} ({error.strerror}).'
+    ) from error
 
 
 def _flatten(text, file):

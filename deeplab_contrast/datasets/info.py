@@ -109,7 +109,8 @@ class Dataset(abc.ABC):
 
     Its features are IMAGE (png or jpeg), LABEL (uint8 [height, width, 1] png
     of class ids or `info.ignore_label`) and ID (text). Preparation puts
-    'max_height' and 'max_width' over all splits into `info.metadata`.
+    'max_height' and 'max_width' over all splits into `info.metadata`, and may
+    put 'split_sizes', {split: [height, width]}.
 
     Args:
       data_dir: where prepared datasets live; None for TFDS' own default.

@@ -12,11 +12,12 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import raw_pairs, upright
+from deeplab_contrast.datasets import extremes, raw_pairs, upright
 from deeplab_contrast.utils import errors, images, journals, parallel
 
 _MOST_SHOWN = 20
@@ -79,14 +80,14 @@ class Checked:
 
   Attributes:
     raw: RawData, without what was left out.
-    metadata: 'max_height' and 'max_width' over all splits, and 'fingerprint',
-      16 hex digits of all pixels and labels.
+    metadata: 'max_height' and 'max_width' over all splits, 'split_sizes', the
+      same of each, and 'fingerprint', 16 hex digits of all pixels and labels.
     quarantined: (id, sentence) of what was left out.
     twins: ids of equal pictures within a split, in tuples.
   """
 
   raw: raw_pairs.RawData
-  metadata: Mapping[str, int | str]
+  metadata: Mapping[str, Any]
   quarantined: Sequence[tuple[str, str]]
   twins: Sequence[tuple[str, ...]]
 
@@ -118,6 +119,7 @@ def check(raw, checking=None, journal=None):
   good = _without(raw, problems)
   _check_not_void(good, found)
   _check_not_one_class(good, found)
+  _note_extremes(good, found)
   quarantined = [
     (pair.id, sentence) for pair, ps in problems.items() for sentence, _ in ps
   ]
@@ -288,18 +290,42 @@ def _check_not_one_class(raw, found):
     )
 
 
+def _note_extremes(raw, found):
+  """Says which images, padded to one size, could not be predicted.
+
+  No fault: training crops, so it takes them as they are.
+  """
+  splits = collections.defaultdict(list)
+  for split, pairs in raw.splits.items():
+    if not extremes.together([found[pair].size for pair in pairs]):
+      high = max(pairs, key=lambda pair: found[pair].size[0])
+      wide = max(pairs, key=lambda pair: found[pair].size[1])
+      splits[high, wide].append(split)
+  for (high, wide), names in splits.items():
+    print(
+      f'{", ".join(names)} can be trained on, but not evaluated: {high.image} '
+      f'is {_by(found[high].size)}, {wide.image} is {_by(found[wide].size)}, '
+      'and all images would be padded to both; cut them into smaller ones.',
+      file=sys.stderr,
+    )
+
+
 def _metadata(raw, found):
   contents = [
     [split, pair.id, found[pair].picture, found[pair].labels]
     for split, pairs in sorted(raw.splits.items())
     for pair in sorted(pairs, key=lambda pair: pair.id)
   ]
-  kept = [found[pair].size for pairs in raw.splits.values() for pair in pairs]
-  heights, widths = zip(*kept, strict=True)
+  sizes = {
+    split: [max(found[pair].size[i] for pair in pairs) for i in (0, 1)]
+    for split, pairs in raw.splits.items()
+  }
+  heights, widths = zip(*sizes.values(), strict=True)
   text = json.dumps([contents, raw.about])
   return {
     'max_height': max(heights),
     'max_width': max(widths),
+    'split_sizes': sizes,
     'fingerprint': hashlib.sha256(text.encode()).hexdigest()[:16],
   }
 

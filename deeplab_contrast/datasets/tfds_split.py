@@ -78,7 +78,10 @@ class _TfdsExamples(examples.Examples):
     self.class_file = self._folder / f'classes_{quoted}.npy'
     _check_shards(_split_info(builder, split), self._folder)
     metadata = builder.info.metadata
-    self.max_size = (metadata['max_height'], metadata['max_width'])
+    overall = metadata['max_height'], metadata['max_width']
+    # Sums of splits, and data of older versions, have no size of their own.
+    sizes = metadata.get('split_sizes') or {}
+    self.max_size = tuple(sizes.get(split.partition('[')[0], overall))
     skip = tfds.decode.SkipDecoding()
     self._records = builder.as_data_source(
       split, decoders={IMAGE: skip, LABEL: skip}

@@ -52,6 +52,11 @@ class Exported:
     """One (red, green, blue) per class, 0 to 255."""
     return tuple(tuple(c['color']) for c in self.description['classes'])
 
+  @property
+  def crop_size(self):
+    """(height, width) that it pads smaller images to; (1, 1) if unknown."""
+    return tuple(self.description.get('crop_size') or (1, 1))
+
   def labels(self, image):
     """Predicts one image.
 

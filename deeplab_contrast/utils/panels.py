@@ -10,6 +10,7 @@ _GAP = 18
 _LINE = 22  # Height of a line of text.
 _SWATCH = 14
 _CHECKER = 7
+_HIGHEST = 8  # Times the width, of a picture among others.
 _VOID = (255, 255, 255)
 
 
@@ -152,7 +153,9 @@ def _to_width(picture, width):
 
 
 def _height(image, width):
-  return max(1, round(image.height * width / image.width))
+  """Of an image at a width; a very high one is squeezed, to be seen at all."""
+  height = round(image.height * width / image.width)
+  return min(max(1, height), _HIGHEST * width)
 
 
 def _lefts(columns, width, group):

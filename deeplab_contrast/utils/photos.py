@@ -41,13 +41,15 @@ def digest(data):
   return hashlib.sha256(data).hexdigest()[:16]
 
 
-def decode(data, path, max_pixels=None):
+def decode(data, path, max_pixels=None, least=(1, 1)):
   """Decodes an image file.
 
   Args:
     data: its bytes.
     path: how messages call it.
     max_pixels: refuses larger images, before they are decoded.
+    least: (height, width) that the model pads smaller images to; it is the
+      padded size that must not be larger.
 
   Returns:
     uint8 [height, width, 3], upright. A usual JPEG or PNG has exactly the
@@ -57,17 +59,28 @@ def decode(data, path, max_pixels=None):
     DataError: it is no image, damaged, too large, or has 32 bits per channel.
   """
   image = images.open_image(data, path)
-  if max_pixels is not None and image.width * image.height > max_pixels:
-    raise errors.DataError(
-      f'{path} has {image.width} x {image.height} pixels, more than '
-      f'--max_pixels={max_pixels}: make it smaller, or raise the limit.'
-    )
   noted = orientation.of(image, data)
+  if max_pixels is not None:
+    _check_pixels(image, noted, path, max_pixels, least)
   pixels = images.plain_pixels(image, data, path)
   if pixels is None:
     images.load_pixels(image, path)
     pixels = np.asarray(_to_rgb(image, path))
   return orientation.upright(pixels, noted)
+
+
+def _check_pixels(image, noted, path, most, least):
+  size = image.width, image.height
+  if noted > 4:  # Width and height change places.
+    size = size[::-1]
+  padded = tuple(map(max, size, reversed(least)))
+  if padded[0] * padded[1] <= most:
+    return
+  note = f' (padded to {padded[0]} x {padded[1]})' if padded != size else ''
+  raise errors.DataError(
+    f'{path} has {size[0]} x {size[1]} pixels{note}, more than --max_pixels='
+    f'{most}: make it smaller, or raise the limit.'
+  )
 
 
 def _to_rgb(image, path):

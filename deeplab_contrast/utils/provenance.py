@@ -9,8 +9,10 @@ def commit():
 
   A '+' at its end says that files were changed since.
   """
-  folder = os.path.dirname(os.path.abspath(__file__))
+  folder, file = os.path.split(os.path.abspath(__file__))
   try:
+    # Installed, this may lie inside the repository of something else.
+    _git(folder, 'ls-files', '--error-unmatch', file)
     name = _git(folder, 'rev-parse', '--short', 'HEAD')
     changed = _git(folder, 'status', '--porcelain', '--untracked-files=no')
   except (OSError, subprocess.SubprocessError):

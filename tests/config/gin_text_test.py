@@ -95,7 +95,7 @@ def test_files_are_found_from_here_and_from_the_repository(
   monkeypatch.setattr(
     gin_text, 'SEARCH_PATH', ('', str(folder), str(folder / 'gin_configs'))
   )
-  monkeypatch.setattr(gin_text, 'REPOSITORY', str(folder))
+  monkeypatch.setattr(gin_text, 'OURS', str(folder))
   monkeypatch.chdir(tmp_path)
   for name in ('x.gin', 'gin_configs/x.gin'):
     assert gin_text.read_file(name).bindings[0].value == 1

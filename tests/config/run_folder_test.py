@@ -140,3 +140,45 @@ def test_what_another_machine_has_written_is_waited_for(tmp_path):
   assert run_folder.seen(str(tmp_path), seconds=0.2) == ''
   prepare(tmp_path)
   assert run_folder.seen(str(tmp_path), seconds=0) == CONFIG
+
+
+def test_another_number_of_replicas_is_refused_like_another_value(tmp_path):
+  prepare(tmp_path, replicas=1)
+  record = tmp_path / run_folder.REPLICAS
+  assert record.read_text() == '{"replicas": 1}\n'
+  prepare(tmp_path, replicas=1)
+  sentence = (
+    'holds another experiment: replicas stored 1, given 2 .*'
+    '--allow_config_change to go on'
+  )
+  with pytest.raises(errors.ConfigError, match=sentence):
+    prepare(tmp_path, replicas=2)
+  with pytest.raises(errors.ConfigError, match='rate stored.*; replicas sto'):
+    prepare(tmp_path, CONFIG.replace('0.1', '0.2'), replicas=2)
+  assert record.read_text() == '{"replicas": 1}\n'
+  prepare(tmp_path, replicas=2, allow_config_change=True)
+  prepare(tmp_path, replicas=2)
+
+
+def test_a_run_without_a_record_of_replicas_goes_on(tmp_path):
+  prepare(tmp_path)  # As older versions left it.
+  assert not (tmp_path / run_folder.REPLICAS).exists()
+  prepare(tmp_path, replicas=2)
+  with pytest.raises(errors.ConfigError, match='replicas stored 2, given 1'):
+    prepare(tmp_path, replicas=1)
+  prepare(tmp_path)  # A command that does not train has no say.
+
+
+def test_replicas_do_not_matter_to_a_finished_run(tmp_path):
+  prepare(tmp_path, replicas=1)
+  (tmp_path / 'DONE').write_text('5\n')
+  prepare(tmp_path, replicas=2)
+  text = (tmp_path / run_folder.REPLICAS).read_text()
+  assert text == '{"replicas": 1}\n'
+
+
+def test_a_damaged_record_of_replicas_is_named(tmp_path):
+  prepare(tmp_path, replicas=1)
+  (tmp_path / run_folder.REPLICAS).write_text('{"rep')
+  with pytest.raises(errors.DataError, match='replicas.json is damaged'):
+    prepare(tmp_path, replicas=1)

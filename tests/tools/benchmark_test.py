@@ -77,6 +77,24 @@ def test_input_as_json(tmp_path):
     assert 'albumentations is not installed' in done.stderr
 
 
+@pytest.mark.slow
+def test_our_pipeline_is_timed_with_its_check_of_labels(tmp_path):
+  # Which shows when a label is of no class.
+  for folder, ending, mode in (
+    ('JPEGImages', 'jpg', 'RGB'),
+    ('SegmentationClass', 'png', 'L'),
+  ):
+    path = tmp_path / 'VOC2012' / folder / f'a.{ending}'
+    path.parent.mkdir(parents=True)
+    Image.new(mode, (90, 60), 21).save(path)
+  for name in ('ours', 'ours_softmax'):
+    counts = ('--images=1', '--count=1', '--batch=1', '--rounds=1')
+    flags = (f'--candidate={name}', f'--raw_dir={tmp_path}', *counts)
+    done = benchmark('input', *flags)
+    assert done.returncode != 0
+    assert 'The mask of a has the label 21, but voc2012 has 21' in done.stderr
+
+
 def test_input_without_images_says_so(tmp_path):
   done = benchmark('input', f'--raw_dir={tmp_path}')
   assert done.returncode == 1

@@ -31,7 +31,11 @@ def ours_softmax(examples, batch):
 
 
 def _ours(examples, batch, color):
-  from deeplab_contrast.datasets import pipeline, transforms
+  from deeplab_contrast.datasets import (
+    pipeline,
+    transforms,
+    voc2012_segmentation,
+  )
 
   steps = (
     transforms.Decode(),
@@ -42,20 +46,22 @@ def _ours(examples, batch, color):
     color,
   )
   source = pipeline.Pipeline(None, steps)
-  yield from iter(
-    source.dataset(_opened(examples), batch_size=batch, seed=SEED)
-  )
+  # With the classes: then every label is checked, as in a training.
+  opened = _opened(examples, voc2012_segmentation.Voc2012.info)
+  yield from iter(source.dataset(opened, batch_size=batch, seed=SEED))
 
 
-def _opened(examples):
-  """The examples as our pipeline takes them."""
+def _opened(examples, info=None):
+  """The examples as our pipeline takes them; without `info` unchecked."""
   from deeplab_contrast.datasets import sources
 
   class Listed(sources.Examples):
     """What a benchmark read, in memory."""
 
-    info = None
     max_size = None
+
+    def __init__(self):
+      self.info = info
 
     def __len__(self):
       return len(examples)

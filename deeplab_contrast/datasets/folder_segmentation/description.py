@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets import info, mask_values, raw_pairs
-from deeplab_contrast.utils import errors, images
-
-REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+from deeplab_contrast.utils import errors, images, shipped
 
 _LIST = ((Sequence,), 'a list')
 _OPTIONAL = ('ids', 'lists', 'fractions')
@@ -242,12 +240,12 @@ def load(path):
   """Reads a Description from a JSON file, whose keys are its attributes.
 
   Args:
-    path: seen from the current directory, or else from the repository.
+    path: seen from the current directory, or else one of our gin_configs.
 
   Raises:
     ConfigError: the file is missing, no JSON, or contradicts itself.
   """
-  places = (pathlib.Path(path).expanduser(), REPOSITORY / path)
+  places = (pathlib.Path(path).expanduser(), shipped.home() / path)
   found = [place for place in places if place.is_file()]
   if not any(place.parent.is_dir() for place in places):
     raise errors.ConfigError(
