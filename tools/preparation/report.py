@@ -18,6 +18,9 @@ PICTURE = 'contact_sheet.png'
 
 _MOST_NAMED = 10
 
+# From this ratio of two classes' shares on, small ones are learnt late.
+_UNEVEN = 10
+
 
 def write(dataset, builder, data_dir, samples):
   """Counts everything and writes the three files beside the records.
@@ -129,8 +132,25 @@ def _text(report):
     if about['most_void']:
       worst = [f'{w["id"]} {w["void"]:.1%}' for w in about['most_void']]
       parts += ['', f'Most void in {split}: {", ".join(worst)}.']
+  if 'train' in labelled and _is_uneven(labelled['train']):
+    weights = tuple(labelled['train']['label_weights'])
+    parts += [
+      '',
+      'Classes of train are uneven; cross entropy weighs them by median '
+      'frequency with',
+      f'--gin_bindings="softmax.Softmax.label_weights = {weights}"',
+    ]
   parts += [f'Warning: {warning}' for warning in report['warnings']]
   return '\n'.join(parts)
+
+
+def _is_uneven(about):
+  shares = [
+    of_class['share']
+    for name, of_class in about['classes'].items()
+    if name != 'void' and of_class['pixels']
+  ]
+  return max(shares) >= _UNEVEN * min(shares)
 
 
 def _splits_table(splits):

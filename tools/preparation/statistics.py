@@ -13,6 +13,9 @@ from deeplab_contrast.utils import parallel
 # The ones named in a list of the worst.
 _MOST_NAMED = 10
 
+# The weight of a class that hardly occurs; above, its few pixels are noise.
+_LARGEST_WEIGHT = 10.0
+
 
 @dataclasses.dataclass(frozen=True)
 class SplitCounts:
@@ -38,6 +41,22 @@ class SplitCounts:
     """Float [images]: the share of void."""
     return self.pixels[:, -1] / self.pixels.sum(1)
 
+  @property
+  def weights(self):
+    """Float [classes]: what evens out the shares of the classes in a loss.
+
+    The median of all frequencies by that of the class (median frequency
+    balancing, Eigen and Fergus 2015), at most 10; a frequency is the share
+    among the pixels of the images that show the class. 1 for an absent class.
+    """
+    of_classes = self.pixels[:, :-1]
+    around = ((of_classes > 0) * of_classes.sum(1, keepdims=True)).sum(0)
+    occurs = around > 0
+    frequency = of_classes.sum(0)[occurs] / around[occurs]
+    weights = np.ones(len(occurs))
+    weights[occurs] = np.median(frequency) / frequency
+    return np.minimum(weights, _LARGEST_WEIGHT)
+
   def summary(self, class_names):
     """A dict that JSON can hold, for the report."""
     smallest, largest = self.sizes.min(0), self.sizes.max(0)
@@ -60,7 +79,13 @@ class SplitCounts:
       }
       for i, name in enumerate(names)
     }
-    return {**result, 'classes': classes, **self._oddities()}
+    weights = self.weights.round(2).tolist()
+    return {
+      **result,
+      'classes': classes,
+      'label_weights': weights,
+      **self._oddities(),
+    }
 
   def _oddities(self):
     void = self.void
