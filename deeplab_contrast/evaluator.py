@@ -76,13 +76,13 @@ class Evaluator:
     possible = most // self.predictor.values(size, num_classes, labels)
     if possible >= count:
       return None
-    if self.crop_size is not None:
-      return 'make Evaluator.crop_size smaller'
     if possible:
       return f'take at most {possible} at once (Evaluator.batch_size)'
     tiles = predictor_lib.Predictor(tile_size=_TILE)
     if labels and tiles.values(size, num_classes) <= most:
       return f'set Predictor.tile_size = {_TILE} and Evaluator.batch_size = 1'
+    if self.crop_size is not None:
+      return 'make Evaluator.crop_size smaller if the images are'
     return ''
 
   def evaluate(self, model, batches, info, strategy, poll=lambda: None):

@@ -323,6 +323,8 @@ class Experiment:
       'give all of them the same data.',
     )
     fingerprints.check(model_dir, found, write=team.is_chief)
+    names = found['train']['classes']
+    fingerprints.check_classes(model_dir, names)
 
   def _limited(self, examples):
     limit = self.evaluator.limit

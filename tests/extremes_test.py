@@ -79,6 +79,7 @@ def test_the_largest_array_of_a_prediction(settings, size, labels, expected):
     ),
     (1, (20001, 20001), {}, ''),
     (1, (20001, 20001), {'crop_size': (20001, 20001)}, 'crop_size smaller'),
+    (64, (1025, 2049), {'crop_size': (1025, 2049)}, 'take at most 24 at once'),
   ],
 )
 def test_what_helps(count, size, settings, words):
@@ -224,3 +225,19 @@ def test_images_of_one_pixel_and_of_20000_are_judged_and_shown(voc, tmp_path):
   for name, size in zip(names, ((1, 1), TALL), strict=True):
     with Image.open(out / 'masks' / f'{name}.png') as mask:
       assert mask.size == size[::-1]
+
+
+@pytest.mark.parametrize(
+  ('split', 'size'),
+  [
+    ('train', (40, 50)),
+    ('train[:2]', (40, 50)),
+    ('val', (70, 90)),
+    ('train+val', (70, 90)),
+    ('train[:2]+val', (70, 90)),
+  ],
+)
+def test_a_split_has_its_own_largest_size(voc, tmp_path, split, size):
+  put(voc, 4, (70, 90))
+  examples = sources.TfdsSplit(Voc2012(str(voc)), split).open(str(tmp_path))
+  assert examples.max_size == size

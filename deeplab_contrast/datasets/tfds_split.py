@@ -81,7 +81,8 @@ class _TfdsExamples(examples.Examples):
     overall = metadata['max_height'], metadata['max_width']
     # Sums of splits, and data of older versions, have no size of their own.
     sizes = metadata.get('split_sizes') or {}
-    self.max_size = tuple(sizes.get(split.partition('[')[0], overall))
+    own = '' if '+' in split else split.partition('[')[0]
+    self.max_size = tuple(sizes.get(own, overall))
     skip = tfds.decode.SkipDecoding()
     self._records = builder.as_data_source(
       split, decoders={IMAGE: skip, LABEL: skip}

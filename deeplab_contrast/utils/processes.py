@@ -77,7 +77,7 @@ def run_all(tasks, at_once=1):
     at_once: how many may run at a time.
 
   Raises:
-    ChildFailed: of the first that failed.
+    ChildFailed: of the first that failed, those of bad data and numbers last.
     Preempted: a signal came when none was running.
   """
   waiting = list(tasks)
@@ -104,18 +104,25 @@ def run_all(tasks, at_once=1):
 
 def _drop(waiting, failed, code):
   """Takes the tasks off the list that are not to run now; returns them."""
-  lost = {failed.key}
-  dropped = []
-  for task in list(waiting):  # Those that need others come after them.
-    if code not in _OF_ITS_OWN or not lost.isdisjoint(task.needs):
-      lost.add(task.key)
+  lost, dropped = {failed.key}, []
+  found = [True]
+  while found:  # Until no other needs one of them.
+    found = [
+      task
+      for task in waiting
+      if code not in _OF_ITS_OWN or not lost.isdisjoint(task.needs)
+    ]
+    for task in found:
       waiting.remove(task)
-      dropped.append(task)
+    lost.update(task.key for task in found)
+    dropped += found
   return dropped
 
 
 def _failure(failures, left_out):
-  """The ChildFailed that tells of the first failure, and of what else."""
+  """The ChildFailed that tells of the worst failure, and of what else."""
+  # A full disk or a signal is worse news than bad data.
+  failures = sorted(failures, key=lambda failure: failure[1] in _OF_ITS_OWN)
   (task, code), *others = failures
   code = code if code > 0 else 128 - code
   where = f' (see {task.log})' if task.log else ''

@@ -54,7 +54,9 @@ def test_beyond_the_end_is_an_index_error(tree, shared, index):
     sources.TfdsSplit(Voc2012(tree), 'train').open(shared)[index]
 
 
-@pytest.mark.parametrize('split, count', [('train[:3]', 3), ('train+val', 10)])
+@pytest.mark.parametrize(
+  'split, count', [('train[:3]', 3), ('train+val', 10), ('train[:2]+val', 5)]
+)
 def test_slices_and_sums_of_splits(tree, shared, split, count):
   examples = sources.TfdsSplit(Voc2012(tree), split).open(shared)
   assert len(examples) == len(examples.ids()) == count

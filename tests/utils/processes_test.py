@@ -62,8 +62,8 @@ def test_bad_data_or_numbers_stop_only_what_needs_them(code, capfd):
   tasks = [
     task('a', f'import sys; sys.exit({code})'),
     task('b', needs=('a',)),
-    task('c', 'print("other " + "arm")'),
     task('d', needs=('b', 'c')),
+    task('c', 'print("other " + "arm")'),
     task('e', f'import sys; sys.exit({7 - code})'),
   ]
   with pytest.raises(processes.ChildFailed) as caught:
@@ -73,6 +73,13 @@ def test_bad_data_or_numbers_stop_only_what_needs_them(code, capfd):
   out = capfd.readouterr().out
   assert 'other arm' in out
   assert 'Task b' not in out and 'Task d' not in out
+
+
+def test_the_worst_failure_gives_the_exit_code():
+  tasks = [task(str(c), f'import sys; sys.exit({c})') for c in (3, 4, 5, 0)]
+  with pytest.raises(processes.ChildFailed, match='so did Task 3') as caught:
+    processes.run_all(tasks)
+  assert caught.value.exit_code == 5
 
 
 @pytest.mark.parametrize('code', [1, 2, 5, 6, 143])
