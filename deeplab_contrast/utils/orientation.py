@@ -1,9 +1,24 @@
 """How a camera was held: the tag of EXIF that says how to turn a photo."""
 
+import struct
+import zlib
+
 import numpy as np
 from PIL import Image
 
 _TAG = 0x0112
+
+# What Pillow raises for notes that are cut off or damaged.
+_UNREADABLE = (
+  OSError,
+  SyntaxError,
+  ValueError,
+  KeyError,
+  TypeError,
+  EOFError,
+  struct.error,
+  zlib.error,
+)
 _TURNS = {
   2: Image.Transpose.FLIP_LEFT_RIGHT,
   3: Image.Transpose.ROTATE_180,
@@ -34,7 +49,7 @@ def of(image, data):
     return UPRIGHT  # Pillow would decode all pixels to look behind them.
   try:
     noted = image.getexif().get(_TAG, UPRIGHT)
-  except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+  except _UNREADABLE:
     return UPRIGHT  # Damaged notes of a camera do not spoil its picture.
   return noted if noted in _TURNS else UPRIGHT
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.utils import errors, photos
+from deeplab_contrast.utils import errors, images, photos
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 
@@ -48,6 +48,19 @@ def test_cameras_may_be_held_in_any_way(orientation, form):
   np.testing.assert_array_equal(
     decode(Image.fromarray(PIXELS), form, exif=exif), upright
   )
+
+
+@pytest.mark.parametrize('form', ['PNG', 'WEBP', 'JPEG'])
+@pytest.mark.parametrize(
+  'notes', [b'II*\0\x08', b'II*\0\x08\0\0\0\x01', b'II*\0', b'', b'spoilt']
+)
+def test_damaged_notes_do_not_spoil_a_photo(notes, form, tmp_path):
+  image = Image.fromarray(PIXELS)
+  settings = {'exif': b'Exif\0\0' + notes}
+  settings |= {'lossless': True} if form == 'WEBP' else {}
+  assert decode(image, form, **settings).shape == PIXELS.shape
+  (tmp_path / 'x').write_bytes(encoded(image, form, **settings))
+  assert images.read_picture(tmp_path / 'x').pixels.shape == PIXELS.shape
 
 
 def test_modes():
