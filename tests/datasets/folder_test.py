@@ -369,6 +369,14 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ),
     ({'image_folder': '*/images'}, 'one star in both'),
     (
+      {'image_folder': 'images_*', 'mask_folder': 'masks_*'},
+      "'images_\\*': the star stands for a whole name.*use 'lists'",
+    ),
+    (
+      {'image_folder': '*/images', 'mask_folder': '*_masks'},
+      "'\\*_masks': the star stands for a whole name",
+    ),
+    (
       {
         'image_folder': '*/images',
         'mask_folder': '*/masks',

@@ -41,8 +41,8 @@ class Description:
     ids: the value in the masks of each class; None for 0, 1, 2, ...
     ignored: values (or colours) in the masks that are no class; 255 is one
       without being named.
-    image_folder: below the root. In '*/images' the star is the split: such
-      folders need neither `lists` nor `fractions`.
+    image_folder: below the root. In '*/images' the star is the split, a whole
+      name: such folders need neither `lists` nor `fractions`.
     mask_folder: likewise, with a star if the other has one. It may be the
       image_folder: then masks are told by their suffix, or, without one, are
       the PNGs, and no image is.
@@ -166,6 +166,12 @@ class Description:
         f'has image_folder {self.image_folder!r} and mask_folder '
         f'{self.mask_folder!r}: one star in both stands for the split'
       )
+    for folder in (self.image_folder, self.mask_folder):
+      if stars[0] and '*' not in folder.split('/'):
+        raise self._wrong(
+          f'has the folder {folder!r}: the star stands for a whole name, as in '
+          "'*/images'; rename the folders so, or use 'lists'"
+        )
     if stars[0] and (self.lists or self.fractions):
       raise self._wrong('splits by the star of its folders and otherwise too')
 
