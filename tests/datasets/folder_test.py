@@ -402,6 +402,7 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'lists': {'a b': 'a.txt'}}, "a split 'a b'"),
     ({'fractions': {'val': 1.0}}, 'fractions'),
     ({'fractions': {'val': 0}}, 'fractions'),
+    ({'fractions': {'train': 1.0}}, 'leave nothing to judge by'),
     (
       {'fractions': {'val': 0.1}, 'lists': {'train': 'a.txt'}},
       "both 'lists' and 'fractions'",

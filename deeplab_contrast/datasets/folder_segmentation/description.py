@@ -225,6 +225,11 @@ class Description:
         f'has the fractions {self.fractions}: give shares above 0, which '
         'leave something for train (or add up to 1 with it)'
       )
+    if not shares:
+      raise self._wrong(
+        f'has the fractions {self.fractions}, which leave nothing to judge '
+        'by: name another split, such as "val": 0.2'
+      )
     if len(self.unlabelled) > 1 or set(self.unlabelled) & {*shares, 'train'}:
       raise self._wrong(
         f'has fractions and the unlabelled splits {list(self.unlabelled)}: '
