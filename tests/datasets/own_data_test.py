@@ -321,7 +321,14 @@ def test_what_archives_of_macos_bring_is_no_split(tree):
   for kind in ('images', 'masks'):
     (tree / kind / '__MACOSX').mkdir()
     (tree / kind / '__MACOSX' / 'a.png').write_bytes(b'x')
+    (tree / kind / '._a.jpg').write_bytes(b'x')
   assert set(ids_of(collect(tree))) == {'train', 'val'}
+
+
+def test_what_archives_of_macos_bring_does_not_make_splits(flat):
+  (flat / 'images' / '__MACOSX').mkdir()
+  with pytest.raises(errors.DataError, match='no subfolders to be the splits'):
+    collect(flat)
 
 
 def test_a_missing_split_tells_how_to_make_one(tree):

@@ -106,7 +106,10 @@ def _subfolders(folder, about):
   else:
     images = folder / about.image_folder
     found = [(path.name, path) for path in images.iterdir()]
-    _check_no_images(images, [path for _, path in found])
+    _check_no_images(
+      images,
+      [path for name, path in found if not file_pairs.is_rubbish(name)],
+    )
   return sorted(
     name
     for name, path in found
@@ -116,7 +119,7 @@ def _subfolders(folder, about):
 
 def _check_no_images(images, paths):
   """Refuses images beside subfolders, which would be left out."""
-  folders = [p.name for p in paths if p.is_dir() and p.name[0] != '.']
+  folders = [p.name for p in paths if p.is_dir()]
   beside = [p for p in paths if p.suffix.lower() in file_pairs.IMAGE_ENDINGS]
   if folders and beside:
     raise errors.DataError(
