@@ -9,6 +9,7 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -160,6 +161,14 @@ def is_name(name):
   )
 
 
+def subfolders(folder, name):
+  """The subfolders of this name, in which a star stands for any one part."""
+  if '*' not in name:
+    return [folder / name] if (folder / name).is_dir() else []
+  pattern = glob.escape(name).replace('[*]', '*')
+  return [path for path in folder.glob(pattern) if path.is_dir()]
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
   """How to find the raw files of a dataset.
@@ -167,7 +176,7 @@ class Layout:
   Attributes:
     name: what to call the dataset in messages.
     places: where its folder may lie, seen from the folder the user names.
-    marks: the subfolders it is recognized by.
+    marks: the subfolders it is recognized by, see `subfolders`.
     collect: makes RawData of the folder.
   """
 
@@ -180,7 +189,7 @@ class Layout:
     """The folder of the dataset at or below `root`; None if there is none."""
     for place in self.places:
       folder = pathlib.Path(root) / place
-      if all((folder / mark).is_dir() for mark in self.marks):
+      if all(subfolders(folder, mark) for mark in self.marks):
         return folder
     return None
 

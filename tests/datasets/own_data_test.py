@@ -1,6 +1,7 @@
 """What people's own folders look like: photos, names, layouts, mistakes."""
 
 import pathlib
+import shutil
 import unicodedata
 
 import numpy as np
@@ -283,15 +284,53 @@ def test_images_with_a_suffix_may_lie_beside_their_masks(flat):
   assert sum(map(len, raw.splits.values())) == 4
 
 
-def test_the_split_may_stand_above_its_folders(tree):
+STARRED = {'image_folder': '*/images', 'mask_folder': '*/masks'}
+
+
+@pytest.fixture
+def starred(tree):
+  """{train,val}/{images,masks}."""
   for split in ('train', 'val'):
     (tree / split).mkdir()
     for kind in ('images', 'masks'):
       (tree / kind / split).rename(tree / split / kind)
-  about = {'image_folder': '*/images', 'mask_folder': '*/masks'}
-  raw = collect(tree, **about)
+  for kind in ('images', 'masks'):
+    (tree / kind).rmdir()
+  return tree
+
+
+def test_the_split_may_stand_above_its_folders(starred):
+  raw = collect(starred, **STARRED)
   assert {s: len(p) for s, p in raw.splits.items()} == {'train': 3, 'val': 1}
-  assert len(prepared(tree, **about)) == 3
+  assert len(prepared(starred, **STARRED)) == 3
+
+
+def test_the_split_may_stand_between_folders(starred):
+  (starred / 'new [1]').mkdir()
+  for split in ('train', 'val'):
+    (starred / split).rename(starred / 'new [1]' / split)
+  raw = collect(
+    starred, **{k: f'./new [1]/{folder}' for k, folder in STARRED.items()}
+  )
+  assert {s: len(p) for s, p in raw.splits.items()} == {'train': 3, 'val': 1}
+
+
+def test_splits_above_folders_are_found_below_the_name(starred):
+  root = starred.parent / 'all'
+  root.mkdir()
+  (root / 'other' / 'images').mkdir(parents=True)
+  (root / 'other' / 'masks').mkdir()
+  starred.rename(root / 'toy')
+  assert set(ids_of(collect(root, **STARRED))) == {'train', 'val'}
+
+
+def test_splits_above_folders_that_are_gone_leave_the_prepared(starred):
+  before = prepared(starred, **STARRED)
+  for split in ('train', 'val'):
+    shutil.rmtree(starred / split)
+  assert prepared(starred, **STARRED).keys() == before.keys()
+  with pytest.raises(errors.DataError, match=r'with \*/images and \*/masks'):
+    collect(starred, **STARRED)
 
 
 def test_images_without_masks_are_a_split_of_their_own(flat):

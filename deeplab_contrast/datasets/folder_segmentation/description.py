@@ -170,7 +170,7 @@ class Description:
       if stars[0] and '*' not in folder.split('/'):
         raise self._wrong(
           f'has the folder {folder!r}: the star stands for a whole name, as in '
-          "'*/images'; rename the folders so, or use 'lists'"
+          "'*/images'; rename the folders so, or merge them and use 'lists'"
         )
     if stars[0] and (self.lists or self.fractions):
       raise self._wrong('splits by the star of its folders and otherwise too')

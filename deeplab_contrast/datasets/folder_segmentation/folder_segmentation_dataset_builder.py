@@ -26,13 +26,13 @@ def make_layout(about):
   Returns:
     Layout.
   """
+  places = ('', about.name)
+  if '*' in about.image_folder:
+    places = places[::-1]  # Beside it, other datasets would look like splits.
   return raw_pairs.Layout(
     name=f'The dataset {about.name}',
-    places=('', about.name),
-    marks=tuple(
-      name.partition('*')[0] or '.'
-      for name in (about.image_folder, about.mask_folder)
-    ),
+    places=places,
+    marks=(about.image_folder, about.mask_folder),
     collect=lambda folder: _collect(folder, about),
   )
 
@@ -99,10 +99,9 @@ def _by_subfolders(folder, about):
 def _subfolders(folder, about):
   """The names of the splits: what the star stands for, or folders of images."""
   if '*' in about.image_folder:
-    before, _, after = about.image_folder.partition('*')
-    places = (folder / before).glob(f'*{after}')
-    place = len((folder / before).parts)
-    found = [(path.parts[place], path) for path in places]
+    place = (folder / about.image_folder).parts.index('*', len(folder.parts))
+    paths = raw_pairs.subfolders(folder, about.image_folder)
+    found = [(path.parts[place], path) for path in paths]
   else:
     images = folder / about.image_folder
     found = [(path.name, path) for path in images.iterdir()]
