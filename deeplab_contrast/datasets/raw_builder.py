@@ -82,7 +82,7 @@ def make_builder(builder_class, layout, root, data_dir, name='raw'):
 
   The fingerprint of the raw files names the config, and so the prepared
   folder: another tree gets another folder. Where the raw files are gone,
-  the one prepared folder there is gets used.
+  the one prepared folder there is gets used, or one of several alike.
 
   Args:
     builder_class: a RawBuilder.
@@ -96,7 +96,8 @@ def make_builder(builder_class, layout, root, data_dir, name='raw'):
     A builder, not yet prepared.
 
   Raises:
-    DataError: there are no raw files and not exactly one prepared folder.
+    DataError: there are no raw files, and no prepared folder or several that
+      differ.
   """
   data_dir = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
   root = root or os.path.join(data_dir, 'downloads', 'manual')
@@ -140,7 +141,12 @@ def _only_prepared(builder_class, data_dir, layout, root, name):
   folders = [os.path.dirname(path) for path in tf.io.gfile.glob(pattern)]
   configs = [os.path.basename(os.path.dirname(folder)) for folder in folders]
   configs = [c for c in configs if re.fullmatch(f'{name}_[0-9a-f]{{16}}', c)]
-  if len(configs) != 1:
+
+  def content(config):
+    made = builder_class(config=RawConfig(name=config), data_dir=data_dir)
+    return made.info.metadata.get('fingerprint', config)
+
+  if len({content(config) for config in configs}) != 1:
     count = len(configs) or 'nothing'
     raise errors.DataError(
       f'{layout.missing(root)} Nor can prepared data be used: {count} found '

@@ -58,6 +58,8 @@ class RawData:
       on first.
     other_roots: more folders below which some of the files lie.
     about: anything else that the prepared data depend on, for JSON.
+    made: raised when the same files are made into other examples than before,
+      so that they are prepared anew. Runs go on if their examples are the same.
   """
 
   root: pathlib.Path
@@ -66,9 +68,10 @@ class RawData:
   disjoint: tuple[tuple[str, str], ...] = ()
   other_roots: tuple[pathlib.Path, ...] = ()
   about: object = None
+  made: int = 0
 
   def fingerprint(self):
-    """16 hex digits that change with the lists and the files.
+    """16 hex digits that change with the lists, the files, and `made`.
 
     Of a file count its name, its size and its last bytes (of a PNG these hold
     a checksum of its pixels), since reading 2 GB at every start takes too long.
@@ -85,6 +88,7 @@ class RawData:
     ]
     contents = [self.values.token(), files]
     contents += [self.about] if self.about is not None else []
+    contents += [self.made] if self.made else []
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
   def check_lists(self):

@@ -10,7 +10,12 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import folder_segmentation, sources
+from deeplab_contrast.datasets import (
+  fingerprints,
+  folder_segmentation,
+  sources,
+  upright,
+)
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
@@ -47,19 +52,25 @@ def ids_of(raw):
   return {split: [p.id for p in pairs] for split, pairs in raw.splits.items()}
 
 
-def prepared(tree, split='train', **about):
-  """{id: (image, label)} of a prepared split."""
+def opened(tree, split='train', **about):
+  """(source, examples) of a split, prepared."""
   dataset = folder_segmentation.Folder(
     str(tree), folder_segmentation.Description('toy', CLASSES, **about)
   )
-  opened = sources.TfdsSplit(dataset, split).open(str(tree.parent / 'data'))
+  source = sources.TfdsSplit(dataset, split)
+  return source, source.open(str(tree.parent / 'data'))
+
+
+def prepared(tree, split='train', **about):
+  """{id: (image, label)} of a prepared split."""
+  _, examples = opened(tree, split, **about)
   decode = tf.io.decode_image
   return {
     e[common.ID].decode(): (
       decode(e[common.IMAGE], expand_animations=False).numpy(),
       decode(e[common.LABEL])[..., 0].numpy(),
     )
-    for e in opened
+    for e in examples
   }
 
 
@@ -124,6 +135,35 @@ def test_photos_without_masks_are_turned_upright(tree):
   image, label = prepared(tree, unlabelled=['train'])['train_0001']
   np.testing.assert_array_equal(image, shown)
   assert label.shape == (48, 36) and (label == common.IGNORE_LABEL).all()
+
+
+@pytest.fixture
+def before(monkeypatch):
+  """As it was when photos were left as they are stored."""
+  with monkeypatch.context() as patch:
+    patch.setattr(dataset_builder, '_MADE', 0)
+    patch.setattr(upright, 'turn', lambda picture, labels, _: (picture, labels))
+    yield patch
+
+
+def test_what_was_prepared_unturned_is_prepared_anew(tree, before):
+  shown = tag(tree, 6)
+  assert prepared(tree)['train_0001'][0].shape == (36, 48, 3)
+  before.undo()
+  np.testing.assert_array_equal(prepared(tree)['train_0001'][0], shown)
+
+
+def test_what_needed_no_turning_stays_the_same_data(tree, before):
+  def fingerprint():
+    return fingerprints.of_sources({'train': opened(tree)}, data_dir)
+
+  data_dir = str(tree.parent / 'data')
+  was = fingerprint()
+  before.undo()
+  assert fingerprint() == was
+  assert len(list(tree.parent.glob('data/folder_segmentation/toy_*'))) == 2
+  shutil.rmtree(tree)
+  assert fingerprint() == was  # Either will do, when the files are gone.
 
 
 # What masks hold.

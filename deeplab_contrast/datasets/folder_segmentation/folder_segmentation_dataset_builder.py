@@ -16,6 +16,9 @@ from deeplab_contrast.datasets import (
 from deeplab_contrast.datasets.folder_segmentation import naming
 from deeplab_contrast.utils import errors
 
+# Of RawData. 1: photos with an EXIF tag are turned upright.
+_MADE = 1
+
 
 def make_layout(about):
   """How to find and split the files.
@@ -52,6 +55,7 @@ def _collect(folder, about):
     about.values(),
     disjoint=tuple(itertools.combinations(order, 2)),
     about=[about.name, about.info.class_names],
+    made=_MADE,
   )
 
 
