@@ -97,22 +97,19 @@ class Experiment:
   @property
   def crop_size(self):
     """(height, width) of training crops; None where nothing is cropped."""
-    sizes = [
-      step.size
-      for step in self.train.transforms
-      if isinstance(step, transforms.RandomCrop)
-    ]
-    return sizes[-1] if sizes else None
+    crop = self._last(transforms.RandomCrop)
+    return crop and crop.size
 
   @property
   def pad_pixel(self):
     """What images are padded with in training, and so wherever they are."""
-    pixels = [
-      step.pixel
-      for step in self.train.transforms
-      if isinstance(step, transforms.Pad)
-    ]
-    return pixels[-1] if pixels else common.MEAN_PIXEL
+    pad = self._last(transforms.Pad)
+    return pad.pixel if pad else common.MEAN_PIXEL
+
+  def _last(self, kind):
+    """The last transform of a kind in training; None if there is none."""
+    found = [x for x in self.train.transforms if isinstance(x, kind)]
+    return found[-1] if found else None
 
   @property
   def crop_note(self):

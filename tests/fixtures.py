@@ -144,6 +144,15 @@ def make_folder(folder, train=4, val=2, ids=range(12), height=36, width=48):
   return str(root)
 
 
+def flatten(tree):
+  """Makes images/*.jpg and masks/*.png of `make_folder`, a pathlib.Path."""
+  for path in list(tree.glob('*/*/*')):
+    path.rename(path.parents[1] / path.name)
+  for path in list(tree.glob('*/*/')):
+    path.rmdir()
+  return tree
+
+
 def _scene(seed, ids, height, width):
   """A mask of rectangles, uint8, and an image that shows their ids."""
   rng = np.random.default_rng(seed)

@@ -22,6 +22,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 # TensorFlow reports the absence of a GPU as an error; workers inherit this.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+from tools import arguments as types  # noqa: E402
+
 NAMES = ('voc2012', 'cityscapes', 'ade20k', 'folder', 'scenes')
 
 
@@ -67,12 +69,14 @@ def _parse(argv):
   )
   add(
     '--max_skipped',
-    type=_share,
+    type=types.share,
     default=0.05,
     help='share of pairs that skip may leave out; default: 0.05',
   )
-  add('--workers', type=_count, help='processes; 0: threads; default: cores')
-  add('--samples', type=_count, default=12, help='images to show')
+  add(
+    '--workers', type=types.count, help='processes; 0: threads; default: cores'
+  )
+  add('--samples', type=types.count, default=12, help='images to show')
   arguments = parser.parse_args(argv)
   for option, name in (
     ('description', 'folder'),
@@ -86,22 +90,6 @@ def _parse(argv):
   if arguments.download and (arguments.raw_dir or arguments.archive):
     parser.error('--download needs neither --raw_dir nor --archive')
   return arguments
-
-
-def _count(text):
-  if not text.isdecimal():
-    raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 on')
-  return int(text)
-
-
-def _share(text):
-  try:
-    value = float(text)
-  except ValueError:
-    value = -1.0
-  if not 0 <= value < 1:
-    raise argparse.ArgumentTypeError(f'{text!r} is not a share from 0 to 1')
-  return value
 
 
 if __name__ == '__main__':

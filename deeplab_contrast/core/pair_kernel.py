@@ -313,20 +313,11 @@ def _rows(pixels, places, count, rule):
 
 def _of_anchors(pixels, change):
   """A `pair_tile.Set` of which all that belongs to the anchors is changed."""
-  return pixels._replace(
-    anchors=change(pixels.anchors),
-    labels=change(pixels.labels),
-    images=change(pixels.images),
-    weights=change(pixels.weights),
-    positives=change(pixels.positives),
-  )
+  names = ('anchors', 'labels', 'images', 'weights', 'positives')
+  return pixels._replace(**{x: change(getattr(pixels, x)) for x in names})
 
 
 def _of_contrast(pixels, change):
   """The same for all that belongs to the contrast pixels."""
-  return pixels._replace(
-    contrast=change(pixels.contrast),
-    contrast_labels=change(pixels.contrast_labels),
-    contrast_images=change(pixels.contrast_images),
-    valid=change(pixels.valid),
-  )
+  names = ('contrast', 'contrast_labels', 'contrast_images', 'valid')
+  return pixels._replace(**{x: change(getattr(pixels, x)) for x in names})

@@ -141,17 +141,8 @@ def test_files_below_a_split_are_named_by_their_path(tree):
   assert 'ulm/0' in ids_of(collect(tree))['train']
 
 
-def flatten(tree):
-  """images/*.jpg and masks/*.png, without subfolders."""
-  for path in list(tree.glob('*/*/*')):
-    path.rename(path.parents[1] / path.name)
-  for path in list(tree.glob('*/*/')):
-    path.rmdir()
-  return tree
-
-
 def test_a_seeded_share_is_a_split(tree):
-  flatten(tree)
+  fixtures.flatten(tree)
   splits = [
     ids_of(collect(tree, fractions={'val': 0.3}, seed=s)) for s in (0, 0, 1)
   ]
@@ -162,7 +153,7 @@ def test_a_seeded_share_is_a_split(tree):
 
 
 def test_a_new_image_does_not_move_the_others(tree):
-  flatten(tree)
+  fixtures.flatten(tree)
   before = ids_of(collect(tree, fractions={'val': 0.5}))
   shutil.copy(tree / 'images' / 'val_0000.jpg', tree / 'images' / 'new.jpg')
   shutil.copy(tree / 'masks' / 'val_0000.png', tree / 'masks' / 'new.png')
@@ -177,7 +168,7 @@ def write_lists(tree, **lists):
 
 
 def test_lists_are_splits(tree):
-  flatten(tree)
+  fixtures.flatten(tree)
   lists = write_lists(
     tree,
     train=['train_0001', 'images/train_0002.jpg', './train_0000'],
@@ -201,21 +192,21 @@ def test_lists_are_splits(tree):
   ],
 )
 def test_wrong_lists_are_refused(tree, name, sentence):
-  flatten(tree)
+  fixtures.flatten(tree)
   lists = write_lists(tree, train=[name], val=['val_0001'])
   with pytest.raises(errors.DataError, match=sentence):
     collect(tree, lists=lists)
 
 
 def test_listed_images_that_are_not_there_are_told(tree, tmp_path):
-  flatten(tree)
+  fixtures.flatten(tree)
   write_lists(tree, train=['train_0001', 'nothing'])
   with pytest.raises(errors.DataError, match='nothing.jpg does not exist'):
     labels(describe(tree, lists={'train': 'train.txt'}), tmp_path)
 
 
 def test_masks_with_a_suffix_may_lie_beside_their_images(tree):
-  flatten(tree)
+  fixtures.flatten(tree)
   for path in (tree / 'masks').iterdir():
     path.rename(tree / 'images' / f'{path.stem}_L.png')
   raw = collect(
@@ -246,7 +237,7 @@ def test_lonely_images_and_masks_are_told_and_rubbish_is_not(tree, tmp_path):
     (lambda t: shutil.rmtree(t / 'masks' / 'val'), "'val' among 'unlabelled'"),
     (lambda t: shutil.rmtree(t / 'masks'), 'with images and masks'),
     (lambda t: (t / 'images' / 'my val').mkdir(), "'my val'.*cannot be the na"),
-    (lambda t: flatten(t), 'no subfolders to be the splits'),
+    (lambda t: fixtures.flatten(t), 'no subfolders to be the splits'),
     (
       lambda t: shutil.copy(t / 'images/val/val_0000.jpg', t / 'images/b.jpg'),
       '1 images beside the subfolders train, val, such as b.jpg',

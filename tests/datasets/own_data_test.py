@@ -35,12 +35,7 @@ def tree(tmp_path):
 
 @pytest.fixture
 def flat(tree):
-  """images/*.jpg and masks/*.png, without subfolders."""
-  for path in list(tree.glob('*/*/*')):
-    path.rename(path.parents[1] / path.name)
-  for path in list(tree.glob('*/*/')):
-    path.rmdir()
-  return tree
+  return fixtures.flatten(tree)
 
 
 def collect(tree, **about):

@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from tools.benchmarks.arguments import positive, share
+from tools.arguments import positive, share
 
 TEMPERATURE = 0.07
 CHANNELS = 256

@@ -25,7 +25,7 @@ import time
 
 import numpy as np
 
-from tools.benchmarks.arguments import positive
+from tools.arguments import positive
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / 'benchmark.py'
 OURS = {'ours_f32': 'float32', 'ours_bf16': 'mixed_bfloat16'}
