@@ -36,29 +36,6 @@ _LOSSLESS = ('PNG', 'BMP', 'TIFF', 'GIF')
 _JPEG = ('JPEG', 'MPO')
 
 
-def read_image(path):
-  """Reads an image file as bytes that decode to 8-bit RGB.
-
-  An 8-bit RGB or grey JPEG or PNG is kept byte for byte. CMYK, palette,
-  bilevel and fully opaque images with alpha, and other formats (BMP, TIFF,
-  WebP, GIF of one frame) are converted to RGB PNG. Refused, since any
-  conversion would be a guess: 16 bits or floats (which range matters?),
-  transparency (which background?), animation (which frame?).
-
-  Args:
-    path: an image file.
-
-  Returns:
-    (encoded, (height, width)): `tf.io.decode_image(encoded, channels=3,
-    expand_animations=False)` gives uint8 [height, width, 3].
-
-  Raises:
-    DataError: the file is missing, unreadable, or of a refused kind.
-  """
-  picture = read_picture(path)
-  return picture.encoded(), picture.pixels.shape[:2]
-
-
 @dataclasses.dataclass(frozen=True)
 class Picture:
   """An image file, read.
@@ -79,7 +56,24 @@ class Picture:
 
 
 def read_picture(path):
-  """A `Picture`. Raises DataError as `read_image` does."""
+  """Reads an image file, and how it is to be kept: as 8-bit RGB.
+
+  An 8-bit RGB or grey JPEG or PNG is kept byte for byte. CMYK, palette,
+  bilevel and fully opaque images with alpha, and other formats (BMP, TIFF,
+  WebP, GIF of one frame) are converted to RGB PNG. Refused, since any
+  conversion would be a guess: 16 bits or floats (which range matters?),
+  transparency (which background?), animation (which frame?).
+
+  Args:
+    path: an image file.
+
+  Returns:
+    A `Picture`: `tf.io.decode_image(picture.encoded(), channels=3,
+    expand_animations=False)` gives its pixels.
+
+  Raises:
+    DataError: the file is missing, unreadable, or of a refused kind.
+  """
   data = read_file(path)
   image = open_image(data, path)
   noted = orientation.of(image, data)

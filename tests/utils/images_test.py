@@ -54,7 +54,8 @@ def test_plain_images_are_kept_byte_for_byte(tmp_path, mode, form, options):
   if 'append_images' in options:
     options = {**options, 'append_images': [image.rotate(90)]}
   data = encoded(image, form, **options)
-  kept, size = images.read_image(write(tmp_path, data))
+  picture = images.read_picture(write(tmp_path, data))
+  kept, size = picture.encoded(), picture.pixels.shape[:2]
   assert kept == data
   assert size == (10, 14)
   assert decoded(kept).shape == (10, 14, 3)
@@ -77,7 +78,8 @@ def test_plain_images_are_kept_byte_for_byte(tmp_path, mode, form, options):
 )
 def test_other_images_become_rgb_png(tmp_path, mode, form):
   data = encoded(Image.fromarray(RGB).convert(mode), form)
-  kept, size = images.read_image(write(tmp_path, data))
+  picture = images.read_picture(write(tmp_path, data))
+  kept, size = picture.encoded(), picture.pixels.shape[:2]
   expected = Image.open(io.BytesIO(data)).convert('RGB')
   np.testing.assert_array_equal(decoded(kept), np.asarray(expected))
   assert kept.startswith(b'\x89PNG')
@@ -115,7 +117,7 @@ def test_images_without_one_right_conversion_are_refused(
   tmp_path, data, reason
 ):
   with pytest.raises(errors.DataError, match=rf'photo\.png cannot .*{reason}'):
-    images.read_image(write(tmp_path, data, 'photo.png'))
+    images.read_picture(write(tmp_path, data, 'photo.png'))
 
 
 PNG = encoded(Image.fromarray(RGB), 'PNG')
@@ -123,7 +125,7 @@ JPEG = encoded(Image.fromarray(RGB), 'JPEG')
 FLIPPED = PNG[:60] + bytes([PNG[60] ^ 255]) + PNG[61:]
 
 
-@pytest.mark.parametrize('read', [images.read_image, images.read_mask])
+@pytest.mark.parametrize('read', [images.read_picture, images.read_mask])
 @pytest.mark.parametrize(
   'data, reason',
   [
@@ -143,7 +145,7 @@ def test_unreadable_files_are_refused(tmp_path, read, data, reason):
 @pytest.mark.parametrize('data', [JPEG[:-1], JPEG[:-30], FLIPPED])
 def test_damaged_images_are_refused(tmp_path, data):
   with pytest.raises(errors.DataError, match=r'x\.jpg is cut off or damaged'):
-    images.read_image(write(tmp_path, data, 'x.jpg'))
+    images.read_picture(write(tmp_path, data, 'x.jpg'))
 
 
 def test_damaged_masks_are_refused(tmp_path):
@@ -157,10 +159,10 @@ def test_a_decompression_bomb_is_refused_unopened(tmp_path):
   header = PNG[12:16] + (70000).to_bytes(4, 'big') * 2 + PNG[24:29]
   bomb = PNG[:12] + header + zlib.crc32(header).to_bytes(4, 'big') + PNG[33:]
   with pytest.raises(errors.DataError, match='cut it into tiles'):
-    images.read_image(write(tmp_path, bomb))
+    images.read_picture(write(tmp_path, bomb))
 
 
-@pytest.mark.parametrize('read', [images.read_image, images.read_mask])
+@pytest.mark.parametrize('read', [images.read_picture, images.read_mask])
 def test_missing_files_and_folders_are_refused(tmp_path, read):
   with pytest.raises(errors.DataError, match='nothing.png does not exist'):
     read(tmp_path / 'nothing.png')
