@@ -197,6 +197,13 @@ def test_the_likely_cause_is_told(tree, change, cause):
   assert f'Likely cause of 6: {cause}' in told.splitlines()[-1]
 
 
+def test_of_many_classes_any_value_is_the_brightness_of_one():
+  colors = images.voc_colormap(171)
+  mask = np.array([[3, 5, 172, 176]], np.uint8)
+  cause = mask_causes.of_ids(mask, range(171), colors)
+  assert cause.startswith('ids of another list of classes')
+
+
 def test_resized_masks_are_recognized():
   rng = np.random.default_rng(0)
   mask = np.zeros([90, 120], np.uint8)
