@@ -45,7 +45,7 @@ def of_ids(mask, known, colors):
   if _are_brightness(values, unknown, colors):
     return BRIGHTNESS
   step = _step(values, count)
-  if step:
+  if step and unknown.min() < 255:  # 255 alone is not explained by it.
     return f'ids multiplied by {step} to be visible: divide by it'
   if len(unknown) > 2 and _is_between(mask, np.isin(mask, unknown)):
     return RESIZED

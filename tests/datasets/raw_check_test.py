@@ -204,6 +204,12 @@ def test_of_many_classes_any_value_is_the_brightness_of_one():
   assert cause.startswith('ids of another list of classes')
 
 
+def test_even_train_ids_are_no_ids_multiplied_by_two():
+  mask = np.array([[2, 4, 18, 255]], np.uint8)
+  colors = images.voc_colormap(19)
+  assert mask_causes.of_ids(mask, range(34), colors) == mask_causes.TRAIN_IDS
+
+
 def test_resized_masks_are_recognized():
   rng = np.random.default_rng(0)
   mask = np.zeros([90, 120], np.uint8)
