@@ -100,7 +100,8 @@ def _warnings(report):
       yield (
         f'there is no split {split}, which experiments '
         f'{"train on" if split == "train" else "are judged by"} unless they '
-        'name another.'
+        f'name another: --gin_bindings="{split}/sources.TfdsSplit.split = '
+        """'...'"."""
       )
   if report['equal_pictures']:
     twins = [' = '.join(ids) for ids in report['equal_pictures']]
