@@ -26,6 +26,9 @@ from deeplab_contrast.utils import errors, images
 # How many pairs are read ahead, in threads, of the one that is written.
 _CHUNK = 64
 
+# How far below a folder a dataset is looked for that is not there.
+_MOST_DEEP = 3
+
 # Files whose end says nothing about the rest are read whole, up to a size.
 _UNPACKED = ('.bmp', '.tif', '.tiff')
 _MOST_READ = 1 << 22
@@ -57,6 +60,7 @@ class RawData:
     disjoint: pairs of splits that must not share pictures, the one to train
       on first.
     other_roots: more folders below which some of the files lie.
+    absent: of splits that are not there, how to get them, as a phrase.
     about: anything else that the prepared data depend on, for JSON.
     made: raised when the same files are made into other examples than before,
       so that they are prepared anew. Runs go on if their examples are the same.
@@ -67,6 +71,7 @@ class RawData:
   values: mask_values.MaskValues | mask_values.MaskColors
   disjoint: tuple[tuple[str, str], ...] = ()
   other_roots: tuple[pathlib.Path, ...] = ()
+  absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
   about: object = None
   made: int = 0
 
@@ -173,6 +178,25 @@ def subfolders(folder, name):
   return [path for path in folder.glob(pattern) if path.is_dir()]
 
 
+def _holder(root, name):
+  """A folder at or not far below `root` that holds `name`; or None."""
+  level = [root] if root.is_dir() else []
+  for _ in range(_MOST_DEEP + 1):
+    found = next((folder for folder in level if subfolders(folder, name)), None)
+    if found:
+      return found
+    level = [below for folder in level for below in _folders_in(folder)]
+  return None
+
+
+def _folders_in(folder):
+  try:
+    with os.scandir(folder) as entries:
+      return sorted(pathlib.Path(e.path) for e in entries if e.is_dir())
+  except OSError:  # Not ours to read.
+    return []
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
   """How to find the raw files of a dataset.
@@ -222,9 +246,14 @@ class Layout:
     """The sentence that says what was expected in `root`."""
     places = [place for place in self.places if place]
     there = f', there or in {" or ".join(places)}' if places else ''
+    holders = {mark: _holder(pathlib.Path(root), mark) for mark in self.marks}
+    found = [
+      f'{mark} is in {place}' for mark, place in holders.items() if place
+    ]
+    seen = f' ({", ".join(found)})' if found else ''
     return (
       f'{self.name} is not in {root}: expected a folder with '
-      f'{" and ".join(self.marks)}{there}.'
+      f'{" and ".join(self.marks)}{there}{seen}.'
     )
 
 

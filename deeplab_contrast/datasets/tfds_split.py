@@ -40,6 +40,7 @@ class TfdsSplit(examples.Source):
     """See base class."""
     builder = builder_of(self.dataset, data_dir)
     if not builder.data_path.exists():
+      _check_split(builder, self.split)
       _prepare(builder, self.info)
       # Afresh from the disk: another process may have been quicker.
       builder = self.dataset.builder(data_dir)
@@ -151,11 +152,32 @@ def _split_info(builder, split):
   try:
     return builder.info.splits[split]
   except (KeyError, ValueError):
-    raise errors.DataError(
-      f'{builder.data_path} has no split {split!r}; it has '
-      f'{", ".join(sorted(builder.info.splits))}. Make one of these images '
-      '(for own data: docs/own_data.md), or bind another TfdsSplit.split.'
-    ) from None
+    raise _no_split(builder, builder.data_path, split) from None
+
+
+def _check_split(builder, split):
+  """Refuses a split that raw files lack before they are read for minutes."""
+  raw = getattr(builder.builder_config, 'raw', None)
+  if raw and _absent(split, raw.splits):
+    raise _no_split(builder, raw.root, split)
+
+
+def _no_split(builder, place, split):
+  raw = getattr(builder.builder_config, 'raw', None)
+  there = builder.info.splits or (raw.splits if raw else ())
+  name = next(iter(_absent(split, there)), split)
+  how = raw.absent.get(name) if raw else None
+  how = how or 'make one of these images (for own data: docs/own_data.md)'
+  return errors.DataError(
+    f'{place} has no split {name!r}; it has {", ".join(sorted(there))}. To '
+    f'get it, {how}; or bind another TfdsSplit.split.'
+  )
+
+
+def _absent(split, there):
+  """Which of the splits that are summed or sliced are not there."""
+  names = [part.partition('[')[0].strip() for part in split.split('+')]
+  return [name for name in names if name not in (*there, 'all')]
 
 
 def _check_shards(split, folder):

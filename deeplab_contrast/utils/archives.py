@@ -23,8 +23,9 @@ _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
 def extract(archive, folder, most_bytes=None):
   """Unpacks the files of a tar or zip archive, all of them or none.
 
-  Only plain files and folders are accepted. What is there under the same name
-  already, at the top, is kept, so that it can be called again.
+  Only plain files and folders are accepted. Files that are there already are
+  kept, so that it can be called again; folders get what they lack, since parts
+  of a dataset often come as archives of one folder.
 
   Args:
     archive: path of a .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz or .zip.
@@ -45,9 +46,7 @@ def extract(archive, folder, most_bytes=None):
     os.makedirs(temporary)
     with _members(archive) as members:
       _write(archive, members, temporary, most)
-    for name in sorted(os.listdir(temporary)):
-      if not os.path.lexists(os.path.join(folder, name)):
-        os.rename(os.path.join(temporary, name), os.path.join(folder, name))
+    _move(temporary, folder)
   except FileNotFoundError as error:
     raise errors.DataError(f'{error.filename} does not exist.') from None
   except _DAMAGED as error:
@@ -95,6 +94,15 @@ def _write(archive, members, folder, most):
       continue
     os.makedirs(os.path.dirname(path), exist_ok=True)
     left = _copy(archive, name, read, path, left)
+
+
+def _move(source, target):
+  """Moves what is not there yet; a folder that is there gets what it lacks."""
+  if not os.path.lexists(target):
+    os.rename(source, target)
+  elif os.path.isdir(source) and os.path.isdir(target):
+    for name in sorted(os.listdir(source)):
+      _move(os.path.join(source, name), os.path.join(target, name))
 
 
 def _copy(archive, name, read, path, left):

@@ -197,6 +197,19 @@ def test_the_likely_cause_is_told(tree, change, cause):
   assert f'Likely cause of 6: {cause}' in told.splitlines()[-1]
 
 
+def test_of_many_classes_any_value_is_the_brightness_of_one():
+  colors = images.voc_colormap(171)
+  mask = np.array([[0, 38, 75, 176, 178]], np.uint8)
+  cause = mask_causes.of_ids(mask, range(171), colors)
+  assert cause.startswith('ids of another list of classes')
+
+
+def test_even_train_ids_are_no_ids_multiplied_by_two():
+  mask = np.array([[2, 4, 18, 255]], np.uint8)
+  colors = images.voc_colormap(19)
+  assert mask_causes.of_ids(mask, range(34), colors) == mask_causes.TRAIN_IDS
+
+
 def test_resized_masks_are_recognized():
   rng = np.random.default_rng(0)
   mask = np.zeros([90, 120], np.uint8)

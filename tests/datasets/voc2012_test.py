@@ -83,16 +83,20 @@ def test_examples_are_the_files(tree, data_dir, split, kind):
   assert seen == {'train': 4, 'train_aug': 2}[split]
 
 
-def test_the_mask_of_sbd_goes_first(copy, tmp_path):
-  name = '2007_000000'
+@pytest.mark.parametrize(
+  'split, name', [('train', '2007_000000'), ('val', '2007_000004')]
+)
+def test_the_official_mask_goes_before_that_of_sbd(copy, tmp_path, split, name):
+  """Converters of SBD write its masks of val, too; val is judged by VOC's."""
   official = copy / 'SegmentationClass' / f'{name}.png'
   mask = np.asarray(Image.open(official))
   Image.fromarray(np.full_like(mask, 3)).save(
     copy / 'SegmentationClassAug' / f'{name}.png'
   )
-  examples = open_split(copy, tmp_path)
+  examples = open_split(copy, tmp_path, split)
   example = examples[examples.ids().index(name)]
-  assert np.unique(tf.io.decode_png(example[common.LABEL])) == [3]
+  label = tf.io.decode_png(example[common.LABEL])[..., 0]
+  np.testing.assert_array_equal(label, mask)
 
 
 def test_max_size_covers_all_splits(tree, data_dir):
@@ -125,6 +129,34 @@ def test_no_tree_is_refused_with_what_was_expected(tmp_path):
   assert 'VOCdevkit/VOC2012' in str(error.value)
 
 
+def test_a_tree_further_below_is_named(copy, tmp_path):
+  """As the archive of 2011 was, and those of other people are."""
+  above = tmp_path / 'TrainVal' / 'VOCdevkit'
+  above.mkdir(parents=True)
+  copy.rename(above / 'VOC2012')
+  with pytest.raises(errors.DataError) as error:
+    open_split(tmp_path, tmp_path / 'data')
+  assert f'JPEGImages is in {above}/VOC2012' in str(error.value)
+
+
+@pytest.mark.parametrize('split', ['train_aug', 'train+train_aug[:50%]'])
+def test_a_split_that_is_not_there_is_told_before_preparing(
+  copy, tmp_path, split
+):
+  (copy / 'ImageSets' / 'Segmentation' / 'train_aug.txt').unlink()
+  for is_prepared in (False, True):
+    with pytest.raises(errors.DataError, match="no split 'train_aug'.*SBD"):
+      open_split(copy, tmp_path, split)
+    assert prepared_folder(copy, tmp_path).exists() == is_prepared
+    open_split(copy, tmp_path)
+
+
+def test_missing_masks_of_sbd_are_told_by_their_reason(copy, tmp_path):
+  shutil.rmtree(copy / 'SegmentationClassAug')
+  with pytest.raises(errors.DataError, match='names 2 images without a mask'):
+    open_split(copy, tmp_path)
+
+
 def test_prepared_data_serve_when_the_tree_is_gone(copy, tmp_path):
   open_split(copy, tmp_path)
   shutil.rmtree(copy)
@@ -150,9 +182,9 @@ def change_list(tree):
   fixtures.write_list(tree, 'val', ['2007_000005', '2007_000004'])
 
 
-def add_mask_of_sbd(tree):
+def take_mask_of_sbd(tree):
   name = '2007_000000.png'
-  shutil.copy(tree / 'SegmentationClass' / name, tree / 'SegmentationClassAug')
+  shutil.move(tree / 'SegmentationClass' / name, tree / 'SegmentationClassAug')
 
 
 def change_mask(tree):
@@ -169,7 +201,7 @@ def change_image(tree):
   'change',
   [
     change_list,
-    add_mask_of_sbd,
+    take_mask_of_sbd,
     change_mask,
     change_image,
   ],

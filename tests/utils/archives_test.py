@@ -60,12 +60,15 @@ def test_files_arrive(tmp_path, make):
   assert (tmp_path / 'out/VOCdevkit/a.txt').read_bytes() == b'one'
 
 
-def test_what_is_there_is_kept(tmp_path):
-  archive = make_tar(tmp_path / 'a.tar', 'a/new', 'b/new')
-  (tmp_path / 'out' / 'a').mkdir(parents=True)
-  (tmp_path / 'out' / 'a' / 'old').write_text('')
+def test_what_is_there_is_kept_and_completed(tmp_path):
+  """VOC's trainval and test are two archives of one folder."""
+  names = ['a/b/new', 'a/old', 'c/new']
+  archive = make_tar(tmp_path / 'a.tar', *names)
+  (tmp_path / 'out' / 'a' / 'b').mkdir(parents=True)
+  (tmp_path / 'out' / 'a' / 'old').write_text('as it was')
   archives.extract(archive, tmp_path / 'out')
-  assert contents(tmp_path / 'out') == ['a/old', 'b/new']
+  assert contents(tmp_path / 'out') == names
+  assert (tmp_path / 'out' / 'a' / 'old').read_text() == 'as it was'
 
 
 ODD_NAMES = (

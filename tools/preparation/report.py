@@ -70,7 +70,7 @@ def _report(info, builder, counts):
     'quarantined': notes.get('quarantined', 0),
     'equal_pictures': notes.get('twins', []),
   }
-  report['warnings'] = list(_warnings(report))
+  report['warnings'] = [*_warnings(report), *_absent(builder, report)]
   return report
 
 
@@ -100,7 +100,8 @@ def _warnings(report):
       yield (
         f'there is no split {split}, which experiments '
         f'{"train on" if split == "train" else "are judged by"} unless they '
-        'name another.'
+        f'name another: --gin_bindings="{split}/sources.TfdsSplit.split = '
+        """'...'"."""
       )
   if report['equal_pictures']:
     twins = [' = '.join(ids) for ids in report['equal_pictures']]
@@ -110,6 +111,14 @@ def _warnings(report):
       f'{report["quarantined"]} pairs at fault were left out, see '
       f'{raw_builder.QUARANTINE}.'
     )
+
+
+def _absent(builder, report):
+  """Yields how to get the splits that a known dataset might have."""
+  raw = getattr(builder.builder_config, 'raw', None)
+  for split, how in raw.absent.items() if raw else ():
+    if split not in report['splits']:
+      yield f'there is no split {split}; to get it, {how}.'
 
 
 def _some(names):

@@ -30,7 +30,7 @@ class Voc2012(info.Dataset):
 
   The splits are the lists in ImageSets/Segmentation: train, train_aug,
   trainval, val, test, those of them that are there. Masks are palette PNGs
-  from SegmentationClassAug, or from SegmentationClass where that lacks the
+  from SegmentationClass, or from SegmentationClassAug where that lacks the
   image. The images of test have no labels: all of theirs are IGNORE_LABEL.
 
   With SBD, train_aug is VOC's train and all images of SBD's train and val that

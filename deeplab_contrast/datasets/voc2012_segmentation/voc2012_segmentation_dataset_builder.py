@@ -28,6 +28,19 @@ _VALUES = mask_values.MaskValues(
 )
 
 
+_HOW_TO_AUGMENT = (
+  'name the folder of SBD (--sbd_dir of tools/prepare_dataset.py, SBD_ROOT in '
+  'gin files), or add train_aug.txt to ImageSets/Segmentation and the masks as '
+  'SegmentationClassAug'
+)
+
+# Of splits that are not in what is unpacked first.
+_ABSENT = {
+  'train_aug': _HOW_TO_AUGMENT,
+  'test': 'unpack VOC2012test.tar into the same VOCdevkit',
+}
+
+
 def collect(folder, sbd_folder=None):
   """RawData of a folder VOC2012.
 
@@ -60,7 +73,9 @@ def collect(folder, sbd_folder=None):
     split: tuple(pair(name, split != 'test') for name in names)
     for split, names in ids.items()
   }
-  if sbd_folder is not None:
+  if sbd_folder is None:
+    _check_augmented(folder, splits)
+  else:
     splits['train_aug'] = _augmented(folder, sbd_folder, ids, pair)
   return raw_pairs.RawData(
     folder,
@@ -72,23 +87,43 @@ def collect(folder, sbd_folder=None):
       *((split, 'test') for split in _SPLITS[:-1]),
     ),
     other_roots=(sbd_folder,) if sbd_folder is not None else (),
+    absent=_ABSENT,
   )
 
 
 def _pairs_of(folder):
   """Maps (id, whether it has labels) to its Pair; asks the disk only once."""
-  aug = folder / 'SegmentationClassAug'
-  in_aug = set(os.listdir(aug)) if aug.is_dir() else set()
+  official, aug = (folder / f'SegmentationClass{end}' for end in ('', 'Aug'))
+  # Some converters write the masks of SBD for images of VOC's val too.
+  only_in_aug = _names(aug) - _names(official)
 
   @functools.cache  # Splits share images.
   def pair(name, is_labelled=True):
     image, mask = folder / 'JPEGImages' / f'{name}.jpg', None
     if is_labelled:
-      is_aug = f'{name}.png' in in_aug
-      mask = (aug if is_aug else folder / 'SegmentationClass') / f'{name}.png'
+      is_aug = f'{name}.png' in only_in_aug
+      mask = (aug if is_aug else official) / f'{name}.png'
     return raw_pairs.Pair(name, image, mask)
 
   return pair
+
+
+def _names(folder):
+  return set(os.listdir(folder)) if folder.is_dir() else set()
+
+
+def _check_augmented(folder, splits):
+  """Tells thousands of missing masks by their one reason."""
+  if (folder / 'SegmentationClassAug').is_dir():
+    return
+  pairs = splits.get('train_aug', ())
+  missing = [pair.id for pair in pairs if not pair.mask.exists()]
+  if missing:
+    raise errors.DataError(
+      f'{folder}/ImageSets/Segmentation/train_aug.txt names {len(missing)} '
+      f'images without a mask in SegmentationClass: {missing[0]}, ... Theirs '
+      f'are from SBD: {_HOW_TO_AUGMENT}; or remove the list.'
+    )
 
 
 def _augmented(folder, sbd_folder, ids, pair):
@@ -118,7 +153,7 @@ LAYOUT = raw_pairs.Layout(
 
 
 class Builder(raw_builder.RawBuilder):
-  """Palette masks by index; SegmentationClassAug where it has the image."""
+  """Palette masks by index; SegmentationClassAug where VOC has none."""
 
   LAYOUT = LAYOUT
   VERSION = tfds.core.Version('1.0.0')
