@@ -106,6 +106,15 @@ class Experiment:
     pad = self._last(transforms.Pad)
     return pad.pixel if pad else common.MEAN_PIXEL
 
+  @property
+  def feature_scale(self):
+    """The factor images are resized by where features are looked at.
+
+    Of prediction, the one nearest to 1: features of several scales have no mean
+    that fine-tuning would start from.
+    """
+    return min(self.evaluator.predictor.scales, key=lambda s: abs(s - 1.0))
+
   def _last(self, kind):
     """The last transform of a kind in training; None if there is none."""
     found = [x for x in self.train.transforms if isinstance(x, kind)]
@@ -263,10 +272,8 @@ class Experiment:
     else:
       examples = source.open(self.data_dir)
       opened['embedding'] = (source, examples)
-    # Features of several scales have no mean that fine-tuning would start from.
-    scale = min(self.evaluator.predictor.scales, key=lambda s: abs(s - 1.0))
     try:
-      return judge.on(self.model, examples, scale, self.pad_pixel)
+      return judge.on(self.model, examples, self.feature_scale, self.pad_pixel)
     except ValueError as error:
       raise errors.ConfigError(str(error)) from error
 

@@ -94,10 +94,14 @@ def check_sizes(format, crop_size, input_size):
   if format == 'tflite' and input_size is None:
     raise errors.ConfigError('--format=tflite needs --input_size=HEIGHT,WIDTH.')
   for name, size in (('crop_size', crop_size), ('input_size', input_size)):
-    if size is not None and not (len(size) == 2 and min(size) > 0):
+    if size is not None and not _is_size(size):
       raise errors.ConfigError(
         f'--{name} is {",".join(map(str, size))}; give HEIGHT,WIDTH in pixels.'
       )
+
+
+def _is_size(value):
+  return len(value) == 2 and all(type(x) is int and x > 0 for x in value)
 
 
 def evaluation_size(experiment):
@@ -146,9 +150,9 @@ if __name__ == '__main__':
     return {} if name is None else {'precision': PRECISIONS[name]}
 
   def size(name):
-    """A flag of HEIGHT,WIDTH as ints, -1 for what is none."""
+    """A flag of HEIGHT,WIDTH as ints; what is none stays a text."""
     value = flags.FLAGS[name].value
-    return value and tuple(int(v) if v.isdecimal() else -1 for v in value)
+    return value and tuple(int(v) if v.isdecimal() else v for v in value)
 
   launch.run(
     lambda launched: main(

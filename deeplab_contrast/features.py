@@ -6,8 +6,9 @@ They are what the head takes in: the classifier, or the projection of a
 contrastive pretraining. `runs/a/features/penultimate.npz` holds
 `features` float32 [n, d], `labels` int32 [n], `ids` of their images,
 `positions` on the features' grid, and the `step` of the weights; no pickles.
-The same command writes the same bytes, and runs of one stride are asked about
-the same pixels. TensorBoard's projector shows them: `--logdir runs/a`.
+The same command writes the same bytes, and runs of one stride and scale are
+asked about the same pixels. TensorBoard's projector shows them, `--logdir
+runs/a`.
 """
 
 import os

@@ -40,6 +40,7 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
     'precision': model.dtype_policy.compute_dtype,
     'scales': list(predictor.scales),
     'flip': predictor.flip,
+    'tile_size': predictor.tile_size,
     'crop_size': list(crop_size),
     'input_size': list(input_size) if input_size else None,
   }

@@ -49,6 +49,7 @@ class Export:
     folded: number of batch norms folded into convolutions.
     scales: of the predictor.
     flip: of the predictor.
+    tile_size: of the predictor.
     crop_size: (height, width) that smaller images are padded to.
     input_size: (height, width), or None where any will do.
     licence: of the weights, as given.
@@ -62,6 +63,7 @@ class Export:
   folded: int
   scales: Sequence[float]
   flip: bool
+  tile_size: int | None
   crop_size: tuple[int, int]
   input_size: tuple[int, int] | None
   licence: str
@@ -82,7 +84,7 @@ def text(model_dir, info, export):
     'Classes': ', '.join(info.class_names),
     'Data': _data(_read_json(os.path.join(model_dir, 'data.json'))),
     'Recipe': _recipe(lineage(model_dir), export),
-    'Metrics': _metrics(results.read(model_dir), export.step),
+    'Metrics': _metrics(results.read(model_dir), export),
     'Use and limits': _USE,
     'Input and output': _signature(info, export),
     'Versions': _versions(),
@@ -154,16 +156,34 @@ def _recipe(chain, export):
   return '\n'.join(lines)
 
 
-def _metrics(scores, step):
+def _metrics(scores, export):
   if scores is None:
     return 'Not measured: the run has no eval/results.json.'
   rows = [[name, results.percent(iou)] for name, iou in scores['iou'].items()]
   rows.append(['mean (mIoU)', results.percent(scores['miou'])])
   rows.append(['pixel accuracy', results.percent(scores['pixel_accuracy'])])
-  note = f'Evaluation split of {scores["dataset"]}, step {scores["step"]}'
-  if scores['step'] != step:
-    note += f' (these are **not** the exported weights, which are of {step})'
+  how = scores.get('judged_by', {})
+  limit = how.get('limit')
+  split = f'Split {how["split"]}' if how else 'Evaluation split'
+  note = f'{split} of {scores["dataset"]}'
+  note += f' (its first {limit} images)' if limit else ''
+  note += f', step {scores["step"]}'
+  if scores['step'] != export.step:
+    note += (
+      f' (these are **not** the exported weights, which are of {export.step})'
+    )
+  if how and _passes(how) != _passes(vars(export)):
+    note += f' (**not** predicted as the export does, but {_passes(how)})'
   return f'{note}, in percent.\n\n{_table(["class", "IoU"], rows)}'
+
+
+def _passes(predictor):
+  """How a predictor, given as a dict, looks at an image."""
+  scales = ', '.join(map(str, predictor['scales']))
+  flipped = 'with a mirrored copy' if predictor['flip'] else 'not mirrored'
+  tile = predictor.get('tile_size')
+  tiles = f'; by tiles of {tile} x {tile}' if tile else ''
+  return f'at scales {scales}; {flipped}{tiles}'
 
 
 def _signature(info, export):
@@ -180,13 +200,11 @@ def _signature(info, export):
       f'[{batch}, {shape}, {info.num_classes}]',
     ],
   ]
-  flipped = 'with a mirrored copy' if export.flip else 'not mirrored'
-  scales = ', '.join(map(str, export.scales))
   facts = [
     f'Format: {export.format}, computed in {export.precision}; '
     f'{export.parameters:,} weights; {export.folded} batch norms folded into '
     'convolutions.',
-    f'Scales: {scales}; {flipped}; the mean of probabilities.',
+    f'Predicted {_passes(vars(export))}; the mean of probabilities.',
     'Images are padded inside, at the bottom and the right, with the mean '
     f'pixel, to at least {export.crop_size[0]} x {export.crop_size[1]} (height '
     'x width); outputs are cut to the size of the image.',

@@ -39,27 +39,31 @@ def summarize(experiment, strategy):
     A dict of plain values:
     `network`: names of backbone and head, `output_stride`, `precision`;
     `parameters`: {part: {'trainable', 'fixed', 'bytes'}} and their 'total';
-    `passes`: {'training' or 'evaluation': {'size', 'flops', 'stops',
-    'atrous_rates', 'receptive_field'}}; a size that only the data tell has no
-    pass; `notes`: lines.
+    `passes`: {'training', 'evaluation' or, of other scales than 1, 'evaluation
+    at scale 0.5': {'size', 'flops', 'stops', 'atrous_rates',
+    'receptive_field'}}; a size that only the data tell has no pass; `notes`:
+    lines.
   """
   from deeplab_contrast import parts
 
   model = experiment.model
   with strategy.scope():
     model.build_variables()
-  sizes = {'training': experiment.crop_size}
+  sizes = {'training': (experiment.crop_size, 1.0)}
   notes = [experiment.crop_note] if experiment.crop_note else []
   if experiment.classifies and experiment.eval_source is not None:
-    sizes['evaluation'] = experiment.evaluator.crop_size
-    if sizes['evaluation'] is None:
+    size = experiment.evaluator.crop_size
+    for scale in experiment.evaluator.predictor.scales:
+      at = '' if scale == 1.0 else f' at scale {scale}'
+      sizes[f'evaluation{at}'] = size, scale
+    if size is None:
       notes.append(
         'Note: Evaluator.crop_size is None, so the evaluation takes the size '
         'of the largest image, which is known once data are read.'
       )
   passes = {
-    name: _flat(dataclasses.asdict(parts.one_pass(model, size)))
-    for name, size in sizes.items()
+    name: _flat(dataclasses.asdict(parts.one_pass(model, size, scale)))
+    for name, (size, scale) in sizes.items()
     if size is not None
   }
   return {

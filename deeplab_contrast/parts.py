@@ -59,16 +59,18 @@ def weights(model):
   return {name: _count(layer) for name, layer in _layers(model).items()}
 
 
-def one_pass(model, size):
+def one_pass(model, size, scale=1.0):
   """Follows one image through the network, without computing anything.
 
   Args:
     model: a built `DeepLab`.
     size: (height, width) of the image.
+    scale: factor it is resized by before.
 
   Returns:
     A `Pass`.
   """
+  size = tuple(resize.scale_dimension(side, scale) for side in size)
   flops = dict.fromkeys(_layers(model), 0)
   for scale in model.image_pyramid:
     scaled = [resize.scale_dimension(side, scale) for side in size]
@@ -79,9 +81,9 @@ def one_pass(model, size):
     name: graph_costs.atrous_rates(graph) for name, (graph, _) in traced.items()
   }
   return Pass(
-    size=tuple(size),
+    size=size,
     flops=flops,
-    stops=_stops(model, tuple(size), traced),
+    stops=_stops(model, size, traced),
     atrous_rates={name: found for name, found in rates.items() if found},
     receptive_field=_receptive_field(*traced['backbone']),
   )

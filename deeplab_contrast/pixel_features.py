@@ -12,6 +12,8 @@ from deeplab_contrast.utils import errors
 def collect(experiment, examples, indices, pixels_per_class, seed=0):
   """Draws pixels of a split, evenly by class, with their penultimate features.
 
+  Images have the scale of prediction, see `Experiment.feature_scale`.
+
   Every pixel of the features' grid gets a random number that follows from the
   seed and its place alone; of each class those with the smallest numbers are
   kept. So all of them are equally likely, and networks of one stride are asked
@@ -61,7 +63,8 @@ def _per_image(experiment, examples, indices):
 
   @tf.function
   def features_and_labels(image, label):
-    features = experiment.model.trunk(image[tf.newaxis], training=False)[0]
+    images = resize.by_factor(image[tf.newaxis], experiment.feature_scale)
+    features = experiment.model.trunk(images, training=False)[0]
     size = resize.spatial_size(features[tf.newaxis])
     grid = resize.labels_nearest(label[tf.newaxis], size)[0]
     return tf.cast(features, tf.float32), tf.cast(grid, tf.int32)

@@ -40,9 +40,12 @@ def main(
   with quiet.no_stderr():  # TensorFlow greets.
     from deeplab_contrast import predictions
     from deeplab_contrast.utils import exported
-  for name, value in (('saved_model', saved_model), ('out', out)):
+  for name, value, what in (
+    ('saved_model', saved_model, 'the folder that export_model wrote'),
+    ('out', out, 'the folder to write into'),
+  ):
     if not value:
-      raise errors.ConfigError(f'Give --{name}.')
+      raise errors.ConfigError(f'Give --{name}, {what}.')
   with signals.stop_request() as request:
     entries = image_list.find(launched.arguments, without=out)
     model = exported.load(saved_model)

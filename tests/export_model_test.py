@@ -38,6 +38,7 @@ def test_wrong_sizes_are_refused(run):
     ({'format': 'tflite'}, 'tflite needs --input_size'),
     ({'crop_size': (-1, 65)}, '--crop_size is -1,65; give HEIGHT,WIDTH'),
     ({'crop_size': (65,)}, '--crop_size is 65; give HEIGHT,WIDTH'),
+    ({'input_size': ('50x70',)}, '--input_size is 50x70; give HEIGHT,WIDTH'),
   ):
     with pytest.raises(errors.ConfigError, match=sentence):
       export_model.main(run, **settings)

@@ -15,6 +15,7 @@ EXPORT = model_card.Export(
   folded=37,
   scales=(0.5, 1.0),
   flip=True,
+  tile_size=None,
   crop_size=(65, 97),
   input_size=None,
   licence='CC-BY-4.0',
@@ -68,7 +69,7 @@ def test_a_run_of_which_little_is_known(run):
     '3. `finetune`: Softmax, 30 steps\n\nExported: weights at step 30.',
     '| `SemanticProbabilities` | out | float32 | [batch, height, width, 2] |',
     '1,234,567 weights; 37 batch norms folded',
-    'Scales: 0.5, 1.0; with a mirrored copy',
+    'Predicted at scales 0.5, 1.0; with a mirrored copy',
     'Weights: CC-BY-4.0.',
   ):
     assert part in text
@@ -96,3 +97,23 @@ def test_data_and_numbers(run):
   assert 'are **not** the exported weights, which are of 30' in model_card.text(
     str(run), INFO, EXPORT
   )
+
+
+@pytest.mark.parametrize(
+  'how, told',
+  [
+    ({}, 'Split test of stripes, step 30, in percent.'),
+    ({'limit': 5}, 'Split test of stripes (its first 5 images), step 30, in'),
+    ({'flip': False}, 'but at scales 0.5, 1.0; not mirrored), in percent'),
+    ({'scales': [0.5]}, '(**not** predicted as the export does, but at'),
+    ({'tile_size': 65}, 'mirrored copy; by tiles of 65 x 65), in percent'),
+  ],
+)
+def test_how_it_was_judged(run, how, told):
+  same = {'scales': [0.5, 1.0], 'flip': True, 'tile_size': None}
+  judged_by = {'split': 'test', 'limit': None, **same, **how}
+  scores = {'dataset': 'stripes', 'step': 30, 'iou': {'a': 0.2, 'b': 0.2}}
+  scores |= {'miou': 0.2, 'pixel_accuracy': 0.5, 'judged_by': judged_by}
+  (run / 'eval').mkdir()
+  (run / 'eval' / 'results.json').write_text(json.dumps(scores))
+  assert told in model_card.text(str(run), INFO, EXPORT)

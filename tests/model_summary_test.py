@@ -106,6 +106,16 @@ def test_the_networks_of_the_paper():
   assert 80e9 < one['flops']['total'] < 100e9
 
 
+def test_an_evaluation_has_the_sizes_of_its_scales():
+  files = ('gin_configs/camvid/softmax_scratch.gin', configs_test.TINY)
+  size = ['EVAL_CROP = (129, 161)', 'EVAL_SCALES = (0.5, 1.0)']
+  passes = summarize(*files, bindings=size)['passes']
+  half, whole = passes['evaluation at scale 0.5'], passes['evaluation']
+  assert (half['size'], whole['size']) == ((65, 81), (129, 161))
+  assert half['stops'][-1]['size'] == (17, 21, 11)
+  assert half['flops']['total'] < whole['flops']['total'] / 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
   'name',

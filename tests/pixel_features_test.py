@@ -27,8 +27,15 @@ def experiment(trunk=None, gives_logits=False):
   model = types.SimpleNamespace(
     trunk=trunk or Trunk(), trunk_gives_logits=gives_logits
   )
+  return setup(model)
+
+
+def setup(model, scale=1.0):
   return types.SimpleNamespace(
-    model=model, pad_size=lambda examples: SIZE, pad_pixel=127.5
+    model=model,
+    pad_size=lambda examples: SIZE,
+    pad_pixel=127.5,
+    feature_scale=scale,
   )
 
 
@@ -112,15 +119,14 @@ def test_all_pixels_are_equally_likely():
 
 
 @pytest.mark.slow
-def test_it_is_what_the_classifier_takes_in():
+@pytest.mark.parametrize('scale', [1.0, 0.5])
+def test_it_is_what_the_classifier_takes_in(scale):
   network = tiny.network(softmax.Softmax())
   given = examples(half(0, 1))
-  setup = types.SimpleNamespace(
-    model=network, pad_size=lambda e: SIZE, pad_pixel=127.5
-  )
-  found = pixel_features.collect(setup, given, [0], 15)
+  found = pixel_features.collect(setup(network, scale), given, [0], 15)
   pixels = in_memory.decoded(given[0]['image'])
-  logits = network(tf.cast(pixels[None], tf.float32), training=False)[0]
+  images = resize.by_factor(tf.cast(pixels[None], tf.float32), scale)
+  logits = network(images, training=False)[0]
   ours = network.head(found['features'][None, None])[0, 0]
   theirs = logits.numpy()[tuple(found['positions'].T)]
   np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -1,7 +1,9 @@
 """Gathers what a study or a recipe left behind."""
 
 import ast
+import collections
 import dataclasses
+import json
 import os
 
 from deeplab_contrast.reporting import files
@@ -204,6 +206,12 @@ def _notes(study):
       f'The study is not finished: {len(study.entries)} of {study.planned} '
       'runs are shown.'
     )
+  otherwise = _judged_otherwise(study)
+  if otherwise:
+    notes.append(
+      f'{", ".join(otherwise)}: judged otherwise than the rest (judged_by in '
+      f'{results.FILE}), so the numbers do not compare.'
+    )
   wrong = _other_numbers(study)
   if wrong:
     notes.append(
@@ -213,6 +221,24 @@ def _notes(study):
   return tuple(notes)
 
 
+def _judged_otherwise(study):
+  """Entries whose split, scales and so on are not those of most."""
+  ways = [
+    json.dumps(entry.result.get('judged_by'), sort_keys=True)
+    for entry in study.entries
+  ]
+  usual = collections.Counter(ways).most_common(1)[0][0]
+  return [
+    _title(entry)
+    for entry, way in zip(study.entries, ways, strict=True)
+    if way != usual
+  ]
+
+
+def _title(entry):
+  return f'{entry.arm} with {entry.labels} labels, seed {entry.seed}'
+
+
 def _other_numbers(study):
   """Entries whose mIoU in results.csv is not that of their evaluation."""
   path = os.path.join(study.folder, TABLE)
@@ -220,7 +246,7 @@ def _other_numbers(study):
     return []
   table = files.table(path)
   return [
-    f'{e.arm} with {e.labels} labels, seed {e.seed}'
+    _title(e)
     for e in study.entries
     if (told := table.get((e.arm, e.labels, e.seed))) is not None
     and e.result['miou'] is not None

@@ -54,6 +54,16 @@ def test_scale_dimension_of_the_stages_of_a_513_crop():
   assert resize.scale_dimension(tf.constant(513), 0.25).numpy() == 129
 
 
+@pytest.mark.parametrize('scale', [0.1, 0.35, 0.7, 1 / 3, 1.4, 2.1])
+def test_scale_dimension_is_the_same_for_sizes_known_late(scale):
+  sizes = range(1, 1100)
+  late = resize.scale_dimension(tf.constant(sizes), scale)
+  assert late.dtype == tf.int32
+  assert late.numpy().tolist() == [
+    resize.scale_dimension(size, scale) for size in sizes
+  ]
+
+
 def test_spatial_size_is_static_where_it_can_be():
   @tf.function(input_signature=[tf.TensorSpec([None, 5, None, 3])])
   def sizes(images):

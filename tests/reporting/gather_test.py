@@ -79,6 +79,15 @@ def test_another_table_is_noted(folder):
   assert gather.read(str(folder)).notes == ()
 
 
+def test_a_run_that_was_judged_otherwise_is_noted(folder):
+  how = {'judged_by': {'scales': [0.5, 1.0]}}
+  studies.change(folder / 'softmax_4_seed1' / results.FILE, **how)
+  assert gather.read(str(folder)).notes == (
+    'softmax with 4 labels, seed 1: judged otherwise than the rest (judged_by '
+    'in eval/results.json), so the numbers do not compare.',
+  )
+
+
 def test_folders_without_results_are_refused(tmp_path):
   refuse(tmp_path / 'nowhere', 'There is no folder', 'nowhere')
   refuse(tmp_path, 'no study.json and no results.json', 'nothing is finished')
