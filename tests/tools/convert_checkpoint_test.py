@@ -348,6 +348,16 @@ def test_refusals_of_files(
   assert sorted(tmp_path.rglob('*')) == before
 
 
+def test_moving_averages_that_are_left_are_noted(theirs, tmp_path, capsys):
+  name = 'resnet_v1_18/conv1_1/weights'
+  theirs[f'{name}/ExponentialMovingAverage'] = theirs[name]
+  tf1.write(str(tmp_path / 'model.ckpt'), theirs)
+  for more, noted in (((), True), (('--use_averages',), False)):
+    run = tmp_path / f'run{noted}'
+    assert command('import', tmp_path / 'model.ckpt', run, *more) == 0
+    assert ('Note: It holds moving' in capsys.readouterr().out) == noted
+
+
 @pytest.mark.parametrize('value', [np.nan, -np.inf])
 def test_values_that_are_no_numbers(theirs, tmp_path, capsys, value):
   theirs['resnet_v1_18/conv1_1/weights'][0, 0, 0, 0] = value

@@ -130,6 +130,8 @@ def _report(made, source, weights):
 def _report_end(made, ours, source, model_dir):
   for note in source.notes:
     print(f'Note: {note}')
+  if plan.NOT_AVERAGED in made.unneeded.values():
+    print('Note: It holds moving averages too; --use_averages takes them.')
   print(
     f'{len(made.mapped)} variables are taken over, {len(made.unneeded)} are '
     f'not needed, {len(made.fresh)} of ours start fresh.'
