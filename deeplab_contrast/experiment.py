@@ -137,12 +137,13 @@ class Experiment:
     Raises:
       DataError: the data are missing, wrong, or not those the run began with.
     """
+    with strategy.scope():
+      self.model.build_variables()
+    self.trainer.check_start(self.model, model_dir)
     examples = self.train.source.open(self.data_dir)
     opened = {'train': (self.train.source, examples)}
     evaluate = self._make_ready(strategy, opened)
     self._check_data(strategy, model_dir, opened)
-    with strategy.scope():
-      self.model.build_variables()
     with data_errors():
       return self.trainer.fit(
         self.model,

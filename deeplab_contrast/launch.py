@@ -21,6 +21,7 @@ from absl import app, flags, logging
 
 from deeplab_contrast.config import build, run_folder
 from deeplab_contrast.utils import (
+  checks,
   cluster,
   distribution,
   errors,
@@ -152,6 +153,8 @@ def run(
   _set_up()
 
   def start(arguments):
+    if _MODEL_DIR.value:
+      checks.place(_MODEL_DIR.value)
     if needs_model_dir and not _MODEL_DIR.value:
       raise errors.ConfigError('Give --model_dir, the folder of a run.')
     _check_workers(takes_workers)
@@ -345,8 +348,6 @@ def _parse_flags(argv, takes_arguments=False):
     sys.exit(0)
   if rest[1:] and not takes_arguments:
     _refuse(f'Unexpected argument {rest[1]!r}; everything here is a --flag.')
-  if _MODEL_DIR.value and '://' in _MODEL_DIR.value:
-    _refuse('--model_dir must be a folder of this machine, mounted at least.')
   return rest
 
 

@@ -1,5 +1,7 @@
 """The one training loop."""
 
+import os
+
 import keras
 import tensorflow as tf
 
@@ -147,6 +149,20 @@ class Trainer:
     batches = iter(dataset)
     with gate.drained(batches):
       return loop.run(train_step, batches, start)
+
+  def check_start(self, model, model_dir):
+    """Meets a wrong warm start now, before data are prepared for hours.
+
+    Args:
+      model: a `DeepLab`, its variables built; they get the weights.
+      model_dir: the run's folder.
+
+    Raises:
+      UserError: of `checkpoints.WarmStart`.
+    """
+    folder = os.path.join(model_dir, checkpoints.FOLDER)
+    if self.warm_start and not checkpoints.list_checkpoints(folder):
+      self.warm_start(model)
 
   def _start(self, model, saver, step, team):
     path = saver.restore()

@@ -198,10 +198,11 @@ def a_learning_rate_that_explodes(folder):
 
 
 def no_run_to_start_from(folder):
-  """INIT is not there."""
-  bindings = (*fixtures.TINY_SCENES, f'INIT = {str(folder / "nowhere")!r}')
-  files = (SCENES + 'softmax_finetune.gin', TINY)
-  return Fault(2, (f'{folder}/nowhere',), files=files, bindings=bindings)
+  """INIT is not there; told before data are prepared, which aren't either."""
+  fault = _on_voc(2, folder / 'data', f'{folder}/nowhere')
+  fault.files = ('gin_configs/voc2012/softmax_finetune.gin', TINY)
+  fault.bindings += (f'INIT = {str(folder / "nowhere")!r}',)
+  return fault
 
 
 def no_checkpoint_to_judge(folder):

@@ -11,7 +11,7 @@ import shutil
 import tensorflow as tf
 from absl import logging
 
-from deeplab_contrast.utils import averages, contents, errors
+from deeplab_contrast.utils import averages, checks, contents, errors
 
 FOLDER = 'checkpoints'
 
@@ -128,8 +128,8 @@ class WarmStart:
     """Restores the parts; returns the path of the checkpoint used.
 
     Raises:
-      ConfigError: when there is no checkpoint, it lacks a part, or its shapes
-        differ.
+      ConfigError: when there is no checkpoint, it lacks a part, its shapes
+        differ, or it holds NaN.
       SystemFault: when it cannot be read.
     """
     paths = self._find()
@@ -143,17 +143,20 @@ class WarmStart:
       for part, variables in parts.items():
         contents.check_part(path, part, variables, model)
       _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
+      _check_finite(path, named)
 
     return _newest_readable(paths, restore)[0]
 
   def _find(self):
+    checks.place(self.path, 'WarmStart.path')
     if tf.io.gfile.exists(self.path + '.index'):
       return [self.path]
     paths = list_checkpoints(os.path.join(self.path, FOLDER))
     if not paths:
       raise errors.ConfigError(
         f'WarmStart.path {self.path!r} is neither a checkpoint nor a model_dir '
-        'that holds one; train that stage first, or correct the path.'
+        'that holds one (a path without .index); train that stage first, or '
+        'correct the path.'
       )
     return paths
 
@@ -171,7 +174,8 @@ def restore_model(model_dir, model, averaged=False, path=None):
     (path, step) of the checkpoint used.
 
   Raises:
-    ConfigError: when the folder holds no checkpoint, or another network's.
+    ConfigError: when the folder holds no checkpoint, another network's, or one
+      with NaN.
     SystemFault: when none can be read.
   """
   paths = [path] if path else _some_checkpoints(model_dir)
@@ -182,6 +186,7 @@ def restore_model(model_dir, model, averaged=False, path=None):
     _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
     if averaged:
       _restore_averages(path, model.trainable_variables)
+    _check_finite(path, named)
 
   path, _ = _newest_readable(paths, restore)
   return path, step_of(path)
@@ -332,6 +337,10 @@ def _restore(checkpoint, path, variables, exact):
       f'{contents.first_line(e)} Use the gin file it was trained with, or '
       'another --model_dir.'
     ) from e
+
+
+def _check_finite(path, variables):
+  contents.check_finite(path, {n: v.numpy() for n, v in variables.items()})
 
 
 def _averages(named):

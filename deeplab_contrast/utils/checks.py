@@ -2,6 +2,8 @@
 
 from deeplab_contrast.utils import errors
 
+_PATTERN = frozenset('*?[\\')
+
 
 def whole(values, least):
   """Refuses what is no whole number of at least `least`.
@@ -46,6 +48,35 @@ def learning_rates(rate_at, steps):
     ) from error
   if lowest < 0:
     raise ValueError(f'The learning rate is {lowest}; it must be >= 0.')
+
+
+def place(path, flag='--model_dir'):
+  """Refuses a place where no checkpoints can be, or none are meant to be.
+
+  TensorFlow reads the path of a checkpoint as a pattern: in a folder `a[1]` it
+  saves, and then finds nothing.
+
+  Args:
+    path: of a folder, or the path of a checkpoint.
+    flag: that gives it.
+
+  Raises:
+    ConfigError: it is such a place.
+  """
+  if '://' in path:
+    raise errors.ConfigError(
+      f'{flag}={path} must be a folder of this machine, mounted at least.'
+    )
+  if path.startswith('~'):
+    raise errors.ConfigError(
+      f'{flag}={path} begins with ~, which is a name like any other here, not '
+      'your home; write the whole path.'
+    )
+  if strange := ' '.join(sorted(_PATTERN.intersection(path))):
+    raise errors.ConfigError(
+      f'{flag}={path} has {strange} in it, which TensorFlow takes for a '
+      'pattern where it looks for checkpoints; give another.'
+    )
 
 
 def divides(batch_size, replicas):

@@ -1,5 +1,6 @@
 """What a checkpoint holds of a network: its names, shapes and parts."""
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.utils import errors
@@ -103,20 +104,40 @@ def check_part(path, part, variables, model):
   if absent:
     held = _held(stored, model)
     advice = 'It belongs to another network; use the gin file of that run.'
+    if not any(k.startswith('model/') for k in stored):
+      advice = (
+        'It is no checkpoint of ours; tools/convert_checkpoint.py import makes '
+        'a run of one of TensorFlow 1.'
+      )
     if held:
       advice = f'Of this network it holds: {", ".join(held)}; take only those.'
     raise errors.ConfigError(
       f'WarmStart.parts names {part!r}, but {path} lacks {len(absent)} of its '
       f'{len(variables)} variables, such as {absent[0]}. {advice}'
     )
-  for name, variable in variables.items() if part == 'head' else ():
+  if part == 'head':
+    advice = (
+      "For other classes start without the head: WarmStart.parts = ('trunk',)."
+    )
+  else:
+    advice = 'Use the network of that run.'
+  for name, variable in variables.items():
     there, here = tuple(stored[key(name)]), tuple(variable.shape)
     if there != here:
       raise errors.ConfigError(
-        f'The head of {path} is of another size: {name} has shape {there} '
-        f'there, {here} here. For other classes start without the head: '
-        "WarmStart.parts = ('trunk',)."
+        f'The {part} of {path} is of another size: {name} has shape {there} '
+        f'there, {here} here. {advice}'
       )
+
+
+def check_finite(path, arrays):
+  """Refuses weights that are no numbers: all that follows would be none."""
+  broken = [n for n, value in arrays.items() if not np.isfinite(value).all()]
+  if broken:
+    raise errors.ConfigError(
+      f'{path} holds values that are NaN or infinite, in {broken[0]} '
+      f'({len(broken)} variables in all); give another checkpoint.'
+    )
 
 
 def _held(stored, model):

@@ -82,7 +82,7 @@ def backbone_of(tensors):
 
 def test_round_trip_is_bit_equal(theirs, tmp_path, capsys):
   # Values that arithmetic would not leave alone.
-  theirs['logits/semantic/biases'][:3] = [-0.0, np.float32(1e-42), np.inf]
+  theirs['logits/semantic/biases'][:3] = [-0.0, np.float32(1e-42), 3e38]
   tf1.write(str(tmp_path / 'in' / 'model.ckpt'), theirs)
   run, out = tmp_path / 'run', tmp_path / 'out' / 'model.ckpt'
   assert command('import', tmp_path / 'in' / 'model.ckpt', run) == 0
@@ -346,6 +346,39 @@ def test_refusals_of_files(
   assert error.startswith('error: ') and phrase in error
   assert error.count('\n') == 1
   assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_moving_averages_that_are_left_are_noted(theirs, tmp_path, capsys):
+  name = 'resnet_v1_18/conv1_1/weights'
+  theirs[f'{name}/ExponentialMovingAverage'] = theirs[name]
+  tf1.write(str(tmp_path / 'model.ckpt'), theirs)
+  for more, noted in (((), True), (('--use_averages',), False)):
+    run = tmp_path / f'run{noted}'
+    assert command('import', tmp_path / 'model.ckpt', run, *more) == 0
+    assert ('Note: It holds moving' in capsys.readouterr().out) == noted
+
+
+@pytest.mark.parametrize('value', [np.nan, -np.inf])
+def test_values_that_are_no_numbers(theirs, tmp_path, capsys, value):
+  theirs['resnet_v1_18/conv1_1/weights'][0, 0, 0, 0] = value
+  tf1.write(str(tmp_path / 'model.ckpt'), theirs)
+  assert command('import', tmp_path / 'model.ckpt', tmp_path / 'run') == 2
+  error = capsys.readouterr().err
+  assert 'in resnet_v1_18/conv1_1/weights (1 variables in all)' in error
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('place', ['gs://bucket/a', '~/a', 'a[1]'])
+def test_places_where_no_checkpoint_can_be(
+  theirs, tmp_path, capsys, monkeypatch, place
+):
+  monkeypatch.chdir(tmp_path)
+  tf1.write('in/model.ckpt', theirs)
+  assert command('import', 'in/model.ckpt', place) == 2
+  assert f'--model_dir={place} ' in capsys.readouterr().err
+  assert command('export', place, 'run') == 2
+  assert f'--checkpoint={place} ' in capsys.readouterr().err
+  assert [p.name for p in tmp_path.iterdir()] == ['in']
 
 
 def test_refusals_of_our_own(theirs, tmp_path, capsys):

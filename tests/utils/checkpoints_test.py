@@ -137,6 +137,41 @@ def test_warm_start_says_what_is_not_there(run):
     checkpoints.WarmStart(str(folder), ('tail',))(network)
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(run, value):
+  network, saver, step, folder = run
+  kernel = network.trunk.trainable_variables[0]
+  kernel.assign(np.full(kernel.shape, value))
+  step.assign(3)
+  saver.save()
+  wrong = r'ckpt-3 holds values that are NaN or infinite, in trunk/.*\(1 var'
+  with pytest.raises(errors.ConfigError, match=wrong):
+    checkpoints.WarmStart(str(folder))(network)
+  with pytest.raises(errors.ConfigError, match=wrong):
+    checkpoints.restore_model(str(folder), network)
+
+
+def test_a_trunk_of_another_width_is_named(run, monkeypatch):
+  _, _, _, folder = run
+  parts = tiny.small_parts(16)
+  monkeypatch.setattr(tiny, 'small_parts', lambda *_, **__: parts)
+  with pytest.raises(errors.ConfigError, match='The trunk of .* of another si'):
+    checkpoints.WarmStart(str(folder))(tiny.network(softmax.Softmax()))
+
+
+def test_a_warm_start_from_the_original_says_how(run):
+  network, _, _, folder = run
+  path = str(folder / 'model.ckpt')
+  tf.raw_ops.SaveV2(
+    prefix=path,
+    tensor_names=['resnet_v1_18/conv1_1/weights'],
+    shape_and_slices=[''],
+    tensors=[tf.zeros([1])],
+  )
+  with pytest.raises(errors.ConfigError, match='convert_checkpoint.py import'):
+    checkpoints.WarmStart(path)(network)
+
+
 def test_weights_of_parts_are_no_run(run, tmp_path):
   """As the conversion of an ImageNet checkpoint leaves them."""
   network, _, step, _ = run

@@ -35,6 +35,12 @@ def test_learning_rates():
     checks.learning_rates(lambda step: float('high'), (0,))
 
 
+def test_place():
+  checks.place('/runs/a (1)/b,c=0.1')
+  with pytest.raises(errors.ConfigError, match=r'--out=a\[1\] has \[ in it'):
+    checks.place('a[1]', '--out')
+
+
 def test_divides():
   checks.divides(8, 4)
   with pytest.raises(errors.ConfigError, match='8 does not divide among 3'):

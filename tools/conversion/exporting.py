@@ -3,7 +3,7 @@
 import numpy as np
 
 from deeplab_contrast.config import run_folder
-from deeplab_contrast.utils import checkpoints, errors
+from deeplab_contrast.utils import checkpoints, checks, errors
 from tools.conversion import network, report, tf1
 
 
@@ -27,6 +27,8 @@ def run(arguments):
     UserError: before anything is written.
   """
   model_dir = arguments.model_dir
+  checks.place(model_dir)
+  checks.place(arguments.checkpoint, '--checkpoint')
   tf1.refuse_existing(arguments.checkpoint)
   config = run_folder.config_file(model_dir)
   ours = network.build([config], allow_imports=arguments.allow_import)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 
 from deeplab_contrast.config import run_folder
-from deeplab_contrast.utils import checkpoints, errors
+from deeplab_contrast.utils import checkpoints, checks, contents, errors
 from tools.conversion import keras_resnet, network, plan, report, tf1
 
 
@@ -52,6 +52,9 @@ def run(arguments):
   made = plan.make(ours, source, arguments.use_averages)
   weights = {v.name: v.value for v in ours.variables if v.part in made.parts}
   weights |= {name: source.read(their) for name, their in made.mapped.items()}
+  contents.check_finite(
+    source.path, {their: weights[name] for name, their in made.mapped.items()}
+  )
   _report(made, source, weights)
   _write(model_dir, ours.config, weights)
   _report_end(made, ours, source, model_dir)
@@ -68,6 +71,7 @@ def _open(path):
 
 
 def _refuse_existing(model_dir):
+  checks.place(model_dir)
   if os.path.exists(model_dir) and not (
     os.path.isdir(model_dir) and not os.listdir(model_dir)
   ):
@@ -126,6 +130,8 @@ def _report(made, source, weights):
 def _report_end(made, ours, source, model_dir):
   for note in source.notes:
     print(f'Note: {note}')
+  if plan.NOT_AVERAGED in made.unneeded.values():
+    print('Note: It holds moving averages too; --use_averages takes them.')
   print(
     f'{len(made.mapped)} variables are taken over, {len(made.unneeded)} are '
     f'not needed, {len(made.fresh)} of ours start fresh.'

@@ -10,6 +10,7 @@ from deeplab_contrast.utils import errors
 from tools.conversion import network
 
 AVERAGE = 'ExponentialMovingAverage'
+NOT_AVERAGED = 'moving average; --use_averages takes it'
 _SHOWN = 20
 
 _SLOTS = re.compile(
@@ -197,7 +198,7 @@ def _why_unneeded(name, ours):
   if name == 'global_step':
     return 'number of steps; a run starts at 0'
   if last == AVERAGE:
-    return 'moving average; --use_averages takes it'
+    return NOT_AVERAGED
   if _SLOTS.fullmatch(last) or re.fullmatch(r'beta[12]_power(_\d+)?', last):
     return 'state of an optimizer'
   if last == 'mean_rgb':
