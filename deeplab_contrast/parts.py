@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from deeplab_contrast.core import heads, keras_cv_backbone, resize
+from deeplab_contrast.core import heads, resize
 from deeplab_contrast.utils import graph_costs
 
 
@@ -182,8 +182,8 @@ def _name_of_output(model):
 
 
 def _root(backbone, graph, size):
-  """The shape of what the root gives; of keras-cv, the first convolution."""
-  if isinstance(backbone, keras_cv_backbone.KerasCvBackbone):
+  """The shape of what the root gives; without one, the first convolution."""
+  if not hasattr(backbone, 'root'):
     return graph_costs.first_convolution(graph).shape
   layers = backbone.root if isinstance(backbone.root, list) else [backbone.root]
 

@@ -69,9 +69,10 @@ MAY_IMPORT = {
   'core.window': ('core.compiled',),
   'core.tiles': ('common',),
   'core.pair_kernel': ('common', 'core.by_class', 'core.pair_tile'),
-  'core.pixel_selection': ('common', 'core.by_class'),
+  'core.pixel_selection': ('common', 'core.by_class', 'core.draws'),
   'core.pixel_contrast': (
     'common',
+    'core.draws',
     'core.pair_kernel',
     'core.pair_tile',
     'core.pixel_selection',

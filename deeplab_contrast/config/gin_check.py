@@ -213,7 +213,10 @@ def _import(statement, place):
 
 def _unknown_module(parent, name):
   if not parent:
-    return f'there is no package {name}'
+    return (
+      f'there is no package {name}; install it, or give its folder in'
+      ' PYTHONPATH'
+    )
   module = sys.modules[parent]
   if hasattr(module, name):
     return (

@@ -15,7 +15,12 @@ import dataclasses
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.core import pair_kernel, pair_tile, pixel_selection
+from deeplab_contrast.core import (
+  draws,
+  pair_kernel,
+  pair_tile,
+  pixel_selection,
+)
 
 _NO_SEED = (0, 0)
 
@@ -64,10 +69,11 @@ class PixelContrast(abc.ABC):
       `Weighted`: the sum of the losses, and how many there were. An image
       without a pixel that counts adds nothing.
     """
+    labels = tf.cast(labels, tf.int32)
     pixels = labels.shape[1:].num_elements()
     if pixels is None:
       pixels = tf.reduce_prod(tf.shape(labels)[1:])
-    labels = tf.reshape(tf.cast(labels, tf.int32), [-1, pixels])
+    labels = tf.reshape(labels, [-1, pixels])
     labels = self.selection.labels(labels)
     places = self.selection.draw(labels, seed)
 
@@ -251,7 +257,7 @@ def _two_images(labels):
 def _shuffled(num, seed):
   """int32 [num]: the numbers below num in random order."""
   # TensorFlow's own shuffle does not compile under XLA.
-  return tf.argsort(tf.random.stateless_uniform([num], seed))
+  return tf.argsort(draws.uniform([num], seed))
 
 
 def _next_in_ring(num, seed):
@@ -267,6 +273,6 @@ def _take(x, places):
 
 def _draw(labels, num, seed):
   """int32 [batch, num]: places of random pixels, those that count first."""
-  keys = tf.random.stateless_uniform(tf.shape(labels), seed)
+  keys = draws.uniform(tf.shape(labels), seed)
   ignored = tf.cast(labels == common.IGNORE_LABEL, tf.float32)
   return tf.argsort(keys + ignored)[:, :num]

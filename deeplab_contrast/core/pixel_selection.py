@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.core import by_class
+from deeplab_contrast.core import by_class, draws
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class PixelSelection:
     if self.per_image is None:
       return None
     # Below 1 by enough not to be rounded up next to a label.
-    keys = tf.random.stateless_uniform(tf.shape(labels), seed, maxval=0.99)
+    keys = 0.99 * draws.uniform(tf.shape(labels), seed)
     # Within its class a pixel has a random rank. All the first ones come first,
     # then all the second ones: as even as the classes allow.
     order = tf.argsort(tf.cast(labels, tf.float32) + keys)

@@ -33,7 +33,7 @@ class Checkpoints:
     self._variables = contents.by_path(model.variables)
     self._checkpoint = tf.train.Checkpoint(
       model=self._variables,
-      optimizer=contents.by_path(optimizer.variables),
+      optimizer=contents.by_path(optimizer.variables, optimizer.name),
       step=step,
       **_averages(averages.of(optimizer, model)),
     )
@@ -349,7 +349,7 @@ def _averages(named):
     return {}
   return {
     'average': {
-      path.partition('/')[2]: average.value for path, average in named.items()
+      contents.name_of(path): average.value for path, average in named.items()
     }
   }
 

@@ -10,24 +10,46 @@ PARTS = ('backbone', 'trunk', 'head')
 _STEP = 'step/.ATTRIBUTES/VARIABLE_VALUE'
 
 
+# The name of every `DeepLab`, with which the paths of its variables begin.
+_MODEL = 'deeplab'
+
+
+def name_of(path, owner=_MODEL):
+  """What checkpoints call a variable: its path below its owner.
+
+  The owner's own name Keras may number per process. Layers that were built
+  before they came into a network (a functional model as backbone) have paths
+  that do not begin with it.
+  """
+  return path.removeprefix(f'{owner}/')
+
+
 def names(variables):
-  """{path of a Keras variable: its name in checkpoints}, in order."""
-  # The first part is the object's own name, which Keras numbers per process.
-  return {v.path: v.path.partition('/')[2] for v in variables}
+  """{path of a variable of a `DeepLab`: its name in checkpoints}, in order."""
+  return {v.path: name_of(v.path) for v in variables}
 
 
-def by_path(variables):
+def by_path(variables, owner=_MODEL):
   """{name: tf.Variable}, seed states included.
 
   Handed a Keras object instead, tf.train.Checkpoint silently leaves out all
   layers kept in lists, and the seed states (keras#19796).
+
+  Args:
+    variables: of a `DeepLab`, a part of it, or an optimizer.
+    owner: the name of the optimizer.
+
+  Raises:
+    ConfigError: several variables have one name.
   """
-  short = names(variables)
-  named = {short[v.path]: v.value for v in variables}
+  called = [name_of(v.path, owner) for v in variables]
+  named = dict(zip(called, (v.value for v in variables), strict=True))
   if len(named) != len(variables):
-    paths = [v.path for v in variables]
-    twice = sorted({p for p in paths if paths.count(p) > 1})
-    raise ValueError(f'Several variables share a path: {twice[:5]}.')
+    twice = sorted(name for name in named if called.count(name) > 1)
+    raise errors.ConfigError(
+      'Several layers of the network share a name, so checkpoints could not '
+      f'tell their weights apart ({", ".join(twice[:5])}); give each its own.'
+    )
   return named
 
 

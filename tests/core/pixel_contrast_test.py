@@ -346,3 +346,29 @@ def test_bad_settings_are_refused(name, settings, message):
 def test_a_sample_without_a_pair_is_refused():
   with pytest.raises(ValueError, match='sample is 1'):
     pixel_contrast.Batch(sample=1)
+
+
+@pytest.mark.parametrize(
+  'loss',
+  [
+    pixel_contrast.CrossImage(),
+    pixel_contrast.ReleasedCross(),
+    pixel_contrast.Batch(sample=12),
+    pixel_contrast.WithinImage(
+      selection=pixel_selection.PixelSelection(per_image=6)
+    ),
+  ],
+)
+def test_xla_draws_the_same(loss):
+  maps = as_maps(*oracle.random_case(4, batch=5))
+  totals = [
+    tf.function(loss, jit_compile=jit)(*maps, tf.constant(SEED))[0]
+    for jit in (None, True)
+  ]
+  np.testing.assert_allclose(*totals, rtol=1e-5)
+
+
+def test_arrays_are_taken_too():
+  f, g, y = (np.asarray(x) for x in as_maps(*oracle.random_case(4)))
+  total, count = pixel_contrast.WithinImage()(f, g, y)
+  assert total > 0 and count == 2

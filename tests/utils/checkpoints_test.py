@@ -1,9 +1,12 @@
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_contrast import model
+from deeplab_contrast.core import heads
 from deeplab_contrast.tasks import contrastive, softmax
 from deeplab_contrast.utils import checkpoints, contents, errors
 from tests import tiny
@@ -306,3 +309,59 @@ def test_the_digest_is_of_the_weights(run):
   assert saver.state_digest() != whole
   saver.restore()
   assert saver.state_digest() == whole
+
+
+def functional_network(seed):
+  """A network whose backbone was built outside of it, with Keras' paths."""
+  keras.utils.set_random_seed(seed)
+
+  class Backbone(keras.layers.Layer):
+    output_stride = 16
+
+    def __init__(self):
+      super().__init__(name='functional')
+      net, maps = keras.Input([None, None, 3]), []
+      inputs = net
+      for i in range(4):
+        conv = keras.layers.Conv2D(
+          4, 3, 2, 'same', use_bias=False, name=f'conv{i}'
+        )
+        net = keras.layers.BatchNormalization(name=f'norm{i}')(conv(net))
+        maps.append(net)
+      self.encoder = keras.Model(inputs, maps)
+
+    def normalize(self, images):
+      return images / 255.0
+
+    def call(self, images, training=False):
+      _, *low, features = self.encoder(images, training=training)
+      return features, dict(zip((4, 8), low, strict=True))
+
+  trunk = model.Trunk(Backbone(), *tiny.small_parts(8))
+  result = model.DeepLab(trunk, heads.Classifier(3))
+  result.build_variables()
+  return result
+
+
+def test_layers_built_outside_the_network_are_kept(tmp_path):
+  network = functional_network(seed=0)
+  assert 'conv0/kernel' in {v.path for v in network.variables}
+  optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
+  optimizer.build(network.trainable_variables)
+  step = tf.Variable(1, dtype=tf.int64)
+  checkpoints.Checkpoints(str(tmp_path), network, optimizer, step).save()
+  expected = tiny.weights(network)
+  whole, started = functional_network(seed=1), functional_network(seed=2)
+  checkpoints.restore_model(str(tmp_path), whole)
+  checkpoints.WarmStart(str(tmp_path), ('trunk', 'head'))(started)
+  for restored in (whole, started):
+    for path, value in tiny.weights(restored).items():
+      np.testing.assert_array_equal(value, expected[path], err_msg=path)
+
+
+def test_layers_of_one_name_are_named():
+  layers = [keras.layers.Dense(2, name='same') for _ in range(2)]
+  for layer in layers:
+    layer.build([1, 3])
+  with pytest.raises(errors.ConfigError, match='same/kernel'):
+    contents.by_path([v for layer in layers for v in layer.variables])

@@ -1,0 +1,22 @@
+"""Random numbers that do not depend on how a graph is run."""
+
+import tensorflow as tf
+
+
+def uniform(shape, seed):
+  """Draws from [0, 1), the same numbers with XLA and without.
+
+  TensorFlow's own uniform floats take other bits of the draw under XLA; without
+  it, these are those.
+
+  Args:
+    shape: ints, or an int tensor.
+    seed: int32 [2].
+
+  Returns:
+    float32 of that shape.
+  """
+  bits = tf.random.stateless_uniform(
+    shape, seed, minval=None, maxval=None, dtype=tf.int32, alg='philox'
+  )
+  return tf.cast(bits & 0x7FFFFF, tf.float32) * 2.0**-23
