@@ -202,9 +202,14 @@ def _exit_code(start, arguments):
   if not flags.FLAGS['verbosity'].present:
     quiet.warnings_only()
   try:
-    return start(arguments)
+    code = start(arguments)
+    sys.stdout.flush()
+    return code
   except Exception as error:
     told = errors.told(error)
+    if isinstance(error, BrokenPipeError):
+      # Else what is left for it fails once more at the end of the process.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if told is None:
       raise
     logging.debug('%s', traceback.format_exc())

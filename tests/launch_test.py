@@ -29,6 +29,23 @@ def command(*arguments, module=parts.__name__, allow=True, **environment):
   )
 
 
+@pytest.mark.parametrize('unbuffered', ['', '1'])
+def test_a_reader_that_has_gone_is_told(gin_file, unbuffered):
+  reading, writing = os.pipe()
+  os.close(reading)
+  done = subprocess.run(
+    [sys.executable, '-m', parts.__name__, '--allow_import=tests', gin_file]
+    + ['--print_config'],
+    stdout=writing,
+    stderr=subprocess.PIPE,
+    text=True,
+    env=processes.environment(PYTHONUNBUFFERED=unbuffered),
+    check=False,
+  )
+  os.close(writing)
+  assert_error(done, 5, 'What read the output of this command has ended')
+
+
 def assert_error(done, code, sentence):
   assert done.returncode == code, done.stderr
   assert sentence in done.stderr

@@ -15,7 +15,7 @@ from typing import Any
 import gin
 from gin import config_parser
 
-from deeplab_contrast.config import gin_check, gin_text
+from deeplab_contrast.config import gin_check, gin_text, value_types
 from deeplab_contrast.utils import errors, quiet
 
 EXPERIMENT = 'deeplab_contrast.experiment.Experiment'
@@ -83,7 +83,8 @@ def parse(
   source, foreign = _read(gin_files, bindings, allowed)
   if not tolerate_unused_bindings:
     source.bindings += foreign  # The check of names refuses them.
-  source.bindings = gin_check.fill_holes(source.bindings, not_needed)
+  given = list(source.bindings)
+  source.bindings = gin_check.fill_holes(given, not_needed)
   gin_check.check_macros(source.bindings)
   root_class = _import_root(root)
   known, _ = gin_check.parameters(root_class)
@@ -94,6 +95,7 @@ def parse(
   )
   with quiet.no_stderr():  # It imports the modules.
     gin_check.check_names(source, (*allowed, root.rpartition('.')[0]))
+  value_types.check(given)  # A hole that was filled has no type yet.
   with scope() if scope else contextlib.nullcontext():
     built, config = _run(source, root_class)
   unused = {b.name: gin_check.foreign_sentence(b) for b in foreign}

@@ -19,9 +19,18 @@ _REQUIRED = ('gin.REQUIRED', 'REQUIRED')
 
 
 def check_macros(bindings: list[gin_text.Binding]):
-  """Refuses macros nobody defines, and holes (%gin.REQUIRED) left open."""
-  known = {b.parameter for b in bindings if not b.selector}
+  """Refuses macros nobody defines, or that stand for themselves, and holes.
+
+  Args:
+    bindings: all that were made; a hole is a %gin.REQUIRED left open.
+
+  Raises:
+    ConfigError: names the place and, of an unknown macro, the nearest one.
+  """
+  known = {b.parameter: b for b in bindings if not b.selector}
   for binding in final(bindings):
+    if _stands_for_itself(binding, known):
+      gin_text.fail(binding.place, f'{binding.name} stands for itself')
     for leaf in gin_text.leaves(binding.value):
       if not isinstance(leaf, gin_text.Macro) or leaf.name in known:
         continue
@@ -176,11 +185,8 @@ def unused_sentence(
 
 def parameters(target: Any) -> tuple[list[str], bool]:
   """Returns a callable's parameters by name, and whether it takes others."""
-  function = target
-  if inspect.isclass(target):
-    function = _constructor(target)
   try:
-    found = list(inspect.signature(function).parameters.values())
+    found = list(inspect.signature(called(target)).parameters.values())
   except ValueError:  # Built in, without a signature.
     return [], True
   if inspect.isclass(target):
@@ -191,13 +197,15 @@ def parameters(target: Any) -> tuple[list[str], bool]:
   return [p.name for p in found if p.kind in named], is_open
 
 
-def _constructor(cls):
-  """What takes the arguments of a class: as gin looks for it."""
-  for base in inspect.getmro(cls):
+def called(target: Any) -> Any:
+  """What takes the arguments of a class or function: as gin looks for it."""
+  if not inspect.isclass(target):
+    return target
+  for base in inspect.getmro(target):
     for name in ('__init__', '__new__'):
       if name in vars(base):
         return getattr(base, name)
-  return cls.__init__
+  return target.__init__
 
 
 def _import(statement, place):
@@ -281,6 +289,20 @@ def _owner(binding):
 
 def _target(binding):
   return _owner(binding), binding.parameter
+
+
+def _stands_for_itself(binding, macros):
+  """Whether a macro's value leads back to it."""
+  waiting, seen = [binding], set()
+  while waiting:
+    for leaf in gin_text.leaves(waiting.pop().value):
+      if isinstance(leaf, gin_text.Macro) and leaf.name in macros:
+        if macros[leaf.name] is binding:
+          return True
+        if leaf.name not in seen:
+          seen.add(leaf.name)
+          waiting.append(macros[leaf.name])
+  return False
 
 
 def _object_key(binding):

@@ -185,8 +185,7 @@ def check(
         f' {FILE}; give another --model_dir.'
       )
     return
-  with open(path, encoding='utf-8') as file:
-    changes = differences(file.read(), config)
+  changes = _changes(path, config)
   is_done = results.is_done(model_dir)
   if not is_done:  # A finished run computes nothing any more.
     changes += _other_replicas(model_dir, replicas)
@@ -202,6 +201,18 @@ def check(
       f'{f"; and {more} more" if more > 0 else ""}; give another --model_dir'
       f'{way_out}'
     )
+
+
+def _changes(path, config):
+  """The differences to a stored configuration, or a phrase on its damage."""
+  try:
+    with open(path, encoding='utf-8') as file:
+      text = file.read()
+    if not text:
+      return [f'its {FILE} is empty']
+    return differences(text, config)
+  except (UnicodeDecodeError, errors.ConfigError) as error:
+    return [f'its {FILE} is damaged ({str(error).rstrip(".")})']
 
 
 def _other_replicas(model_dir, given):

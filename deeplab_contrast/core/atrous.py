@@ -58,7 +58,13 @@ def check_multi_grid(multi_grid, length, variant):
 
 
 def scale_channels(channels, width):
-  """Channels times width, to a multiple of 8; exact for width 1."""
+  """Channels times width, to a multiple of 8; exact for width 1.
+
+  Raises:
+    ValueError: when width is not greater than 0.
+  """
+  if width <= 0:
+    raise ValueError(f'width is {width}; it must be greater than 0.')
   if width == 1.0:
     return channels
   return max(8, int(channels * width / 8 + 0.5) * 8)

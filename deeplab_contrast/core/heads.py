@@ -61,9 +61,14 @@ class Projection(keras.layers.Layer):
     filters: channels of all three convolutions.
     num_layers: number of convolutions; 3 in the paper.
     scale: of the resizing, by the k * stride + 1 rule; 0.5 takes stride 4 to 8.
+
+  Raises:
+    ValueError: when the scale is not greater than 0.
   """
 
   def __init__(self, filters=256, num_layers=3, scale=0.5):
+    if scale <= 0:
+      raise ValueError(f'scale is {scale}; it must be greater than 0.')
     super().__init__(name='projection')
     self.scale = scale
     self.convs = [

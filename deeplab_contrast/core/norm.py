@@ -31,9 +31,14 @@ class BatchNorm(keras.layers.Layer):
       original's `batch_norm_decay`).
     epsilon: added to the variance.
     name: name of the layer; the original's scope name is `BatchNorm`.
+
+  Raises:
+    ValueError: when momentum is no share.
   """
 
   def __init__(self, momentum=0.9997, epsilon=1e-5, name='BatchNorm'):
+    if not 0 <= momentum <= 1:
+      raise ValueError(f'momentum is {momentum}; it must be from 0 to 1.')
     super().__init__(name=name)
     self.momentum = momentum
     self.epsilon = epsilon

@@ -25,7 +25,12 @@ class Contrastive(task.Task):
     ValueError: on another number of views.
   """
 
-  def __init__(self, loss=None, projection=heads.Projection, views=2):
+  def __init__(
+    self,
+    loss: pixel_contrast.PixelContrast | None = None,
+    projection=heads.Projection,
+    views=2,
+  ):
     if views not in (1, 2):
       raise ValueError(f'views is {views}; it must be 1 or 2.')
     self.loss = loss or pixel_contrast.WithinImage()

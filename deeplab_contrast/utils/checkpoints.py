@@ -37,13 +37,11 @@ class Checkpoints:
       step=step,
       **_averages(averages.of(optimizer, model)),
     )
+    _ = self._checkpoint.save_counter  # Makes it; older checkpoints hold it.
     self._step = step
     self._keep = keep
     self._writes = writes
     self._folder = os.path.join(model_dir, FOLDER)
-    self._manager = tf.train.CheckpointManager(
-      self._checkpoint, self._folder, max_to_keep=keep, checkpoint_name='ckpt'
-    )
 
   def save(self):
     """Saves under the number of the current step; returns the path.
@@ -51,10 +49,11 @@ class Checkpoints:
     Raises:
       SystemFault: when it cannot be written; older checkpoints stay.
     """
+    path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
     if not self._writes:
-      return path_of(os.path.dirname(self._folder), _number(self._step))
+      return path
     try:
-      path = self._manager.save(checkpoint_number=_number(self._step))
+      self._checkpoint.write(path)
     except (tf.errors.OpError, OSError) as e:
       free = shutil.disk_usage(os.path.dirname(self._folder)).free
       raise errors.SystemFault(
@@ -62,8 +61,8 @@ class Checkpoints:
         f'({free / 2**20:.0f} MiB free): {contents.first_line(e)} Make room or '
         'choose another --model_dir; the checkpoints before it are still good.'
       ) from e
-    # A save that was killed may have kept one that nothing else remembers. What
-    # is newer than this one is damaged, or it would not have been passed over.
+    # What is newer than this one is damaged, or it would not have been passed
+    # over.
     done = [
       p for p in list_checkpoints(self._folder) if step_of(p) <= step_of(path)
     ]
@@ -374,7 +373,13 @@ def _sweep(folder):
     for path in glob.glob(os.path.join(inside, 'ckpt-*.data-*'))
     if not os.path.exists(path.rpartition('.data-')[0] + '.index')
   ]
-  for leftover in [*glob.glob(os.path.join(inside, '*_temp*')), *parts]:
+  # TensorFlow's list of the checkpoints, which earlier versions kept, is old.
+  others = [
+    path
+    for pattern in ('*_temp*', 'checkpoint', 'checkpoint.tmp*')
+    for path in glob.glob(os.path.join(inside, pattern))
+  ]
+  for leftover in [*others, *parts]:
     logging.info('Removing an unfinished save: %s', leftover)
     if os.path.isdir(leftover):
       shutil.rmtree(leftover, ignore_errors=True)

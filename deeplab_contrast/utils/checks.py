@@ -1,5 +1,7 @@
 """Refuses numbers that make no sense, where an object is made."""
 
+import tensorflow as tf
+
 from deeplab_contrast.utils import errors
 
 _PATTERN = frozenset('*?[\\')
@@ -42,7 +44,7 @@ def learning_rates(rate_at, steps):
   """
   try:
     lowest = min(map(rate_at, steps))
-  except (TypeError, ValueError) as error:
+  except (TypeError, ValueError, tf.errors.OpError) as error:
     raise ValueError(
       'The learning rate is no number; look at LEARNING_RATE and its kin.'
     ) from error

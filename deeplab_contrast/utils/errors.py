@@ -101,6 +101,12 @@ def told(error):
       f'The package {package} is missing: install this project with its '
       "requirements, pip install -e '.' in its folder."
     )
+  if isinstance(error, BrokenPipeError):
+    return SystemFault(
+      'What read the output of this command has ended (head, tee, a closed '
+      'terminal): start it again with its output in a file; a training goes on '
+      'from its last checkpoint.'
+    )
   if isinstance(error, OSError) and error.errno in _DISK and error.filename:
     return SystemFault(
       f'Cannot use {error.filename} ({error.strerror}): make room, or mend the '

@@ -16,12 +16,14 @@ def read(model_dir):
 
 def read_lines(path):
   """The lines of such a file that are whole."""
-  with open(path, encoding='utf-8') as f:
+  # Also of one that a disk has damaged: a log must not stop a training.
+  with open(path, encoding='utf-8', errors='replace') as f:
     return [line for line in map(_parse, f) if line is not None]
 
 
 def _parse(line):
   try:
-    return json.loads(line)
+    value = json.loads(line)
   except json.JSONDecodeError:
     return None  # A line cut short by a kill.
+  return value if isinstance(value, dict) else None

@@ -54,6 +54,15 @@ def test_everything_that_gin_can_say_reaches_the_objects(write):
   assert root.others[2]['a']() == parts.Adam()
 
 
+@pytest.mark.parametrize(
+  'macros', ['STEPS = %STEPS', 'STEPS = %B\nB = [%C]\nC = %STEPS']
+)
+def test_a_macro_that_stands_for_itself_is_refused(write, macros):
+  path = write(TRAINER + 'parts.Root.trainer = @parts.Trainer()\n' + macros)
+  with pytest.raises(errors.ConfigError, match='STEPS stands for itself'):
+    parse(path)
+
+
 def test_the_operative_configuration_builds_the_same_again(write):
   path = write(
     TRAINER + 'parts.Root.others = (@two/parts.Sgd(),)\n'
@@ -128,7 +137,7 @@ def test_settings_become_bindings_of_the_root(write):
     ('x/parts.Sgd.rate = 1.0', ':10: .*uses x/parts.Sgd.rate'),
     ('parts.Trainer.steps = -1', r':10: Trainer: steps is -1; must not be neg'),
     ('STEPS = -1', ':10: Trainer: steps is -1'),
-    ("STEPS = 'eight'", r"Trainer: '<' not supported"),
+    ("STEPS = 'eight'", r"parts.Trainer.steps is 'eight'"),
     (
       'parts.Root.trainer = @parts.Net()',
       "nothing binds 'classes', which Net needs",

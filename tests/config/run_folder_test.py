@@ -82,6 +82,21 @@ def test_at_most_five_differences_are_shown(tmp_path):
   assert str(caught.value).count('stored nothing') == 5
 
 
+@pytest.mark.parametrize(
+  ('content', 'reason'),
+  [
+    (b'', 'its config.gin is empty'),
+    (b'parts.Root.seed', 'its config.gin is damaged .config.gin:1: not gin'),
+    (b'\x9f\x00', 'its config.gin is damaged .*utf-8'),
+  ],
+)
+def test_a_damaged_configuration_is_said_to_be(tmp_path, content, reason):
+  (tmp_path / run_folder.FILE).write_bytes(content)
+  with pytest.raises(errors.ConfigError, match=f'{reason}.*--allow_config'):
+    run_folder.check(str(tmp_path), CONFIG)
+  run_folder.check(str(tmp_path), CONFIG, allow_config_change=True)
+
+
 def test_a_folder_with_foreign_files_is_refused(tmp_path):
   (tmp_path / '.nfs1').touch()
   prepare(tmp_path)  # Hidden files are nobody's work.

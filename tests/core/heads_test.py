@@ -75,8 +75,15 @@ def test_weight_decay_is_on_convolutions_only():
     ({'variant': 'resnet_50'}, 'Unknown ResNet variant'),
     ({'output_stride': 4}, 'use 8, 16 or 32'),
     ({'multi_grid': (1, 2)}, 'takes 3'),
+    ({'width': 0}, 'width is 0; it must be greater than 0'),
+    ({'width': -0.5}, 'width is -0.5'),
   ],
 )
 def test_bad_arguments_are_named(kwargs, message):
   with pytest.raises(ValueError, match=message):
     resnet_v1.ResNetV1(**kwargs)
+
+
+def test_a_projection_of_no_size_is_refused():
+  with pytest.raises(ValueError, match='scale is 0'):
+    heads.Projection(scale=0)

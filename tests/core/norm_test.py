@@ -42,6 +42,12 @@ def test_inference_uses_moving_statistics():
   np.testing.assert_allclose(layer(x), x / np.sqrt(1 + 1e-5), rtol=1e-6)
 
 
+@pytest.mark.parametrize('momentum', [-0.1, 2])
+def test_a_momentum_that_is_no_share_is_refused(momentum):
+  with pytest.raises(ValueError, match=f'momentum is {momentum}'):
+    norm.BatchNorm(momentum)
+
+
 def test_frozen_layer_ignores_training():
   layer = norm.BatchNorm()
   x = tf.random.stateless_normal([2, 3, 3, 2], seed=[1, 2])

@@ -252,10 +252,20 @@ def test_data_without_an_index_are_swept(run):
   assert list((folder / 'checkpoints').glob('ckpt-1.data*'))
 
 
-def test_a_checkpoint_that_was_forgotten_goes_in_its_turn(run):
+def test_a_list_of_tensorflow_is_not_needed_and_not_kept(run):
+  network, _, step, folder = run
+  for name in ('checkpoint', 'checkpoint.tmp123'):
+    (folder / 'checkpoints' / name).write_bytes(b'\x85\xff')
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  again = checkpoints.Checkpoints(str(folder), network, optimizer, step)
+  assert again.restore().endswith('ckpt-2')
+  again.save()
+  assert not list((folder / 'checkpoints').glob('checkpoint*'))
+
+
+def test_old_checkpoints_go_after_a_restart_too(run):
   _, _, step, folder = run
-  # As if killed before the list of checkpoints was written.
-  (folder / 'checkpoints' / 'checkpoint').unlink()
   network = tiny.network(contrastive.Contrastive())
   optimizer = tiny.make_trainer().optimizer
   optimizer.build(network.trainable_variables)
@@ -271,7 +281,6 @@ def test_a_checkpoint_that_was_forgotten_goes_in_its_turn(run):
 def test_what_is_newer_and_damaged_costs_nothing_that_is_good(run):
   _, _, step, folder = run
   damage(folder, 'ckpt-2.data*', lambda p: p.write_bytes(b''))
-  (folder / 'checkpoints' / 'checkpoint').unlink()  # It is forgotten, too.
   network = tiny.network(contrastive.Contrastive())
   optimizer = tiny.make_trainer().optimizer
   optimizer.build(network.trainable_variables)

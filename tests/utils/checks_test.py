@@ -1,4 +1,5 @@
 import pytest
+import tensorflow as tf
 
 from deeplab_contrast.utils import checks, errors
 
@@ -33,6 +34,8 @@ def test_learning_rates():
     checks.learning_rates(lambda step: 4 - 0.5 * step, (0, 9))
   with pytest.raises(ValueError, match='is no number'):
     checks.learning_rates(lambda step: float('high'), (0,))
+  with pytest.raises(ValueError, match='is no number'):
+    checks.learning_rates(lambda step: tf.cast('high', tf.float32), (0,))
 
 
 def test_place():

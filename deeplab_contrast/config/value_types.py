@@ -1,0 +1,92 @@
+"""Refuses values of a type that the parameter they are bound to cannot take.
+
+Python would take most of them: the text 'False' is true.
+"""
+
+import collections.abc
+import inspect
+import math
+import types
+import typing
+from typing import Any
+
+from deeplab_contrast.config import gin_check, gin_text
+
+_WORDS = {
+  bool: 'True or False',
+  int: 'a whole number',
+  float: 'a number',
+  str: 'a text in quotes',
+  dict: 'a dict',
+  types.NoneType: 'None',
+}
+_LISTS = (tuple, list, collections.abc.Sequence)
+_UNIONS = (typing.Union, types.UnionType)
+
+
+def check(bindings: list[gin_text.Binding]):
+  """Refuses what does not fit the annotation, or else the default, of ours.
+
+  Args:
+    bindings: all that were made, their names checked.
+
+  Raises:
+    ConfigError: names the place, the parameter, and what it takes.
+  """
+  macros = {b.parameter: b for b in bindings if not b.selector}
+  for binding in gin_check.final(bindings):
+    if not binding.selector:
+      continue
+    wanted = _wanted(gin_check.resolve(binding, binding.selector), binding)
+    origin = binding
+    while isinstance(origin.value, gin_text.Macro) and (
+      origin.value.name in macros
+    ):
+      origin = macros[origin.value.name]
+    if not _fits(origin.value, wanted):
+      gin_text.fail(
+        origin.place,
+        f'{binding.name} is {origin.value!r}; it must be {_words(wanted)}',
+      )
+
+
+def _wanted(target, binding):
+  """The type that a parameter takes; `Any` where nothing tells."""
+  function = gin_check.called(target)
+  try:
+    found = inspect.signature(function).parameters[binding.parameter]
+    hints = typing.get_type_hints(function)
+  except (KeyError, NameError, TypeError, ValueError):
+    return Any
+  if binding.parameter in hints:
+    return hints[binding.parameter]
+  is_ours = (target.__module__ or '').startswith('deeplab_contrast.')
+  kind = type(found.default)
+  return kind if is_ours and kind in (bool, int, float, str) else Any
+
+
+def _fits(value, wanted):
+  """Whether a literal is of a type; what gin makes later always is."""
+  origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+  if wanted is Any or isinstance(value, gin_text.Macro | gin_text.Reference):
+    return True
+  if origin in _UNIONS:
+    return any(_fits(value, part) for part in parts)
+  if wanted in _LISTS or origin in _LISTS:
+    kinds = [part for part in parts if part is not ...] or [Any]
+    return isinstance(value, list | tuple) and all(
+      any(_fits(item, kind) for kind in kinds) for item in value
+    )
+  if wanted is float:
+    return type(value) in (int, float) and math.isfinite(value)
+  return type(value) is (origin or wanted)
+
+
+def _words(wanted):
+  origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+  if origin in _UNIONS:
+    return ' or '.join(map(_words, parts))
+  if wanted in _LISTS or origin in _LISTS:
+    return f'a list, each item {_words(parts[0])}' if parts else 'a list'
+  name = getattr(origin or wanted, '__name__', str(wanted))
+  return _WORDS.get(origin or wanted, f'made by {name}: @...{name}()')
