@@ -18,6 +18,7 @@ _WORDS = {
   float: 'a number',
   str: 'a text in quotes',
   dict: 'a dict',
+  collections.abc.Mapping: 'a dict',
   types.NoneType: 'None',
 }
 _LISTS = (tuple, list, collections.abc.Sequence)
@@ -60,15 +61,19 @@ def _wanted(target, binding):
     return Any
   if binding.parameter in hints:
     return hints[binding.parameter]
-  is_ours = (target.__module__ or '').startswith('deeplab_contrast.')
   kind = type(found.default)
-  return kind if is_ours and kind in (bool, int, float, str) else Any
+  return kind if _is_ours(target) and kind in (bool, int, float, str) else Any
+
+
+def _is_ours(thing):
+  module = getattr(thing, '__module__', None) or ''
+  return module.startswith('deeplab_contrast.')
 
 
 def _fits(value, wanted):
   """Whether a literal is of a type; what gin makes later always is."""
   origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
-  if wanted is Any or isinstance(value, gin_text.Macro | gin_text.Reference):
+  if isinstance(value, gin_text.Macro | gin_text.Reference):
     return True
   if origin in _UNIONS:
     return any(_fits(value, part) for part in parts)
@@ -79,7 +84,11 @@ def _fits(value, wanted):
     )
   if wanted is float:
     return type(value) in (int, float) and math.isfinite(value)
-  return type(value) is (origin or wanted)
+  kind = origin or wanted
+  if kind is collections.abc.Mapping:
+    return isinstance(value, dict)
+  # A literal is never one of our objects; of other types nothing is known.
+  return type(value) is kind if kind in _WORDS else not _is_ours(kind)
 
 
 def _words(wanted):

@@ -1,5 +1,7 @@
 import collections.abc
 import dataclasses
+import os
+from typing import Literal
 
 import pytest
 
@@ -29,7 +31,10 @@ class Typed:
   sizes: tuple[float, ...] = (1.0,)
   steps: collections.abc.Sequence[collections.abc.Callable] = ()
   table: dict[str, float] = dataclasses.field(default_factory=dict)
-  part: parts.Sgd | None = None
+  lists: collections.abc.Mapping[str, str] | None = None
+  mode: Literal['a', 'b'] = 'a'
+  path: os.PathLike | None = None
+  part: aspp.ASPP | None = None
 
 
 def parse(tmp_path, *bindings):
@@ -53,7 +58,8 @@ def parse(tmp_path, *bindings):
     ('sizes = 1.0', 'a list, each item a number'),
     ("sizes = (1.0, 'a')", 'a list, each item a number'),
     ("table = 'a'", 'a dict'),
-    ('part = 3', r'made by Sgd: @...Sgd\(\) or None'),
+    ("lists = 'a.txt'", 'a dict or None'),
+    ('part = 3', r'made by ASPP: @...ASPP\(\) or None'),
   ],
 )
 def test_a_value_of_the_wrong_type_is_refused(tmp_path, binding, sentence):
@@ -78,6 +84,9 @@ def test_a_value_of_the_wrong_type_is_refused(tmp_path, binding, sentence):
     'sizes = (%ONE, 2)',
     'steps = [@parts.Sgd()]',
     "table = {'a': 0.5}",
+    "lists = {'train': 'a.txt'}",
+    "mode = 'b'",
+    "path = 'a'",
     'part = @parts.Sgd()',
   ],
 )
