@@ -102,6 +102,7 @@ def test_a_run_is_stored_and_goes_on_by_its_folder_alone(gin_file, tmp_path):
   done = command(run)
   assert (done.returncode, done.stdout) == (0, 'seed 3\n')
   assert (tmp_path / 'run' / 'config.gin').read_text() == stored
+  (tmp_path / 'run' / 'metrics.jsonl').write_text('{"step": 1}\n')
   done = command(run, '--seed=4')
   assert_error(done, 2, 'parts.Root.seed stored 3, given 4')
   done = command(run, '--seed=4', '--allow_config_change', '--data_dir=d')

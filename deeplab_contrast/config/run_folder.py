@@ -6,7 +6,7 @@ import os
 import time
 
 from deeplab_contrast.config import gin_text
-from deeplab_contrast.utils import errors, locking, results
+from deeplab_contrast.utils import errors, locking, metrics, results
 
 FILE = 'config.gin'
 
@@ -33,6 +33,12 @@ FREE_CLASSES = frozenset(('deeplab_contrast.embedding_judge.EmbeddingJudge',))
 
 # Of these, what each of several machines may have at a place of its own.
 LOCAL = frozenset(('data_dir', 'root', 'sbd'))
+
+# What the data were, which a training notes before its first step.
+DATA = 'data.json'
+
+# What a training has made before its first step is logged or saved.
+_BEFORE = frozenset((FILE, REPLICAS, DATA, metrics.FILE, 'tensorboard'))
 
 # Folders that may be there before the configuration: pictures of `browse`, the
 # locks of processes that share the work.
@@ -82,6 +88,8 @@ def prepare(
   with locking.model_dir_lock(os.path.join(model_dir, part)):
     check(model_dir, config, allow_config_change, replicas)
     if not results.is_done(model_dir):
+      if _is_unused(model_dir):
+        _remove(model_dir, DATA)
       # In this order: a folder with anything else, but no FILE, is refused.
       _write(model_dir, FILE, config)
       if replicas is not None:
@@ -163,6 +171,9 @@ def check(
 ):
   """Refuses a folder that holds anything but this very experiment.
 
+  A training that failed before it logged or saved a step may be started again
+  in another way.
+
   Args:
     model_dir: the folder; it need not exist.
     config: the text of the operative configuration.
@@ -185,6 +196,8 @@ def check(
         f' {FILE}; give another --model_dir.'
       )
     return
+  if _is_unused(model_dir):
+    return
   changes = _changes(path, config)
   is_done = results.is_done(model_dir)
   if not is_done:  # A finished run computes nothing any more.
@@ -201,6 +214,21 @@ def check(
       f'{f"; and {more} more" if more > 0 else ""}; give another --model_dir'
       f'{way_out}'
     )
+
+
+def _is_unused(model_dir):
+  """Whether a training began there, but has not logged or saved a step."""
+  found = {f for f in os.listdir(model_dir) if f[0] != '.' and f not in OWN}
+  log = os.path.join(model_dir, metrics.FILE)
+  is_logged = os.path.exists(log) and os.path.getsize(log) > 0
+  # Folders of recipes and pseudo-labels, which processes share, have no record
+  # of replicas.
+  return REPLICAS in found and found <= _BEFORE and not is_logged
+
+
+def _remove(model_dir, name):
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(os.path.join(model_dir, name))
 
 
 def _changes(path, config):

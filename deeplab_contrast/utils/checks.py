@@ -1,7 +1,5 @@
 """Refuses numbers that make no sense, where an object is made."""
 
-import tensorflow as tf
-
 from deeplab_contrast.utils import errors
 
 _PATTERN = frozenset('*?[\\')
@@ -42,6 +40,9 @@ def learning_rates(rate_at, steps):
   Raises:
     ValueError: one is wrong.
   """
+  # Here, as this module is imported for --help, too.
+  import tensorflow as tf
+
   try:
     lowest = min(map(rate_at, steps))
   except (TypeError, ValueError, tf.errors.OpError) as error:

@@ -162,6 +162,7 @@ def test_another_number_of_replicas_is_refused_like_another_value(tmp_path):
   record = tmp_path / run_folder.REPLICAS
   assert record.read_text() == '{"replicas": 1}\n'
   prepare(tmp_path, replicas=1)
+  (tmp_path / 'checkpoints').mkdir()
   sentence = (
     'holds another experiment: replicas stored 1, given 2 .*'
     '--allow_config_change to go on'
@@ -175,8 +176,26 @@ def test_another_number_of_replicas_is_refused_like_another_value(tmp_path):
   prepare(tmp_path, replicas=2)
 
 
+def test_a_training_that_failed_before_its_first_step_may_change(tmp_path):
+  prepare(tmp_path, replicas=1)
+  for name in ('data.json', 'metrics.jsonl'):
+    (tmp_path / name).touch()
+  (tmp_path / 'tensorboard').mkdir()
+  changed = CONFIG.replace('0.1', '0.01')
+  run_folder.check(str(tmp_path), changed, replicas=2)
+  assert prepare(tmp_path, changed, replicas=2) == changed
+  # What the data were is noted anew: they may be others now.
+  assert not (tmp_path / 'data.json').exists()
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 1}\n')
+  (tmp_path / 'data.json').touch()
+  with pytest.raises(errors.ConfigError, match='rate stored .*; replicas sto'):
+    prepare(tmp_path, CONFIG, replicas=1)
+  assert (tmp_path / 'data.json').exists()
+
+
 def test_a_run_without_a_record_of_replicas_goes_on(tmp_path):
   prepare(tmp_path)  # As older versions left it.
+  (tmp_path / 'checkpoints').mkdir()
   assert not (tmp_path / run_folder.REPLICAS).exists()
   prepare(tmp_path, replicas=2)
   with pytest.raises(errors.ConfigError, match='replicas stored 2, given 1'):
@@ -194,6 +213,7 @@ def test_replicas_do_not_matter_to_a_finished_run(tmp_path):
 
 def test_a_damaged_record_of_replicas_is_named(tmp_path):
   prepare(tmp_path, replicas=1)
+  (tmp_path / 'checkpoints').mkdir()
   (tmp_path / run_folder.REPLICAS).write_text('{"rep')
   with pytest.raises(errors.DataError, match='replicas.json is damaged'):
     prepare(tmp_path, replicas=1)
