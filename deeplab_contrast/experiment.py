@@ -188,8 +188,7 @@ class Experiment:
     fingerprints.check_classes(model_dir, self.train.source.info.class_names)
     with strategy.scope():
       self.model.build_variables()
-    averaged = self.trainer.optimizer.use_ema
-    return checkpoints.restore_model(model_dir, self.model, averaged, path)[1]
+    return checkpoints.restore_model(model_dir, self.model, path)[1]
 
   def check_can_be_judged(self, model_dir):
     """Raises ConfigError for a run without classes or without a split."""

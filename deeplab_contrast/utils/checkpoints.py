@@ -115,6 +115,8 @@ class Checkpoints:
 class WarmStart:
   """Starts a network from parts of another run's.
 
+  Like an evaluation, it takes the averages of weights where there are some.
+
   Attributes:
     path: a model_dir (its newest checkpoint is taken) or a checkpoint's path.
     parts: what to take over: 'backbone', 'trunk' (all but the head) or 'head'.
@@ -141,8 +143,7 @@ class WarmStart:
     def restore(path):
       for part, variables in parts.items():
         contents.check_part(path, part, variables, model)
-      _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
-      _check_finite(path, named)
+      _restore_weights(path, named)
 
     return _newest_readable(paths, restore)[0]
 
@@ -160,13 +161,12 @@ class WarmStart:
     return paths
 
 
-def restore_model(model_dir, model, averaged=False, path=None):
+def restore_model(model_dir, model, path=None):
   """Restores the whole model from the newest readable checkpoint of a run.
 
   Args:
     model_dir: the run's folder.
     model: a built Keras model.
-    averaged: takes the averaged weights of trainable variables.
     path: this very checkpoint instead.
 
   Returns:
@@ -182,10 +182,7 @@ def restore_model(model_dir, model, averaged=False, path=None):
 
   def restore(path):
     contents.check_whole(path, named, model)
-    _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
-    if averaged:
-      _restore_averages(path, model.trainable_variables)
-    _check_finite(path, named)
+    _restore_weights(path, named)
 
   path, _ = _newest_readable(paths, restore)
   return path, step_of(path)
@@ -241,8 +238,8 @@ def read_weights(model_dir, model):
     model: a built Keras model; its variables are not changed.
 
   Returns:
-    (path, {name as of `contents.names`: array}, the number of variables of the
-    optimizer there).
+    (path, {name as of `contents.names`: array}, averages where there are some;
+    the number of variables of the optimizer there).
 
   Raises:
     ConfigError: when the folder holds no checkpoint, or another network's.
@@ -256,10 +253,15 @@ def read_weights(model_dir, model):
       name: v for name, v in named.items() if contents.key(name) in stored
     }
     contents.check_shapes(path, here or named, stored)
+    averaged = contents.averaged(path, here)
+    keys = {n: contents.key(n, 'average') for n in averaged}
     reader = tf.train.load_checkpoint(path)
     others = [key for key in stored if key.startswith('optimizer/')]
     try:
-      arrays = {name: reader.get_tensor(contents.key(name)) for name in here}
+      arrays = {
+        name: reader.get_tensor(keys.get(name, contents.key(name)))
+        for name in here
+      }
     except (tf.errors.OpError, IndexError) as e:
       raise contents.Unreadable(contents.first_line(e)) from e
     return arrays, len(others)
@@ -338,8 +340,14 @@ def _restore(checkpoint, path, variables, exact):
     ) from e
 
 
-def _check_finite(path, variables):
-  contents.check_finite(path, {n: v.numpy() for n, v in variables.items()})
+def _restore_weights(path, named):
+  """Gives variables what a checkpoint was judged by."""
+  _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
+  averaged = {name: named[name] for name in contents.averaged(path, named)}
+  if averaged:
+    average = tf.train.Checkpoint(average=averaged)
+    _restore(average, path, averaged, exact=False)
+  contents.check_finite(path, {n: v.numpy() for n, v in named.items()})
 
 
 def _averages(named):
@@ -351,18 +359,6 @@ def _averages(named):
       contents.name_of(path): average.value for path, average in named.items()
     }
   }
-
-
-def _restore_averages(path, variables):
-  """Gives variables the averages that a checkpoint holds of them."""
-  status = tf.train.Checkpoint(average=contents.by_path(variables)).read(path)
-  try:
-    status.assert_existing_objects_matched()
-  except AssertionError as e:
-    raise errors.ConfigError(
-      f'{path} holds no averaged weights; it was trained without use_ema.'
-    ) from e
-  status.expect_partial()
 
 
 def _sweep(folder):

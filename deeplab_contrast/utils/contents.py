@@ -57,11 +57,11 @@ class Unreadable(Exception):
   """A checkpoint's files are damaged or incomplete."""
 
 
-def key(name):
-  """The key of a model's variable in a checkpoint's index."""
+def key(name, of='model'):
+  """The key of a model's variable, or of its 'average', in a checkpoint."""
   # As TensorFlow escapes the keys of a dict.
   escaped = name.replace('.', '..').replace('/', '.S')
-  return f'model/{escaped}/.ATTRIBUTES/VARIABLE_VALUE'
+  return f'{of}/{escaped}/.ATTRIBUTES/VARIABLE_VALUE'
 
 
 def stored_shapes(path):
@@ -70,6 +70,25 @@ def stored_shapes(path):
     return tf.train.load_checkpoint(path).get_variable_to_shape_map()
   except (tf.errors.OpError, IndexError, ValueError) as e:
     raise Unreadable(first_line(e)) from e
+
+
+def averaged(path, names):
+  """Those variables of which a checkpoint holds moving averages.
+
+  None before the first step, when the averages are 0.
+
+  Args:
+    path: of a checkpoint.
+    names: of variables of the model.
+
+  Returns:
+    A set of names.
+  """
+  stored = stored_shapes(path)
+  found = {name for name in names if key(name, 'average') in stored}
+  if found and not tf.train.load_checkpoint(path).get_tensor(_STEP):
+    return set()
+  return found
 
 
 def check_shapes(path, variables, stored):

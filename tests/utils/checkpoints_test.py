@@ -8,7 +8,7 @@ import tensorflow as tf
 from deeplab_contrast import model
 from deeplab_contrast.core import heads
 from deeplab_contrast.tasks import contrastive, softmax
-from deeplab_contrast.utils import checkpoints, contents, errors
+from deeplab_contrast.utils import averages, checkpoints, contents, errors
 from tests import tiny
 
 
@@ -357,6 +357,9 @@ def test_layers_built_outside_the_network_are_kept(tmp_path):
   assert 'conv0/kernel' in {v.path for v in network.variables}
   optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
   optimizer.build(network.trainable_variables)
+  moving = averages.of(optimizer, network)
+  for variable in network.trainable_variables:
+    moving[variable.path].assign(variable)
   step = tf.Variable(1, dtype=tf.int64)
   checkpoints.Checkpoints(str(tmp_path), network, optimizer, step).save()
   expected = tiny.weights(network)
