@@ -1,5 +1,7 @@
 """What a checkpoint holds of a network: its names, shapes and parts."""
 
+import re
+
 import numpy as np
 import tensorflow as tf
 
@@ -206,4 +208,6 @@ def part_of(model, name):
 
 def first_line(error):
   """The first line of an error's text, as a sentence."""
-  return str(error).strip().split('\n')[0][:200].rstrip('.') + '.'
+  # TensorFlow says where in a graph it was, which tells nobody anything.
+  text = re.sub(r'\{\{function_node .*?\}\} ?| \[Op:\w+\]', '', str(error))
+  return text.strip().split('\n')[0][:300].rstrip('.') + '.'

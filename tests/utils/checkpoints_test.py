@@ -377,3 +377,15 @@ def test_layers_of_one_name_are_named():
     layer.build([1, 3])
   with pytest.raises(errors.ConfigError, match='same/kernel'):
     contents.by_path([v for layer in layers for v in layer.variables])
+
+
+def test_errors_of_tensorflow_are_told_without_its_nodes():
+  error = tf.errors.ResourceExhaustedError(
+    None,
+    None,
+    '{{function_node __wrapped__SaveV2_device_/job:localhost/device:CPU:0}} '
+    'run/ckpt-2_temp/part-0; No space left on device [Op:SaveV2]\nmore',
+  )
+  assert contents.first_line(error) == (
+    'run/ckpt-2_temp/part-0; No space left on device.'
+  )
