@@ -104,7 +104,7 @@ def test_the_seconds_are_told_of_one_that_fails_too():
 _PARENT = """
 import sys
 from deeplab_contrast.utils import errors, processes
-code = 'import time; print("up", flush=True); time.sleep(60)'
+code = 'import os, time; os.write(1, b"up" + bytes([10])); time.sleep(60)'
 try:
   processes.run_all([
     processes.Task(k, [sys.executable, '-S', '-c', code], k) for k in 'ab'
@@ -123,7 +123,9 @@ def test_sigterm_reaches_all():
   ) as parent:
     seen = 0
     while seen < 2:
-      seen += parent.stdout.readline() == 'up\n'
+      line = parent.stdout.readline()
+      assert line, 'It ended by itself.'
+      seen += line == 'up\n'
     began = time.monotonic()
     os.kill(parent.pid, signal.SIGTERM)
     assert parent.wait(30) == 128 + signal.SIGTERM
