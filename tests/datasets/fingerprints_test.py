@@ -116,8 +116,8 @@ def test_resuming_with_other_data_is_refused_before_any_step(
   fit()
   fit()
   name = '2007_000000.png'
-  mask = np.array(Image.open(tree / 'SegmentationClass' / name))
-  folder = tree / 'SegmentationClassAug'
+  folder = tree / 'SegmentationClass'
+  mask = np.array(Image.open(folder / name))
   Image.fromarray(np.where(mask == 0, 20, mask).astype(np.uint8)).save(
     folder / name
   )

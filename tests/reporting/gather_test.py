@@ -228,8 +228,7 @@ def test_metrics_leave_out_what_is_no_line(tmp_path):
   path.write_text('{"step": 1, "split": "val"}\n7\n{"split": "val"}\n{"st')
   assert files.metrics(str(tmp_path)) == [{'step': 1, 'split': 'val'}]
   path.write_bytes(b'\xff\xfe')
-  with pytest.raises(errors.DataError, match='metrics.jsonl is damaged'):
-    files.metrics(str(tmp_path))
+  assert files.metrics(str(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
