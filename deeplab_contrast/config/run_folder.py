@@ -89,7 +89,8 @@ def prepare(
     check(model_dir, config, allow_config_change, replicas)
     if not results.is_done(model_dir):
       if _is_unused(model_dir):
-        _remove(model_dir, DATA)
+        for name in (DATA, metrics.FILE):
+          _remove(model_dir, name)
       # In this order: a folder with anything else, but no FILE, is refused.
       _write(model_dir, FILE, config)
       if replicas is not None:
@@ -219,11 +220,13 @@ def check(
 def _is_unused(model_dir):
   """Whether a training began there, but has not logged or saved a step."""
   found = {f for f in os.listdir(model_dir) if f[0] != '.' and f not in OWN}
-  log = os.path.join(model_dir, metrics.FILE)
-  is_logged = os.path.exists(log) and os.path.getsize(log) > 0
   # Folders of recipes and pseudo-labels, which processes share, have no record
   # of replicas.
-  return REPLICAS in found and found <= _BEFORE and not is_logged
+  if REPLICAS not in found or not found <= _BEFORE:
+    return False
+  # An embedding is judged before the first step, too.
+  lines = metrics.read(model_dir) if metrics.FILE in found else []
+  return not any(line.get('step') for line in lines)
 
 
 def _remove(model_dir, name):

@@ -178,14 +178,15 @@ def test_another_number_of_replicas_is_refused_like_another_value(tmp_path):
 
 def test_a_training_that_failed_before_its_first_step_may_change(tmp_path):
   prepare(tmp_path, replicas=1)
-  for name in ('data.json', 'metrics.jsonl'):
-    (tmp_path / name).touch()
+  (tmp_path / 'data.json').touch()
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 0}\n')
   (tmp_path / 'tensorboard').mkdir()
   changed = CONFIG.replace('0.1', '0.01')
   run_folder.check(str(tmp_path), changed, replicas=2)
   assert prepare(tmp_path, changed, replicas=2) == changed
-  # What the data were is noted anew: they may be others now.
-  assert not (tmp_path / 'data.json').exists()
+  # The data may be others now, and the features before the first step.
+  for name in ('data.json', 'metrics.jsonl'):
+    assert not (tmp_path / name).exists()
   (tmp_path / 'metrics.jsonl').write_text('{"step": 1}\n')
   (tmp_path / 'data.json').touch()
   with pytest.raises(errors.ConfigError, match='rate stored .*; replicas sto'):
