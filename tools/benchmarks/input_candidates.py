@@ -45,10 +45,21 @@ def _ours(examples, batch, color):
     transforms.RandomFlip(),
     color,
   )
-  source = pipeline.Pipeline(None, steps)
   # With the classes: then every label is checked, as in a training.
   opened = _opened(examples, voc2012_segmentation.Voc2012.info)
-  yield from iter(source.dataset(opened, batch_size=batch, seed=SEED))
+  yield from _read(pipeline.Pipeline(None, steps), opened, batch)
+
+
+def _read(source, opened, batch):
+  """Reads a pipeline of ours like a training, which ends it first."""
+  from deeplab_contrast.utils import gates
+
+  gate = gates.Gate()
+  batches = iter(
+    source.dataset(opened, batch_size=batch, seed=SEED, is_open=gate.is_open)
+  )
+  with gate.drained(batches):
+    yield from batches
 
 
 def _opened(examples, info=None):
@@ -86,10 +97,7 @@ def decode_only(examples, batch):
     label = decoding.label(example, tf.shape(image)[:2])
     return {'image': image[0, 0], 'label': label[0, 0]}
 
-  source = pipeline.Pipeline(None, (decode,))
-  yield from iter(
-    source.dataset(_opened(examples), batch_size=batch, seed=SEED)
-  )
+  yield from _read(pipeline.Pipeline(None, (decode,)), _opened(examples), batch)
 
 
 def keras(examples, batch):
