@@ -112,7 +112,7 @@ class Ledger:
     """How many labelled images the arm had."""
     if job.stage.labels is not None:
       return job.stage.labels
-    path = os.path.join(job.model_dir, 'data.json')
+    path = os.path.join(job.model_dir, results.DATA)
     with open(path, encoding='utf-8') as file:
       return json.load(file)['train']['examples']
 

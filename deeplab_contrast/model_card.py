@@ -82,7 +82,7 @@ def text(model_dir, info, export):
   """
   sections = {
     'Classes': ', '.join(info.class_names),
-    'Data': _data(_read_json(os.path.join(model_dir, 'data.json'))),
+    'Data': _data(_read_json(os.path.join(model_dir, results.DATA))),
     'Recipe': _recipe(lineage(model_dir), export),
     'Metrics': _metrics(results.read(model_dir), export),
     'Use and limits': _USE,

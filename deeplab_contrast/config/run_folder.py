@@ -34,11 +34,8 @@ FREE_CLASSES = frozenset(('deeplab_contrast.embedding_judge.EmbeddingJudge',))
 # Of these, what each of several machines may have at a place of its own.
 LOCAL = frozenset(('data_dir', 'root', 'sbd'))
 
-# What the data were, which a training notes before its first step.
-DATA = 'data.json'
-
 # What a training has made before its first step is logged or saved.
-_BEFORE = frozenset((FILE, REPLICAS, DATA, metrics.FILE, 'tensorboard'))
+_BEFORE = frozenset((FILE, REPLICAS, results.DATA, metrics.FILE, 'tensorboard'))
 
 # Folders that may be there before the configuration: pictures of `browse`, the
 # locks of processes that share the work.
@@ -89,7 +86,7 @@ def prepare(
     check(model_dir, config, allow_config_change, replicas)
     if not results.is_done(model_dir):
       if _is_unused(model_dir):
-        for name in (DATA, metrics.FILE):
+        for name in (results.DATA, metrics.FILE):
           _remove(model_dir, name)
       # In this order: a folder with anything else, but no FILE, is refused.
       _write(model_dir, FILE, config)

@@ -8,8 +8,6 @@ import os
 from deeplab_contrast.datasets import info
 from deeplab_contrast.utils import errors, results
 
-FILE = 'data.json'
-
 
 def of_sources(opened, data_dir):
   """What identifies the data of a run.
@@ -60,7 +58,7 @@ def check(model_dir, found, write=True):
   Raises:
     DataError: they are others.
   """
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, results.DATA)
   if not os.path.exists(path):
     if write:
       results.write_json(path, found)
@@ -94,7 +92,7 @@ def check_classes(model_dir, class_names):
   Raises:
     DataError: they are others.
   """
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, results.DATA)
   stored = (results.read_json(path) or {}).get('train') or {}
   before = stored.get('classes')  # Absent in runs of older versions.
   if before is None or len(before) != len(class_names):

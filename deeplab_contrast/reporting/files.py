@@ -9,7 +9,6 @@ from deeplab_contrast.utils import errors, results
 from deeplab_contrast.utils import metrics as metrics_lib
 
 # As `datasets.fingerprints` writes it, which needs TensorFlow.
-DATA = 'data.json'
 MANIFEST = 'manifest.json'
 COLUMNS = ('arm', 'labels', 'seed', 'miou')
 

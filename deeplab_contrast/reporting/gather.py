@@ -181,7 +181,7 @@ def _steps(model_dir):
 
 
 def _number_of_labels(model_dir):
-  path = os.path.join(model_dir, files.DATA)
+  path = os.path.join(model_dir, results.DATA)
   if not os.path.exists(path):
     return None
   train = files.get(files.read_json(path), 'train', dict, path)

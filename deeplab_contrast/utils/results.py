@@ -10,6 +10,9 @@ FILE = os.path.join('eval', 'results.json')
 EMBEDDING = os.path.join('embedding', 'results.json')
 DONE = 'DONE'
 
+# What the data were, noted before the first step; see `fingerprints`.
+DATA = 'data.json'
+
 # Scores that not every evaluation has.
 OPTIONAL = (
   'mean_accuracy',
