@@ -134,7 +134,12 @@ class DeepLab(keras.Model):
 
   def build_variables(self):
     """Makes all variables; call it inside the strategy's scope."""
-    # By a real call: the smallest image with two pixels at every stride.
+    # Keras would build a layer that holds others by tracing its call twice, once
+    # more at each level. One real call makes the same variables in less than half the time.
+    for layer in self._flatten_layers():
+      if getattr(layer.build, '_is_default', False):
+        layer.built = True
+    # The smallest image with two pixels at every stride.
     self(tf.zeros([1, 65, 65, 3]), training=False)
 
   def decayed_kernels(self):

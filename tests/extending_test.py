@@ -23,7 +23,7 @@ def write_parts(folder):
 
 
 def run(command, folder, *arguments):
-  done = processes.run_module(
+  done = processes.run_apart(
     command,
     '--allow_import=my_parts',
     *arguments,

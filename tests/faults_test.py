@@ -1,7 +1,6 @@
 """What a user can get wrong ends in one sentence and the right exit code.
 
-Every fault is met twice: inside this process, where it is quick, and through
-the command line, where it also has to be told well.
+Every fault is met by the command that a user would type.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ from deeplab_contrast import eval as eval_command
 from deeplab_contrast import launch, submit, train, vis
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.tasks import softmax
-from deeplab_contrast.utils import checkpoints, distribution, errors, locking
+from deeplab_contrast.utils import checkpoints, locking
 from tests import fixtures, processes, tiny
 
 SCENES = 'gin_configs/scenes/'
@@ -296,26 +295,6 @@ FAULTS = (
   a_crop_smaller_than_the_images,
 )
 
-# Those of which also the process is quick enough for every day.
-_QUICK = (
-  no_dataset,
-  several_bad_files,
-  an_unknown_macro,
-  nothing_given,
-  another_experiment,
-  a_busy_folder,
-)
-
-
-# Only the flags know these.
-_OF_FLAGS = (nothing_given, an_empty_folder_alone)
-
-
-def _params(faults, slow=()):
-  for fault in faults:
-    marks = [pytest.mark.slow] * (fault in slow)
-    yield pytest.param(fault, marks=marks, id=fault.__name__)
-
 
 def contents(folder):
   """{file: bytes}, the lock left out: it says who looked last."""
@@ -343,28 +322,6 @@ def assert_sentence(sentence, fault):
   assert all(line.startswith('  ') for line in sentence.split('\n')[1:])
 
 
-@pytest.mark.parametrize(
-  'make', _params([f for f in FAULTS if f not in _OF_FLAGS])
-)
-def test_a_fault_in_this_process(make, tmp_path):
-  fault = make(tmp_path)
-  files = fault.files or [str(tmp_path / 'run' / 'config.gin')]
-  before = contents(tmp_path)
-  with pytest.raises(errors.UserError) as caught, hold(fault, tmp_path):
-    settings = {'seed': 0, 'data_dir': str(tmp_path / 'data')}
-    built = launch.parse(files, fault.bindings, settings=settings)
-    launched = launch.Launch(
-      built.root,
-      distribution.strategy('one'),
-      str(tmp_path / fault.model_dir),
-      built.config,
-    )
-    COMMANDS[fault.command].main(launched)
-  assert caught.value.exit_code == fault.code
-  assert_sentence(str(caught.value), fault)
-  assert_kept(before, tmp_path)
-
-
 def assert_kept(before, folder):
   after = contents(folder)
   assert {name: after.get(name) for name in before} == before
@@ -380,15 +337,14 @@ def _command(fault, folder):
   ]
 
 
-@pytest.mark.parametrize('make', _params(FAULTS, set(FAULTS) - set(_QUICK)))
-def test_a_fault_through_the_command_line(make, tmp_path):
+@pytest.mark.parametrize('make', FAULTS)
+def test_a_fault(make, tmp_path):
   fault = make(tmp_path)
   before = contents(tmp_path)
   with hold(fault, tmp_path):
     done = processes.run_module(
       fault.command,
       *_command(fault, tmp_path),
-      TF_CPP_MIN_LOG_LEVEL='3',  # What the commands set where nobody else has.
     )
   assert done.returncode == fault.code, done.stderr
   assert done.stderr.startswith('error: ') and done.stderr.endswith('\n')
