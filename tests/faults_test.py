@@ -13,8 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast import eval as eval_command
-from deeplab_contrast import launch, submit, train, vis
+from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.tasks import softmax
 from deeplab_contrast.utils import checkpoints, locking
@@ -22,12 +21,6 @@ from tests import fixtures, processes, tiny
 
 SCENES = 'gin_configs/scenes/'
 TINY = 'gin_configs/tiny.gin'
-COMMANDS = {
-  'train': train,
-  'eval': eval_command,
-  'vis': vis,
-  'submit': submit,
-}
 
 
 @dataclasses.dataclass

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 
@@ -30,13 +29,7 @@ LIMIT = 600  # Seconds, for a machine that is busy with other things.
 
 def addresses():
   """Two, with ports that are free."""
-  held = [socket.socket() for _ in range(2)]
-  for one in held:
-    one.bind(('', 0))
-  found = [f'localhost:{one.getsockname()[1]}' for one in held]
-  for one in held:
-    one.close()
-  return found
+  return [f'localhost:{port}' for port in processes.free_ports(2)]
 
 
 def start(flags, model_dir, own=((), ())):

@@ -4,8 +4,10 @@ import contextlib
 import io
 import os
 import pathlib
+import random
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -163,6 +165,21 @@ def start_module(module, *arguments, **kwargs):
     env=environment(),
     **kwargs,
   )
+
+
+def free_ports(count):
+  """Ports of this machine that nothing uses, below those it hands out.
+
+  A connection from a port to itself is one that nobody listens to: trying to
+  reach a port that the system may also choose as the near end can meet that.
+  """
+  found = []
+  while len(found) < count:
+    port = random.randrange(10_000, 30_000)
+    with socket.socket() as probe, contextlib.suppress(OSError):
+      probe.bind(('', port))
+      found.append(port)
+  return found
 
 
 def wait_for_lines(process, path, count, seconds=300):

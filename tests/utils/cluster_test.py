@@ -1,10 +1,12 @@
 import json
 import socket
 import threading
+import time
 
 import pytest
 
 from deeplab_contrast.utils import cluster, errors
+from tests import processes
 
 
 def tf_config(jobs, job='worker', index=0):
@@ -50,13 +52,7 @@ def test_a_wrong_tf_config_is_one_sentence(text, sentence):
 @pytest.fixture
 def ports():
   """Two that are free."""
-  held = [socket.socket() for _ in range(2)]
-  for one in held:
-    one.bind(('', 0))
-  found = [one.getsockname()[1] for one in held]
-  for one in held:
-    one.close()
-  return found
+  return processes.free_ports(2)
 
 
 def task(ports, index):
@@ -71,10 +67,12 @@ def test_two_meet(ports, capfd):
   try:
     while not cluster._answers(f'localhost:{ports[0]}'):
       assert first.is_alive()
+      time.sleep(0.01)
     said = ''
     while '\n' not in said:  # A line may come in two pieces.
       assert first.is_alive()
       said += capfd.readouterr().err
+      time.sleep(0.01)
     # As TensorFlow does next: who was met may go on at the same port.
     with socket.socket() as server:
       server.bind(('', ports[1]))

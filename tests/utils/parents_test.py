@@ -62,7 +62,7 @@ def test_a_stage_ends_with_a_recipe_that_is_killed(tmp_path):
     locking.wait_for_others(0)
   wait_for(recipe, 'saved')  # The pipe outlives its first owner.
   recipe.stdout.close()
-  assert 0.5 < waited < 30
+  assert waited > 0.5
 
 
 def test_waiting_for_a_lock_ends(tmp_path):
@@ -78,7 +78,7 @@ def test_waiting_for_a_lock_ends(tmp_path):
     assert f'Process {holder.pid} ' in str(error)
   finally:
     locking.wait_for_others(0)
-  assert 0.5 <= time.monotonic() - began < 10
+  assert time.monotonic() - began >= 0.5
   holder.terminate()
   holder.wait(30)
   holder.stdout.close()

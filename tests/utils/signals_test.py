@@ -30,7 +30,7 @@ def test_before_there_is_anything_to_save(number):
   for _ in range(2):
     assert child.stdout.readline() == 'up\n'
   os.killpg(child.pid, number)
-  _, told = child.communicate(timeout=30)
+  _, told = child.communicate(timeout=120)
   assert child.returncode == 143
   assert told == (
     f'error: Stopped by {number.name}; start the same command again.\n'

@@ -13,7 +13,7 @@ def save(folder, *steps):
 
 
 def watch(folder, known=(), poll=lambda: None, **kwargs):
-  kwargs = {'interval': 0.01, 'timeout': 5.0, **kwargs}
+  kwargs = {'interval': 0.01, 'timeout': 60.0, **kwargs}
   paths = watching.new_checkpoints(str(folder), set(known), poll, **kwargs)
   for path in paths:
     yield int(path.rsplit('-')[-1])
