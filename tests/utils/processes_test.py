@@ -16,6 +16,14 @@ def task(key, code='', needs=(), **kwargs):
   return Task(key, command, f'Task {key}', needs, **kwargs)
 
 
+def wait_until(condition):
+  """Code that waits for a condition on files."""
+  return (
+    'import time\nfrom os.path import exists\n'
+    f'while not ({condition}): time.sleep(0.01)\n'
+  )
+
+
 def test_a_task_waits_for_what_it_needs(tmp_path):
   def noted(key, needs=(), code=''):
     return task(key, code, needs, done=note(key))
@@ -28,10 +36,7 @@ def test_a_task_waits_for_what_it_needs(tmp_path):
     return done
 
   order = []
-  waits = (
-    f'import os, time\nwhile not os.path.exists({str(tmp_path / "c")!r}): '
-  )
-  first = noted('a', code=waits + 'time.sleep(0.01)')
+  first = noted('a', code=wait_until(f'exists({str(tmp_path / "c")!r})'))
   tasks = [first, noted('b', ('a',)), noted('c', ('gone',))]
   processes.run_all(tasks, at_once=2)
   assert order == ['c', 'a', 'b']
@@ -42,11 +47,8 @@ def test_a_task_waits_for_what_it_needs(tmp_path):
 
 def test_two_run_at_a_time(tmp_path):
   # Each waits until the other is there.
-  code = (
-    'import os, sys, time\n'
-    f'open({str(tmp_path)!r} + "/{{0}}", "w").close()\n'
-    f'while not os.path.exists({str(tmp_path)!r} + "/{{1}}"): time.sleep(0.01)'
-  )
+  code = f'open({str(tmp_path)!r} + "/{{0}}", "w").close()\n'
+  code += wait_until(f'exists({str(tmp_path)!r} + "/{{1}}")')
   pair = [task('a', code.format('a', 'b')), task('b', code.format('b', 'a'))]
   processes.run_all(pair, at_once=2)
 
@@ -60,9 +62,9 @@ def test_after_a_failure_no_other_is_started(tmp_path, capfd):
     f'os.rename({str(pid)!r} + "~", {str(pid)!r}); sys.exit("bad luck")'
   )
   outlives = (
-    f'import os, time\nwhile not os.path.exists({str(pid)!r}): time.sleep(0.01)\n'
-    f'while os.path.exists("/proc/" + open({str(pid)!r}).read()): time.sleep(0.01)\n'
-    'print("ended")'
+    wait_until(f'exists({str(pid)!r})')
+    + wait_until(f'not exists("/proc/" + open({str(pid)!r}).read())')
+    + 'print("ended")'
   )
   tasks = [
     task('a', fails, log=str(log)),
