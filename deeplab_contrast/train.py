@@ -7,6 +7,7 @@ it goes on with the experiment stored there.
 """
 
 from deeplab_contrast import launch
+from deeplab_contrast.utils import processor
 
 
 def main(launched):
@@ -25,6 +26,7 @@ def main(launched):
     if not launched.workers.is_chief:  # Which writes for all.
       experiment.fit(launched.strategy, model_dir)
       return
+    print(f'Machine: {processor.describe()}.', flush=True)
     if experiment.crop_note:
       print(experiment.crop_note, flush=True)
     writers.write_config(model_dir, launched.config)

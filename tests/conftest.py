@@ -8,6 +8,14 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import pytest  # noqa: E402
 
+import deeplab_contrast  # noqa: E402, F401 (before any TensorFlow: its kernels)
+
+
+def pytest_collection_modifyitems(items):
+  """Files with slow tests first, so that both processes end together."""
+  slow = {item.path for item in items if item.get_closest_marker('slow')}
+  items.sort(key=lambda item: item.path not in slow)
+
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):

@@ -17,10 +17,11 @@ if ! command -v chromedriver > /dev/null \
 fi
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
+.venv/bin/python tools/machine.py 2> /dev/null
 # Two processes: a test mostly traces graphs, which keeps one core busy. By file,
 # since the tests of a file share what is slow to make.
-pytest=(.venv/bin/python -m pytest -q -n 2 --dist loadfile --durations=10)
-"${pytest[@]}"
-if [ "${1:-}" != "--fast" ]; then
-  "${pytest[@]}" -m slow
+which=(-m "slow or not slow")
+if [ "${1:-}" = "--fast" ]; then
+  which=()
 fi
+.venv/bin/python -m pytest -q -n 2 --dist loadfile --durations=10 "${which[@]}"
