@@ -18,6 +18,10 @@ BRIGHTNESS = (
   'the luminance (brightness) of palette colours instead of their indices: '
   'take the original palette PNGs'
 )
+PALETTE = (
+  'palette indices that are not ids, in the colours of the classes: state '
+  '"masks": "colors"'
+)
 LABEL_IDS = (
   'Cityscapes label ids (0 to 33) instead of the 19 train ids: take '
   '*_labelTrainIds.png, or map them'

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import grey_palettes, mask_causes
-from deeplab_contrast.utils import images
+from deeplab_contrast.datasets import mask_causes, palettes
+from deeplab_contrast.utils import masks
 
 _MOST_SHOWN = 12
 
@@ -26,6 +26,9 @@ class MaskValues:
     colors: (red, green, blue) of the classes, to guess what went wrong.
     readers: for files by ending ('.mat'), what reads them as ids.
     if_rgb: what to tell in addition of masks that hold colours.
+    shown: the class of each colour that was stated, to find palettes whose
+      indices are not the ids; None where palettes are known to be right.
+    is_void_stated: whether 255 has a meaning that was stated.
   """
 
   classes: Mapping[int, int]
@@ -33,6 +36,8 @@ class MaskValues:
   colors: tuple[Color, ...] = ()
   readers: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
   if_rgb: str = ''
+  shown: Mapping[Color, int] | None = None
+  is_void_stated: bool = True
 
   def read(self, path):
     """Reads a mask file as class ids: uint8 [height, width].
@@ -41,25 +46,49 @@ class MaskValues:
       DataError: the file is unreadable.
       MaskError: it holds no ids, or some without a meaning.
     """
-    read = self.readers.get(pathlib.Path(path).suffix, images.read_mask)
-    try:
-      mask = read(path)
-    except images.MaskError as error:
-      if error.cause == images.RGB_MASK and self.if_rgb:
-        raise images.MaskError(f'{error} {self.if_rgb}', error.cause) from error
-      raise
-    if read is images.read_mask:
-      grey_palettes.check(path, mask, self.classes)
+    return self.examine(path)[0]
+
+  def examine(self, path):
+    """Reads a mask file, and what it shows its ids in.
+
+    Returns:
+      (labels, palette): what `read` gives; (index, (red, green, blue)) of each
+      palette index that is an id, but not of greys that are the ids too.
+
+    Raises:
+      See `read`.
+    """
+    mask = self._open(path)
+    ids = palettes.to_ids(path, mask, self.classes)
     table = np.full([256], -1, np.int16)
     table[list(self.classes)] = list(self.classes.values())
-    labels = table[mask]
+    labels = table[ids]
+    shown = palettes.used(mask)
     if labels.min() < 0:
-      self._refuse(path, mask, mask[labels < 0])
-    return labels.astype(np.uint8)
+      self._refuse(path, ids, ids[labels < 0], shown)
+    if ids is not mask.values:  # Its colours say what they mean.
+      shown = {}
+    palette = tuple((i, c) for i, c in shown.items() if not i or c != (i, i, i))
+    return labels.astype(np.uint8), palette
 
-  def _refuse(self, path, mask, unknown):
-    cause = mask_causes.of_ids(mask, self.classes, self.colors)
-    raise images.MaskError(
+  def _open(self, path):
+    """Masks.Mask of a file."""
+    reader = self.readers.get(pathlib.Path(path).suffix)
+    if reader is not None:
+      return masks.Mask(reader(path))
+    try:
+      return masks.read(path)
+    except masks.MaskError as error:
+      if error.cause == masks.RGB_MASK and self.if_rgb:
+        raise masks.MaskError(f'{error} {self.if_rgb}', error.cause) from error
+      raise
+
+  def _refuse(self, path, ids, unknown, shown):
+    if self.shown and set(shown.values()) <= set(self.shown) and shown:
+      cause = mask_causes.PALETTE
+    else:
+      cause = mask_causes.of_ids(ids, self.classes, self.colors)
+    raise masks.MaskError(
       f'{path} has the values {_some(np.unique(unknown).tolist())}: {self.hint}'
       f'{_likely(cause)}',
       cause,
@@ -67,7 +96,8 @@ class MaskValues:
 
   def token(self):
     """What the contents of prepared labels depend on, for JSON."""
-    return sorted(self.classes.items())
+    classes = sorted(self.classes.items())
+    return classes if self.shown is None else [classes, [*self.shown.items()]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +111,12 @@ class MaskColors:
 
   classes: Mapping[Color, int]
   hint: str
+  shown = None
+  is_void_stated = True
+
+  def examine(self, path):
+    """(`read`, ()): its palette, if it has one, is what is read."""
+    return self.read(path), ()
 
   def read(self, path):
     """Reads a mask file as class ids: uint8 [height, width].
@@ -89,7 +125,7 @@ class MaskColors:
       DataError: the file is unreadable.
       MaskError: it has colours without a meaning.
     """
-    mask = images.read_color_mask(path)
+    mask = masks.read_colors(path)
     codes, ids = self._table
     found = _codes(mask)
     places = np.searchsorted(codes, found).clip(max=len(codes) - 1)
@@ -108,7 +144,7 @@ class MaskColors:
   def _refuse(self, path, mask, is_unknown):
     cause = mask_causes.of_colors(mask, is_unknown)
     colors = np.unique(mask[is_unknown], axis=0).tolist()
-    raise images.MaskError(
+    raise masks.MaskError(
       f'{path} has the colours {_some(list(map(tuple, colors)))}: {self.hint}'
       f'{_likely(cause)}',
       cause,

@@ -10,7 +10,7 @@ import tqdm
 
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL
 from deeplab_contrast.datasets import examples, id_list, unlabelled
-from deeplab_contrast.utils import errors, images, label_png
+from deeplab_contrast.utils import errors, label_png, masks
 
 _MOST_SHOWN = 20
 
@@ -129,7 +129,7 @@ def _check(folder, inner, paths):
 def _fault(example, path, info):
   """What is wrong with one label; None if nothing is."""
   try:
-    label = images.read_mask(path)
+    label = masks.read_ids(path)
   except errors.DataError as error:
     return str(error).rstrip('.')
   name = example[ID].decode()

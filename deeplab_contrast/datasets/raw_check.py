@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import extremes, raw_pairs, upright
+from deeplab_contrast.datasets import extremes, mask_sets, raw_pairs, upright
 from deeplab_contrast.utils import errors, images, journals, parallel
 
 _MOST_SHOWN = 20
 
 # Part of every journal entry: raise it when the checks get stricter.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Found:
     labels: hex digest of the class ids; None without a mask.
     void: share of pixels that are ignored.
     classes: that have a pixel.
+    palette: (index, (red, green, blue)) of the indices that are its ids.
     problems: (sentence, likely cause or None) of each fault; with any, the
       other attributes mean nothing.
   """
@@ -71,6 +72,7 @@ class Found:
   labels: str | None = None
   void: float = 0.0
   classes: tuple[int, ...] = ()
+  palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
   problems: tuple[tuple[str, str | None], ...] = ()
 
 
@@ -117,8 +119,7 @@ def check(raw, checking=None, journal=None):
     raise errors.DataError(_report(raw.root, problems))
   _check_share(raw.root, problems, len(pairs), checking)
   good = _without(raw, problems)
-  _check_not_void(good, found)
-  _check_not_one_class(good, found)
+  mask_sets.check(good, found)
   _note_extremes(good, found)
   quarantined = [
     (pair.id, sentence) for pair, ps in problems.items() for sentence, _ in ps
@@ -139,8 +140,9 @@ def examine(pair, values):
       return None
 
   picture = attempt(images.read_picture, pair.image)
-  labels = attempt(values.read, pair.mask) if pair.mask else None
+  mask = attempt(values.examine, pair.mask) if pair.mask else (None, ())
   if not problems:
+    labels, palette = mask
     turned = attempt(upright.turn, picture, labels, pair.image)
   if problems:
     return Found(problems=tuple(problems))
@@ -154,7 +156,7 @@ def examine(pair, values):
     return Found(problems=((problem, 'masks of another size than images'),))
   void = float((labels == common.IGNORE_LABEL).mean())
   classes = np.setdiff1d(labels, common.IGNORE_LABEL).tolist()
-  return Found(size, picture, _digest(labels), void, tuple(classes))
+  return Found(size, picture, _digest(labels), void, tuple(classes), palette)
 
 
 def _examine_all(pairs, values, workers, path):
@@ -199,7 +201,8 @@ def _key(pair, values):
 
 def _from_json(value):
   tuples = {name: tuple(value[name]) for name in ('size', 'classes')}
-  return Found(**{**value, **tuples, 'problems': ()})
+  palette = tuple((index, tuple(color)) for index, color in value['palette'])
+  return Found(**{**value, **tuples, 'palette': palette, 'problems': ()})
 
 
 def _digest(pixels):
@@ -259,35 +262,6 @@ def _without(raw, problems):
       + _report(raw.root, problems)
     )
   return dataclasses.replace(raw, splits=splits)
-
-
-def _check_not_void(raw, found):
-  for split, pairs in raw.splits.items():
-    labelled = [pair for pair in pairs if pair.mask is not None]
-    if labelled and all(found[pair].void == 1 for pair in labelled):
-      raise errors.DataError(
-        f'All masks of the split {split} of {raw.root} are empty: none has a '
-        f'pixel of any class ({labelled[0].mask}, ...). Are they the right '
-        'files, and are the ignored values the right ones?'
-      )
-
-
-def _check_not_one_class(raw, found):
-  """Refuses what no network can learn from: nothing to tell apart."""
-  labelled = [p for ps in raw.splits.values() for p in ps if p.mask]
-  classes = {c for pair in labelled for c in found[pair].classes}
-  if len(classes) == 1:
-    void = any(found[pair].void for pair in labelled)
-    raise errors.DataError(
-      f'All {len(labelled)} masks of {raw.root} show the same one class '
-      f'{"and void" if void else "everywhere"} ({labelled[0].mask}, ...), so '
-      'there is nothing to learn. Are they the right files'
-      + (
-        ', and is 255, which is void, a class ("ids": [0, 255])?'
-        if void
-        else '?'
-      )
-    )
 
 
 def _note_extremes(raw, found):

@@ -19,7 +19,7 @@ from deeplab_contrast.datasets.cityscapes_segmentation import (
 from deeplab_contrast.datasets.voc2012_segmentation import (
   voc2012_segmentation_dataset_builder as voc,
 )
-from deeplab_contrast.utils import archives, errors, images
+from deeplab_contrast.utils import archives, errors, images, masks
 
 # VOC's: trained on VOC alone, or on anything else as well.
 COMPETITIONS = ('comp5', 'comp6')
@@ -74,7 +74,7 @@ class Server:
       size: (height, width) of its image.
     """
     try:
-      values = images.read_mask(path)
+      values = masks.read_ids(path)
     except errors.DataError as error:
       return str(error)
     with Image.open(path) as picture:

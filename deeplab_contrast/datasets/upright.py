@@ -1,6 +1,6 @@
 """Photos as people see them, with the labels that were drawn on them."""
 
-from deeplab_contrast.utils import images, orientation
+from deeplab_contrast.utils import images, masks, orientation
 
 BOTH_WAYS = (
   'photos with an EXIF tag that turns them, and masks that fit both ways: save '
@@ -33,7 +33,7 @@ def turn(picture, labels, path):
   pixels = orientation.upright(picture.pixels, noted)
   if labels is not None and labels.shape == picture.pixels.shape[:2]:
     if labels.shape == pixels.shape[:2]:
-      raise images.MaskError(
+      raise masks.MaskError(
         f'{path} has an EXIF tag that turns it, and its mask fits it both '
         'ways: save the image without the tag, turned as its mask is.',
         BOTH_WAYS,

@@ -1,4 +1,4 @@
-"""Image and mask files: read strictly, refused by name, written atomically.
+"""Image files: read strictly, refused by name, written atomically.
 
 What is read here goes into prepared datasets, so anything doubtful is refused
 with a sentence that names the file, the likely cause and the remedy.
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.utils import errors, orientation
+from deeplab_contrast.utils import depth, errors, orientation
 
 # What Pillow raises for a file that is cut off, damaged or not an image.
 _UNREADABLE = (
@@ -27,9 +27,6 @@ _UNREADABLE = (
   struct.error,
   zlib.error,
 )
-
-# Formats that give back exactly the ids that were stored.
-_LOSSLESS = ('PNG', 'BMP', 'TIFF', 'GIF')
 
 # JPEG files of some cameras carry a second, hidden picture (MPO); decoders
 # show the first.
@@ -60,9 +57,10 @@ def read_picture(path):
 
   An 8-bit RGB or grey JPEG or PNG is kept byte for byte. CMYK, palette,
   bilevel and fully opaque images with alpha, and other formats (BMP, TIFF,
-  WebP, GIF of one frame) are converted to RGB PNG. Refused, since any
-  conversion would be a guess: 16 bits or floats (which range matters?),
-  transparency (which background?), animation (which frame?).
+  WebP, GIF of one frame) are converted to RGB PNG, and so are 16 bits that
+  hold the same as 8. Refused, since any conversion would be a guess: other 16
+  bits or floats (which range matters?), more bands than colours (which
+  three?), transparency (which background?), animation (which frame?).
 
   Args:
     path: an image file.
@@ -80,80 +78,7 @@ def read_picture(path):
   pixels = plain_pixels(image, data, path)
   if pixels is not None:
     return Picture(data, pixels, noted)
-  return Picture(None, np.asarray(_to_rgb(image, data, path)), noted)
-
-
-# The cause of a MaskError: colours where there should be ids.
-RGB_MASK = 'RGB masks, which show colours where class ids are expected'
-
-
-class MaskError(errors.DataError):
-  """A mask that does not hold what it should.
-
-  Attributes:
-    cause: the likely reason, a phrase that many files may share; or None.
-  """
-
-  def __init__(self, message, cause=None):
-    super().__init__(message)
-    self.cause = cause
-
-  def __reduce__(self):  # It comes back from other processes.
-    return type(self), (str(self), self.cause)
-
-
-def read_mask(path):
-  """Reads a mask file as the class ids it stores.
-
-  Of a palette image the palette indices are the ids, never the brightness of
-  their colours (which is what `tf.io.decode_png` would give); of a grey image
-  of 8, 16 or 32 bits the pixel values are.
-
-  Args:
-    path: a mask file: PNG, BMP, TIFF or GIF, with palette or grey.
-
-  Returns:
-    uint8 [height, width].
-
-  Raises:
-    DataError: the file is missing or unreadable.
-    MaskError: it cannot hold ids.
-  """
-  mask, data = _open_mask(path)
-  reason, cause = _why_no_ids(mask, data)
-  if reason:
-    raise MaskError(f'{path} is no mask: {reason}.', cause)
-  load_pixels(mask, path)
-  ids = np.asarray(mask)
-  if ids.min() < 0 or ids.max() > 255:
-    raise MaskError(
-      f'{path} is no mask: it has values from {ids.min()} to {ids.max()}, but '
-      'class ids lie in 0 to 255.',
-      'masks of 16 or more bits whose values are no class ids',
-    )
-  return ids.astype(np.uint8)
-
-
-def read_color_mask(path):
-  """Reads a mask file whose colours are the classes.
-
-  Args:
-    path: a mask file: PNG, BMP, TIFF or GIF, of 8 bits, opaque.
-
-  Returns:
-    uint8 [height, width, 3]; of a palette image the colours, not the indices.
-
-  Raises:
-    DataError: the file is missing or unreadable.
-    MaskError: it cannot hold colours that mean something.
-  """
-  mask, data = _open_mask(path)
-  try:
-    return np.asarray(_to_rgb(mask, data, path))
-  except MaskError:
-    raise
-  except errors.DataError as error:
-    raise MaskError(str(error)) from error
+  return Picture(None, np.asarray(to_rgb(image, data, path)), noted)
 
 
 def encode_png(pixels):
@@ -257,19 +182,6 @@ def _write_atomically(path, data):
   tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
-def _open_mask(path):
-  """The opened mask and its bytes; lossless formats only."""
-  data = read_file(path)
-  mask = open_image(data, path)
-  if mask.format not in _LOSSLESS:
-    raise MaskError(
-      f'{path} is no mask: {mask.format} blurs ids; save it as palette or '
-      '8-bit grey PNG.',
-      f'masks saved as {mask.format}, which blurs them',
-    )
-  return mask, data
-
-
 def open_image(data, path):
   """Opens the header; the pixels are not decoded yet.
 
@@ -281,7 +193,8 @@ def open_image(data, path):
     A PIL image.
 
   Raises:
-    DataError: the bytes are no image, or one of too many pixels.
+    DataError: the bytes are not an image, or one of too many pixels, or one
+      that would be misread.
   """
   try:
     with warnings.catch_warnings():
@@ -296,15 +209,27 @@ def open_image(data, path):
       'tiles.'
     ) from None
   except _UNREADABLE:
-    looks = data[:256].lstrip().lower()
-    what = 'a web page' if looks.startswith(b'<') else 'no image Pillow knows'
-    raise errors.DataError(
-      f'{path} is {what}, or damaged: fetch it again.'
-    ) from None
+    raise errors.DataError(f'{path} is {_looks_like(data)}.') from None
   if image.format == 'PNG' and b'IEND\xaeB`\x82' not in data:
     # Pillow is content when only the end mark is missing; TensorFlow is not.
     raise errors.DataError(_damaged(path))
+  if image.format == 'BMP' and not depth.is_read_right(image, data):
+    raise errors.DataError(
+      f'{path} is a BMP of few greys, which Pillow misreads: save it as PNG.'
+    )
   return image
+
+
+def _looks_like(data):
+  """What a file may be that Pillow does not open, and what to do."""
+  looks = data[:256].lstrip().lower()
+  if looks.startswith((b'ii*', b'mm\0*')):
+    return (
+      'a TIFF of bands or bits that Pillow does not know, or damaged: save it '
+      'as 8-bit RGB or grey PNG'
+    )
+  what = 'a web page' if looks.startswith(b'<') else 'no image Pillow knows'
+  return f'{what}, or damaged: fetch it again'
 
 
 def load_pixels(image, path):
@@ -328,11 +253,6 @@ def _damaged(path):
   return f'{path} is cut off or damaged: fetch or unpack it again.'
 
 
-def _bit_depth(image, data):
-  """Bits per sample of a PNG; Pillow tells them only through the mode."""
-  return data[24] if image.format == 'PNG' else 8
-
-
 def _has_alpha(image):
   return 'A' in image.getbands() or 'transparency' in image.info
 
@@ -343,48 +263,39 @@ def _is_plain(image, data):
   return (
     image.format == 'PNG'
     and image.mode in ('RGB', 'L')
-    and _bit_depth(image, data) == 8
+    and depth.bits(image, data) == 8
     and not _has_alpha(image)
     and getattr(image, 'n_frames', 1) == 1
   )
 
 
-def _to_rgb(image, data, path):
+def to_rgb(image, data, path):
+  """Converts what has one right conversion, see `read_picture`.
+
+  Args:
+    image: of `open_image`.
+    data: the bytes of the file.
+    path: how messages call it.
+
+  Returns:
+    A PIL image of mode RGB.
+
+  Raises:
+    DataError: it is damaged, or any conversion would be a guess.
+  """
   load_pixels(image, path)
-  reason = _why_not_rgb(image, data)
+  reason = several_frames(image)
+  narrow = image if reason else depth.to_8_bits(image, data, path)
+  if not reason and _has_alpha(narrow):
+    alpha = narrow.convert('RGBA').getchannel('A')
+    if alpha.getextrema()[0] < 255:
+      reason = 'it has transparent pixels; put it on a background'
   if reason:
     raise errors.DataError(f'{path} cannot become 8-bit RGB: {reason}.')
-  return image.convert('RGB')
+  return narrow.convert('RGB')
 
 
-def _why_not_rgb(image, data):
-  if image.format not in _JPEG and getattr(image, 'n_frames', 1) > 1:
-    return f'it has {image.n_frames} frames; choose one'
-  if image.mode.startswith(('I', 'F')) or _bit_depth(image, data) > 8:
-    return 'it has 16 or more bits per channel; scale it to 8 bits'
-  if _has_alpha(image):
-    alpha = image.convert('RGBA').getchannel('A')
-    if alpha.getextrema()[0] < 255:
-      return 'it has transparent pixels; put it on a background'
-  return None
-
-
-def _why_no_ids(mask, data):
-  """(reason, cause) why a file cannot hold ids; (None, None) if it can."""
-  if mask.mode in ('RGB', 'RGBA', 'LA', 'PA'):
-    reason = (
-      f'it has the mode {mask.mode}, so it holds colours, not class ids; it '
-      'is a picture of the mask, or was saved by a program that dropped the '
-      'palette'
-    )
-    return reason, RGB_MASK
-  if mask.mode == 'L' and _bit_depth(mask, data) != 8:
-    # Decoders stretch such values to 0..255: id 1 of 4 bits would become 17.
-    reason = 'it is grey with fewer than 8 bits; save it as 8-bit grey'
-    return reason, 'grey masks of fewer than 8 bits'
-  if mask.mode not in ('P', 'L', '1', 'I') and mask.mode[:4] != 'I;16':
-    reason = (
-      f'it has the mode {mask.mode}; save it as palette or 8-bit grey PNG'
-    )
-    return reason, None
-  return None, None
+def several_frames(image):
+  """Why it is not one picture, a phrase; None if it is."""
+  count = 1 if image.format in _JPEG else getattr(image, 'n_frames', 1)
+  return f'it has {count} frames; choose one' if count > 1 else None

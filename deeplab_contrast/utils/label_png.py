@@ -6,7 +6,7 @@ import zlib
 
 import tensorflow as tf
 
-from deeplab_contrast.utils import errors, images
+from deeplab_contrast.utils import errors, images, masks
 
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
@@ -22,7 +22,7 @@ def read(path):
   """Reads a label file as a PNG whose grey values are the class ids.
 
   Args:
-    path: of a PNG, with palette or grey; see `images.read_mask`.
+    path: of a PNG, with palette or grey; see `masks.read_ids`.
 
   Returns:
     bytes that `tf.io.decode_png` decodes to uint8 [height, width, 1].
@@ -38,7 +38,7 @@ def read(path):
       f'{path} cannot be read: {error.message}.'
     ) from error
   grey = as_grey(data)
-  return images.encode_png(images.read_mask(path)) if grey is None else grey
+  return images.encode_png(masks.read_ids(path)) if grey is None else grey
 
 
 def as_grey(png):

@@ -1,9 +1,10 @@
 """Image files of any kind, as the user sees them: for prediction.
 
 `images` refuses what a dataset should not guess at. Here a guess is better than
-nothing, as long as it is always the same one: 16 bits are scaled to 8, what is
-transparent gets a white background, of several frames the first is taken, and
-the orientation that a camera noted is applied.
+nothing, as long as it is always the same one: what is transparent gets a white
+background, of several frames the first is taken, and the orientation that a
+camera noted is applied. No guess are the range of 16 bits and the choice of
+bands: such images are refused as in training, see `depth`.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeplab_contrast.utils import errors, images, orientation
+from deeplab_contrast.utils import depth, errors, images, orientation
 
 
 def read_bytes(path):
@@ -56,7 +57,8 @@ def decode(data, path, max_pixels=None, least=(1, 1)):
     pixels that training would see.
 
   Raises:
-    DataError: it is no image, damaged, too large, or has 32 bits per channel.
+    DataError: it is not an image, is damaged or too large, or has bits or bands
+      that 8-bit RGB cannot hold.
   """
   image = images.open_image(data, path)
   noted = orientation.of(image, data)
@@ -65,7 +67,7 @@ def decode(data, path, max_pixels=None, least=(1, 1)):
   pixels = images.plain_pixels(image, data, path)
   if pixels is None:
     images.load_pixels(image, path)
-    pixels = np.asarray(_to_rgb(image, path))
+    pixels = np.asarray(_to_rgb(depth.to_8_bits(image, data, path)))
   return orientation.upright(pixels, noted)
 
 
@@ -83,20 +85,9 @@ def _check_pixels(image, noted, path, most, least):
   )
 
 
-def _to_rgb(image, path):
-  if image.mode.startswith('I;16'):
-    return Image.fromarray(_to_8_bits(np.asarray(image))).convert('RGB')
-  if image.mode in ('I', 'F'):
-    raise errors.DataError(
-      f'{path} has 32 bits per channel, of unknown range: save it with 8 or 16.'
-    )
+def _to_rgb(image):
   if 'A' in image.getbands() or 'transparency' in image.info:
     image = image.convert('RGBA')
     background = Image.new('RGBA', image.size, 'white')
     image = Image.alpha_composite(background, image)
   return image.convert('RGB')
-
-
-def _to_8_bits(values):
-  """uint16 to uint8: 0 stays 0, 65535 becomes 255."""
-  return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

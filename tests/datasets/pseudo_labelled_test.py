@@ -147,7 +147,7 @@ def test_wrong_labels_are_refused_together(tmp_path):
   assert (
     'x1 has the values [7], but the classes of three are 0 to 2' in sentence
   )
-  assert 'x2.png is no mask: it has the mode RGB' in sentence
+  assert 'x2.png is not a mask: it has the mode RGB' in sentence
   assert 'x3.png is cut off or damaged' in sentence
   assert sentence.count('\n') == 0
 

@@ -19,7 +19,7 @@ from deeplab_contrast.datasets import (
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
-from deeplab_contrast.utils import errors, images
+from deeplab_contrast.utils import errors, images, masks
 from tests import fixtures
 
 ABOUT = folder_segmentation.Description(
@@ -181,7 +181,7 @@ def of_palette(mask):
   'change, cause',
   [
     (of_palette, mask_causes.BRIGHTNESS),
-    (lambda m: m.convert('RGB'), images.RGB_MASK),
+    (lambda m: m.convert('RGB'), masks.RGB_MASK),
     (lambda m: m.point(lambda v: min(v, 10) * 20), 'ids multiplied by 20'),
     (lambda m: m.point(lambda v: v + 13), 'ids of another list of classes'),
     (
@@ -374,5 +374,5 @@ def test_labels_are_void_where_there_are_no_masks(tree, tmp_path):
   )
   for example in source.open(str(tmp_path)):
     (tmp_path / 'label.png').write_bytes(example[common.LABEL])
-    label = images.read_mask(tmp_path / 'label.png')
+    label = masks.read_ids(tmp_path / 'label.png')
     assert label.shape == (36, 48) and (label == 255).all()

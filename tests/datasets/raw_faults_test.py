@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets import folder_segmentation, raw_check, sources
-from deeplab_contrast.utils import errors, images
+from deeplab_contrast.utils import errors, images, masks
 from tests import fixtures, processes
 
 ABOUT = folder_segmentation.Description(
@@ -114,7 +114,7 @@ def test_an_image_without_pixels_is_refused(tree, tmp_path):
 
 
 @pytest.mark.parametrize('side', [10_000, 30_000, 70_000])
-@pytest.mark.parametrize('read', [images.read_picture, images.read_mask])
+@pytest.mark.parametrize('read', [images.read_picture, masks.read_ids])
 def test_bombs_are_refused_by_their_header(tmp_path, side, read):
   path = tmp_path / 'bomb.png'
   path.write_bytes(png_header(side, side))
@@ -125,11 +125,11 @@ def test_bombs_are_refused_by_their_header(tmp_path, side, read):
 _IN_LITTLE_MEMORY = """
 import resource, sys
 import tensorflow
-from deeplab_contrast.utils import errors, images
+from deeplab_contrast.utils import errors, images, masks
 used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
 limit = used + 100_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-for read in (images.read_picture, images.read_mask):
+for read in (images.read_picture, masks.read_ids):
   try:
     read(sys.argv[1])
   except errors.DataError as error:

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.utils import errors, images, label_png
+from deeplab_contrast.utils import errors, label_png, masks
 from tests.datasets.in_memory import decoded, png
 
 LABEL = np.arange(256, dtype=np.uint8).reshape(8, 32)
@@ -48,12 +48,12 @@ def test_read_gives_the_indices(tmp_path, bits):
   (tmp_path / 'a.png').write_bytes(png(label, 'P', bits=bits))
   read = label_png.read(tmp_path / 'a.png')
   np.testing.assert_array_equal(tf.io.decode_png(read)[..., 0], label)
-  np.testing.assert_array_equal(images.read_mask(tmp_path / 'a.png'), label)
+  np.testing.assert_array_equal(masks.read_ids(tmp_path / 'a.png'), label)
 
 
 def test_what_is_no_label_is_refused(tmp_path):
   with pytest.raises(errors.DataError, match='a.png cannot be read'):
     label_png.read(tmp_path / 'a.png')
   Image.new('RGB', (3, 3)).save(tmp_path / 'a.png')
-  with pytest.raises(errors.DataError, match='a.png is no mask'):
+  with pytest.raises(errors.DataError, match='a.png is not a mask'):
     label_png.read(tmp_path / 'a.png')

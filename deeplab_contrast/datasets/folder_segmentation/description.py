@@ -100,6 +100,8 @@ class Description:
       hint,
       self.info.colors,
       if_rgb='If they are the colours of classes, state "masks": "colors".',
+      shown=self._stated_colors,
+      is_void_stated=classes[255] != common.IGNORE_LABEL or 255 in self.ignored,
     )
 
   def _values(self):
@@ -180,7 +182,8 @@ class Description:
     if not 0 < count <= common.IGNORE_LABEL:
       raise self._wrong(f'has {count} classes: give 2 to {common.IGNORE_LABEL}')
     pairs = self.classes
-    if all(isinstance(name, str) for name in pairs):
+    are_names = all(isinstance(name, str) for name in pairs)
+    if are_names:
       if self.masks == 'colors':
         raise self._wrong('has masks of colors, so its classes need colours')
       pairs = tuple(zip(pairs, images.voc_colormap(len(pairs)), strict=True))
@@ -188,6 +191,9 @@ class Description:
       raise self._wrong('has classes that are no pairs of a name and a colour')
     pairs = [(name, _color(color, name)) for name, color in pairs]
     object.__setattr__(self, 'classes', tuple(pairs))
+    colors = [] if are_names else [color for _, color in pairs]
+    stated = {c: i for i, c in enumerate(colors) if colors.count(c) == 1}
+    object.__setattr__(self, '_stated_colors', stated)
     _ = self.info  # Which checks names and colours.
     if count == 1:
       raise self._wrong(

@@ -16,8 +16,9 @@ from deeplab_contrast.datasets import (
 from deeplab_contrast.datasets.folder_segmentation import naming
 from deeplab_contrast.utils import errors
 
-# Of RawData. 1: photos with an EXIF tag are turned upright.
-_MADE = 1
+# Of RawData. 1: photos with an EXIF tag are turned upright. 2: palettes are
+# compared, black and white has one meaning, no bits or bands are dropped.
+_MADE = 2
 
 
 def make_layout(about):
