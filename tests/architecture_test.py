@@ -45,6 +45,7 @@ _COMMANDS = (
 # too, unless there is a longer one. Inside core and tasks only the parts that
 # are shared may be imported: backbones, losses and tasks do not see each other.
 MAY_IMPORT = {
+  '': ('utils.processor',),
   # L0
   'common': (),
   # L1
