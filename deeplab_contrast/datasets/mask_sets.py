@@ -5,7 +5,7 @@ is void or white by what the other masks have.
 """
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import palettes
+from deeplab_contrast.datasets import mask_values, palettes
 from deeplab_contrast.utils import errors
 
 # Two classes by their ids, and void where 255 is not stated to be a class.
@@ -19,6 +19,10 @@ def check(raw, found):
     raw: RawData.
     found: {pair: raw_check.Found} of its pairs, none with problems.
 
+  Returns:
+    What the values in the masks mean: `raw.values`, or the stated colours where
+    only these have one meaning in all masks, which are then to be read anew.
+
   Raises:
     DataError: names the masks and the remedy.
   """
@@ -28,11 +32,14 @@ def check(raw, found):
     for pair in pairs
     if pair.mask is not None
   }
+  if raw.values.shown is not None and not _indices_are_ids(raw, masks):
+    return mask_values.MaskColors(
+      raw.values.shown, 'expected the colours of the classes, as in the others.'
+    )
   _check_not_void(raw, found)
-  if raw.values.shown is not None:
-    _check_palettes(raw, masks)
   _check_white(raw, masks)
   _check_not_one_class(raw, masks)
+  return raw.values
 
 
 def _check_not_void(raw, found):
@@ -46,32 +53,33 @@ def _check_not_void(raw, found):
       )
 
 
-def _check_palettes(raw, masks):
-  """Refuses indices that do not have one meaning, or another than stated."""
+def _indices_are_ids(raw, masks):
+  """Whether each palette index has one meaning; if not, all colours are stated.
+
+  Raises:
+    DataError: neither the indices nor the colours have one meaning.
+  """
   shown = {}  # {index: {color: a mask}}
   for path, one in masks.items():
     for index, color in one.palette:
       shown.setdefault(index, {}).setdefault(color, path)
-  are_stated = {c for of_index in shown.values() for c in of_index} <= set(
-    raw.values.shown
-  )
+  colors = {color for of_index in shown.values() for color in of_index}
   for index, of_index in sorted(shown.items()):
+    if len(of_index) > 1 and colors <= set(raw.values.shown):
+      return False
     if len(of_index) > 1:
-      raise _palettes_differ(raw.root, index, of_index, are_stated)
+      raise _palettes_differ(raw.root, index, of_index)
   _check_colors(raw, {i: next(iter(c.items())) for i, c in shown.items()})
+  return True
 
 
-def _palettes_differ(root, index, of_index, are_stated):
+def _palettes_differ(root, index, of_index):
   (one, a), (other, b) = list(of_index.items())[:2]
-  remedy = (
-    'state "masks": "colors"'
-    if are_stated
-    else 'save them with one palette, or state "masks": "colors" with the '
-    'colours that the masks have for "classes" and "ignored"'
-  )
   return errors.DataError(
     f'The masks of {root} have palettes that differ, so an index is not an id: '
-    f'index {index} is {one} in {a} and {other} in {b}; {remedy}.'
+    f'index {index} is {one} in {a} and {other} in {b}; save them with one '
+    'palette, or state "masks": "colors" with the colours that the masks have '
+    'for "classes" and "ignored".'
   )
 
 

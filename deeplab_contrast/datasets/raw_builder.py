@@ -52,7 +52,7 @@ class RawBuilder(one_at_a_time.Builder, skip_registration=True):
     self.info.metadata.update(checked.metadata)
     self._note(checked)
     return {
-      split: self._generate_examples(pairs, raw.values)
+      split: self._generate_examples(pairs, checked.raw.values)
       for split, pairs in checked.raw.splits.items()
     }
 

@@ -119,7 +119,14 @@ def check(raw, checking=None, journal=None):
     raise errors.DataError(_report(raw.root, problems))
   _check_share(raw.root, problems, len(pairs), checking)
   good = _without(raw, problems)
-  mask_sets.check(good, found)
+  values = mask_sets.check(good, found)
+  if values is not raw.values:
+    print(
+      f'The masks of {raw.root} have palettes that differ from file to file, '
+      'and all of their colours are those of classes: they are read by colour.',
+      file=sys.stderr,
+    )
+    return check(dataclasses.replace(raw, values=values), checking, journal)
   _note_extremes(good, found)
   quarantined = [
     (pair.id, sentence) for pair, ps in problems.items() for sentence, _ in ps

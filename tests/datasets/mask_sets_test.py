@@ -53,7 +53,7 @@ def check(folder, classes, journal=None, **about):
   raw = dataset_builder.make_layout(description).read(folder)
   checked = raw_check.check(raw, journal=journal)
   return {
-    pair.id: tuple(raw.values.read(pair.mask)[[0, -1], 0].tolist())
+    pair.id: tuple(checked.raw.values.read(pair.mask)[[0, -1], 0].tolist())
     for pairs in checked.raw.splits.values()
     for pair in pairs
   }
@@ -69,11 +69,9 @@ def refusal(*arguments, **about):
 
 
 @pytest.mark.parametrize('ending', ['png', 'gif'])
-@pytest.mark.parametrize(
-  'classes, remedy',
-  [(STATED, '; state "masks": "colors".'), (NAMES, 'save them with one pal')],
-)
-def test_palettes_of_each_file_are_refused(tmp_path, ending, classes, remedy):
+def test_palettes_of_each_file_are_read_by_colour_or_refused(
+  tmp_path, ending, capsys
+):
   painted = [
     Image.fromarray(np.array(colors, np.uint8).repeat(4, 0).repeat(8, 1))
     for colors in ([[BLACK], [RED]], [[BLACK], [GREEN]], [[BLACK], [RED]])
@@ -82,11 +80,14 @@ def test_palettes_of_each_file_are_refused(tmp_path, ending, classes, remedy):
   folder = tree(tmp_path / 'raw', *masks, ending=ending)
   journal = tmp_path / 'journal.jsonl'
   for _ in range(2):  # The second time, all files are in the journal.
-    told = refusal(folder, classes, journal)
-    assert 'palettes that differ' in told and remedy in told
+    told = refusal(folder, NAMES, journal)
+    assert 'palettes that differ' in told
+    assert 'state "masks": "colors" with' in told
     assert told.count(f'.{ending}') == 2
-  found = check(folder, STATED, masks='colors')
-  assert found == {'0': (0, 1), '1': (0, 2), '2': (0, 1)}
+  expected = {'0': (0, 1), '1': (0, 2), '2': (0, 1)}
+  assert check(folder, STATED, journal) == expected
+  assert 'they are read by colour' in capsys.readouterr().err
+  assert check(folder, STATED, masks='colors') == expected
 
 
 def test_one_palette_is_enough_and_may_be_cut_off(tmp_path):
