@@ -124,8 +124,7 @@ def _claim(folder, made_by):
 
 def _predictions(experiment, examples, indices, poll):
   """Yields (id, int32 [height, width]) of some images, at their own size."""
-  size = experiment.pad_size(examples)
-  pad = transforms.Pad(size, experiment.pad_pixel, exact=True)
+  pad = experiment.pad(examples)
 
   @tf.function
   def predict(images):
