@@ -11,8 +11,8 @@ from PIL import Image
 
 from deeplab_contrast import common, predictor
 from deeplab_contrast.core import pseudo_labels
-from deeplab_contrast.datasets import pipeline, sources, transforms, unlabelled
-from deeplab_contrast.utils import images, journals, results
+from deeplab_contrast.datasets import pipeline, sources, transforms
+from deeplab_contrast.utils import decoding, images, journals, results
 
 LABELS = 'labels'
 CONFIDENCE = 'confidence'
@@ -119,7 +119,7 @@ class Labelling:
     """Writes one image; last the counts, which say that it is whole."""
     name, info = self._ids[index], self._examples.info
     encoded = self._examples[index][common.IMAGE]
-    height, width = unlabelled.image_size(encoded)
+    height, width = decoding.image_size(encoded)
     cut = np.s_[:height, :width]
     labels, classes, truth = labels[cut], classes[cut], truth[cut]
     path = self.path(name)
