@@ -310,7 +310,7 @@ class Experiment:
     return strategy.distribute_datasets_from_function(make)
 
   def pad(self, examples, count=1, evaluator=None, labels=True):
-    """How whole images are padded, all to one size; see `pad_size`.
+    """How whole images are padded, all to one size; raises as `pad_size` does.
 
     Args:
       examples: opened examples.
@@ -320,10 +320,6 @@ class Experiment:
 
     Returns:
       `transforms.Pad`, with the pixel of training.
-
-    Raises:
-      ConfigError: when an image would not fit.
-      DataError: when so many pixels would need absurd amounts of memory.
     """
     size = pad_size(evaluator or self.evaluator, examples, count, labels)
     return transforms.Pad(size, self.pad_pixel, exact=True)
