@@ -6,11 +6,14 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast import predictor as predictor_lib
-from deeplab_contrast.core import confusion
+from deeplab_contrast.core import confusion, resize
 from deeplab_contrast.utils import checks
 
 # A size of tiles that suits any network.
 _TILE = 513
+
+# Sides of padded images are k * _STRIDE + 1.
+_STRIDE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +178,7 @@ def pad_size(max_size, crop_size, owner):
     ValueError: when an image would not fit into `crop_size`.
   """
   if crop_size is None:
-    return tuple(-(-(side - 1) // 16) * 16 + 1 for side in max_size)
+    return tuple(resize.fitting_size(side, _STRIDE) for side in max_size)
   size = tuple(crop_size)
   if size[0] < max_size[0] or size[1] < max_size[1]:
     raise ValueError(

@@ -287,9 +287,7 @@ class Experiment:
     return pipeline.once(examples, steps, count * replicas)
 
   def _for_eval(self, examples, count):
-    size = self.pad_size(examples, count)
-    pad = transforms.Pad(size, self.pad_pixel, exact=True)
-    return transforms.Decode(), pad
+    return transforms.Decode(), self.pad(examples, count)
 
   def _shared_eval_batches(self, strategy, examples):
     """`eval_batches`; with several workers the share of this one."""
@@ -311,9 +309,20 @@ class Experiment:
 
     return strategy.distribute_datasets_from_function(make)
 
-  def pad_size(self, examples, count=1):
-    """The size images are padded to, `count` at once; see `pad_size`."""
-    return pad_size(self.evaluator, examples, count)
+  def pad(self, examples, count=1, evaluator=None, labels=True):
+    """How whole images are padded, all to one size; raises as `pad_size` does.
+
+    Args:
+      examples: opened examples.
+      count: how many are predicted at once, on one replica.
+      evaluator: `Evaluator`; None is the one of this experiment.
+      labels: whether labels are wanted; otherwise probabilities.
+
+    Returns:
+      `transforms.Pad`, with the pixel of training.
+    """
+    size = pad_size(evaluator or self.evaluator, examples, count, labels)
+    return transforms.Pad(size, self.pad_pixel, exact=True)
 
   def _check_data(self, strategy, model_dir, opened):
     """Refuses other data than those the run in this folder began with."""

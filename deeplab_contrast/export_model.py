@@ -112,7 +112,7 @@ def evaluation_size(experiment):
   if experiment.evaluator.crop_size is not None:
     return tuple(experiment.evaluator.crop_size)
   examples = experiment.eval_source.open(experiment.data_dir)
-  return experiment.pad_size(examples)
+  return experiment.pad(examples).size
 
 
 if __name__ == '__main__':

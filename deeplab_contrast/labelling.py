@@ -11,8 +11,8 @@ from PIL import Image
 
 from deeplab_contrast import common, predictor
 from deeplab_contrast.core import pseudo_labels
-from deeplab_contrast.datasets import pipeline, sources, transforms, unlabelled
-from deeplab_contrast.utils import images, journals, results
+from deeplab_contrast.datasets import pipeline, sources, transforms
+from deeplab_contrast.utils import decoding, images, journals, results
 
 LABELS = 'labels'
 CONFIDENCE = 'confidence'
@@ -46,25 +46,16 @@ class Labelling:
     self._keep_confidence = keep_confidence
     self._ids = examples.ids()
 
-  def run(
-    self,
-    predict,
-    size,
-    shard,
-    num_shards,
-    poll=lambda: None,
-    pixel=common.MEAN_PIXEL,
-  ):
+  def run(self, predict, pad, shard, num_shards, poll=lambda: None):
     """Labels what is missing of one share.
 
     Args:
       predict: maps float32 images [batch, height, width, 3] to (labels,
         classes, confidence), see `pseudo_labels.confident`.
-      size: (height, width) all images are padded to.
+      pad: `transforms.Pad` that brings all images to one size.
       shard: which share.
       num_shards: of how many.
       poll: called between batches, e.g. to stop on a signal.
-      pixel: what images are padded with, see `transforms.Pad`.
     """
     path = os.path.join(self._folder, SHARDS, f'{shard}_of_{num_shards}.jsonl')
     known = self.counts()
@@ -76,7 +67,7 @@ class Labelling:
     indices = [i for batch in missing for i in batch]
     if not indices:
       return
-    steps = (transforms.Decode(), transforms.Pad(size, pixel, exact=True))
+    steps = (transforms.Decode(), pad)
     share = sources.Subset(self._examples, indices)
     batches = pipeline.once(share, steps, self._batch_size)
     with (
@@ -128,7 +119,7 @@ class Labelling:
     """Writes one image; last the counts, which say that it is whole."""
     name, info = self._ids[index], self._examples.info
     encoded = self._examples[index][common.IMAGE]
-    height, width = unlabelled.image_size(encoded)
+    height, width = decoding.image_size(encoded)
     cut = np.s_[:height, :width]
     labels, classes, truth = labels[cut], classes[cut], truth[cut]
     path = self.path(name)

@@ -208,6 +208,9 @@ def _signature(info, export):
     'Images are padded inside, at the bottom and the right, with the mean '
     f'pixel, to at least {export.crop_size[0]} x {export.crop_size[1]} (height '
     'x width); outputs are cut to the size of the image.',
+    'Decode JPEGs as Pillow and OpenCV do, upright; in TensorFlow with '
+    "`tf.io.decode_jpeg(data, 3, dct_method='INTEGER_ACCURATE')`: its default "
+    'gives other pixels, and so some other labels.',
   ]
   table = _table(['name', '', 'type', 'shape'], rows)
   return table + '\n\n' + '\n'.join(f'- {fact}' for fact in facts)

@@ -82,8 +82,7 @@ class _Predictions:
 
   def __init__(self, experiment, examples):
     self._examples = examples
-    size = experiment.pad_size(examples)
-    self._pad = transforms.Pad(size, experiment.pad_pixel)
+    self._pad = experiment.pad(examples)
     self._labels = tf.function(
       lambda images: experiment.evaluator.predictor.labels(
         experiment.model, images

@@ -58,8 +58,7 @@ def collect(experiment, examples, indices, pixels_per_class, seed=0):
 
 def _per_image(experiment, examples, indices):
   """Yields (index, features and labels of all pixels of the grid)."""
-  size = experiment.pad_size(examples)
-  pad = transforms.Pad(size, experiment.pad_pixel, exact=True)
+  pad = experiment.pad(examples)
 
   @tf.function
   def features_and_labels(image, label):

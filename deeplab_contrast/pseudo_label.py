@@ -77,9 +77,9 @@ def _label(launched, shard, num_shards, poll):
     labeler.keep_confidence,
   )
   predict = labelling.make_predict(experiment.model, how.predictor, thresholds)
-  size = experiment_lib.pad_size(how, examples, how.batch_size, labels=False)
+  pad = experiment.pad(examples, how.batch_size, how, labels=False)
   with experiment_lib.data_errors():
-    work.run(predict, size, shard, num_shards, poll, experiment.pad_pixel)
+    work.run(predict, pad, shard, num_shards, poll)
   missing = work.missing()
   if missing:
     print(

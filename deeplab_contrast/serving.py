@@ -130,7 +130,7 @@ def module(function, asset=None):
 
 def _padded_side(side, least, stride):
   """The side that the network is given for one of an image."""
-  fitting = (side + stride - 2) // stride * stride + 1
+  fitting = resize.fitting_size(side, stride)
   if isinstance(side, int):
     return fitting if side > least else least
   return tf.where(side > least, fitting, least)

@@ -1,15 +1,13 @@
 """Predictions of a split as a test server wants them; goes on where it was."""
 
 import dataclasses
-import io
 import os
 
 import tensorflow as tf
-from PIL import Image
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets import sources, test_servers, transforms
-from deeplab_contrast.utils import errors, packing, results
+from deeplab_contrast.utils import decoding, errors, packing, results
 
 # In the folder of a submission: what it was made by, and its files.
 MANIFEST = 'submission.json'
@@ -54,8 +52,8 @@ def sizes_of(examples):
   sizes = {}
   for i in range(len(examples)):
     example = examples[i]
-    with Image.open(io.BytesIO(example[common.IMAGE])) as image:
-      sizes[example[common.ID].decode()] = (image.height, image.width)
+    size = decoding.image_size(example[common.IMAGE])
+    sizes[example[common.ID].decode()] = size
   return sizes
 
 
@@ -124,8 +122,7 @@ def _claim(folder, made_by):
 
 def _predictions(experiment, examples, indices, poll):
   """Yields (id, int32 [height, width]) of some images, at their own size."""
-  size = experiment.pad_size(examples)
-  pad = transforms.Pad(size, experiment.pad_pixel, exact=True)
+  pad = experiment.pad(examples)
 
   @tf.function
   def predict(images):

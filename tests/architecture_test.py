@@ -101,6 +101,7 @@ MAY_IMPORT = {
   'evaluator': (
     'common',
     'core.confusion',
+    'core.resize',
     'datasets.info',
     'predictor',
     'utils.checks',

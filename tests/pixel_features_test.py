@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from deeplab_contrast import pixel_features
 from deeplab_contrast.core import resize
+from deeplab_contrast.datasets import transforms
 from deeplab_contrast.tasks import softmax
 from deeplab_contrast.utils import errors
 from tests import tiny
@@ -33,8 +34,7 @@ def experiment(trunk=None, gives_logits=False):
 def setup(model, scale=1.0):
   return types.SimpleNamespace(
     model=model,
-    pad_size=lambda examples: SIZE,
-    pad_pixel=127.5,
+    pad=lambda examples: transforms.Pad(SIZE, exact=True),
     feature_scale=scale,
   )
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from deeplab_contrast import common, submission
 from deeplab_contrast.datasets import examples as examples_lib
-from deeplab_contrast.datasets import test_servers
+from deeplab_contrast.datasets import test_servers, transforms
 from deeplab_contrast.datasets.voc2012_segmentation import Voc2012
 from deeplab_contrast.utils import errors
 from tests import processes
@@ -56,8 +56,7 @@ def experiment(offset=0):
     evaluator=types.SimpleNamespace(
       predictor=types.SimpleNamespace(labels=labels)
     ),
-    pad_size=lambda examples: (17, 17),
-    pad_pixel=127.5,
+    pad=lambda examples: transforms.Pad((17, 17), exact=True),
   )
 
 

@@ -95,7 +95,7 @@ def range_size(size, min_size, max_size=None, factor=None):
     new = tf.where(tf.reduce_max(new) > max_size, small, new)
   new = tf.maximum(tf.cast(new, tf.int32), 1)
   if factor is not None:
-    new += (factor - (new - 1) % factor) % factor
+    new = resize.fitting_size(new, factor)
   return new
 
 

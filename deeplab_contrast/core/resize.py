@@ -24,6 +24,19 @@ def scale_dimension(size, scale):
   return tf.cast((size - 1.0) * scale + 1.0, tf.int32)
 
 
+def fitting_size(size, stride):
+  """The nearest k * stride + 1 size that is not below a side.
+
+  Args:
+    size: int, or int32 tensor, 1 or more.
+    stride: int, of the network.
+
+  Returns:
+    An int for an int, an int32 tensor for a tensor.
+  """
+  return (size + stride - 2) // stride * stride + 1
+
+
 def fitting_sizes(size, stride):
   """The nearest k * stride + 1 sizes of a side, below (or equal) and above.
 
@@ -35,7 +48,7 @@ def fitting_sizes(size, stride):
     (below, above), both `size` if it fits.
   """
   below = max(size - 1, 0) // stride * stride + 1
-  return below, below if below == size else below + stride
+  return below, fitting_size(size, stride)
 
 
 def misfit_note(size, stride):

@@ -6,8 +6,7 @@ make all of them 400 million pixels large.
 """
 
 from deeplab_contrast.common import ID, IMAGE
-from deeplab_contrast.datasets import unlabelled
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import decoding, errors
 
 # The most numbers that one array may have: 4.3 GB of float32, of which
 # predicting needs some three.
@@ -51,7 +50,7 @@ def together(sizes):
 def _sizes(examples):
   for i in range(len(examples)):
     example = examples[i]
-    yield example[ID].decode(), unlabelled.image_size(example[IMAGE])
+    yield example[ID].decode(), decoding.image_size(example[IMAGE])
 
 
 def _show(name, size):

@@ -9,8 +9,8 @@ import tensorflow as tf
 import tqdm
 
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL
-from deeplab_contrast.datasets import examples, id_list, unlabelled
-from deeplab_contrast.utils import errors, label_png, masks
+from deeplab_contrast.datasets import examples, id_list
+from deeplab_contrast.utils import decoding, errors, label_png, masks
 
 _MOST_SHOWN = 20
 
@@ -133,7 +133,7 @@ def _fault(example, path, info):
   except errors.DataError as error:
     return str(error).rstrip('.')
   name = example[ID].decode()
-  height, width = unlabelled.image_size(example[IMAGE])
+  height, width = decoding.image_size(example[IMAGE])
   if label.shape != (height, width):
     return (
       f'{name} has {label.shape[0]}x{label.shape[1]} pixels, its image '

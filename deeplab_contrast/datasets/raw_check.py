@@ -22,7 +22,8 @@ from deeplab_contrast.utils import errors, images, journals, parallel
 
 _MOST_SHOWN = 20
 
-# Part of every journal entry: raise it when the checks get stricter.
+# Part of every journal entry: raise it when the checks get stricter, or find
+# other pixels.
 _VERSION = 3
 
 

@@ -17,9 +17,8 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core import blur, color, geometry
-from deeplab_contrast.datasets import decoding
 from deeplab_contrast.datasets import settings as checks
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import decoding, errors
 
 Transform = Callable[[dict], dict]
 

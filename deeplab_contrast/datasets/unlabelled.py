@@ -2,14 +2,12 @@
 
 import dataclasses
 import functools
-import io
 
 import numpy as np
-from PIL import Image
 
 from deeplab_contrast.common import IGNORE_LABEL, IMAGE, LABEL
 from deeplab_contrast.datasets import examples
-from deeplab_contrast.utils import images
+from deeplab_contrast.utils import decoding, images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,18 +44,12 @@ class _Unlabelled(examples.Examples):
 
   def __getitem__(self, index):
     example = self._labelled[index]
-    size = image_size(example[IMAGE])
+    size = decoding.image_size(example[IMAGE])
     return {**example, LABEL: _void(*size)}
 
   def ids(self):
     """See base class."""
     return self._labelled.ids()
-
-
-def image_size(encoded):
-  """(height, width) of an encoded image, from its header alone."""
-  with Image.open(io.BytesIO(encoded)) as image:
-    return image.height, image.width
 
 
 @functools.lru_cache(maxsize=1024)

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.utils import depth, errors, orientation
+from deeplab_contrast.utils import decoding, depth, errors, orientation
 
 # What Pillow raises for a file that is cut off, damaged or not an image.
 _UNREADABLE = (
@@ -66,8 +66,7 @@ def read_picture(path):
     path: an image file.
 
   Returns:
-    A `Picture`: `tf.io.decode_image(picture.encoded(), channels=3,
-    expand_animations=False)` gives its pixels.
+    A `Picture`: `decoding.image(picture.encoded())` gives its pixels.
 
   Raises:
     DataError: the file is missing, unreadable, or of a refused kind.
@@ -241,19 +240,18 @@ def load_pixels(image, path):
 
 
 def _decode(data, path):
-  """Asks the very decoder that training will use."""
   try:
-    pixels = tf.io.decode_image(data, channels=3, expand_animations=False)
+    return decoding.image(data).numpy()
   except tf.errors.OpError as error:
     raise errors.DataError(_damaged(path)) from error
-  return pixels.numpy()
 
 
 def _damaged(path):
   return f'{path} is cut off or damaged: fetch or unpack it again.'
 
 
-def _has_alpha(image):
+def has_alpha(image):
+  """Whether pixels of an opened PIL image may be transparent."""
   return 'A' in image.getbands() or 'transparency' in image.info
 
 
@@ -264,7 +262,7 @@ def _is_plain(image, data):
     image.format == 'PNG'
     and image.mode in ('RGB', 'L')
     and depth.bits(image, data) == 8
-    and not _has_alpha(image)
+    and not has_alpha(image)
     and getattr(image, 'n_frames', 1) == 1
   )
 
@@ -286,7 +284,7 @@ def to_rgb(image, data, path):
   load_pixels(image, path)
   reason = several_frames(image)
   narrow = image if reason else depth.to_8_bits(image, data, path)
-  if not reason and _has_alpha(narrow):
+  if not reason and has_alpha(narrow):
     alpha = narrow.convert('RGBA').getchannel('A')
     if alpha.getextrema()[0] < 255:
       reason = 'it has transparent pixels; put it on a background'

@@ -86,7 +86,7 @@ def _check_pixels(image, noted, path, most, least):
 
 
 def _to_rgb(image):
-  if 'A' in image.getbands() or 'transparency' in image.info:
+  if images.has_alpha(image):
     image = image.convert('RGBA')
     background = Image.new('RGBA', image.size, 'white')
     image = Image.alpha_composite(background, image)

@@ -6,7 +6,6 @@ import unicodedata
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image, ImageOps
 
 from deeplab_contrast import common
@@ -14,6 +13,7 @@ from deeplab_contrast.datasets import (
   fingerprints,
   folder_segmentation,
   sources,
+  transforms,
   upright,
 )
 from deeplab_contrast.datasets.folder_segmentation import (
@@ -59,12 +59,9 @@ def opened(tree, split='train', **about):
 def prepared(tree, split='train', **about):
   """{id: (image, label)} of a prepared split."""
   _, examples = opened(tree, split, **about)
-  decode = tf.io.decode_image
+  decode = transforms.Decode()
   return {
-    e[common.ID].decode(): (
-      decode(e[common.IMAGE], expand_animations=False).numpy(),
-      decode(e[common.LABEL])[..., 0].numpy(),
-    )
+    e[common.ID].decode(): tuple(x.numpy() for x in decode.to_bytes(e))
     for e in examples
   }
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets import folder_segmentation, raw_check, sources
-from deeplab_contrast.utils import errors, images, masks
+from deeplab_contrast.utils import decoding, errors, images, masks
 from tests import fixtures, processes
 
 ABOUT = folder_segmentation.Description(
@@ -69,9 +69,7 @@ def test_whatever_comes_becomes_rgb(tree, tmp_path, mode):
   path = tree / 'images' / 'train' / 'train_0001.jpg'
   Image.open(path).convert(mode).save(path)
   for example in open_split(tree, tmp_path):
-    image = tf.io.decode_image(
-      example[common.IMAGE], channels=3, expand_animations=False
-    )
+    image = decoding.image(example[common.IMAGE])
     assert image.shape == (36, 48, 3)
 
 

@@ -6,7 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_contrast.common import ID, IMAGE, LABEL
-from deeplab_contrast.datasets import sources, transforms, unlabelled
+from deeplab_contrast.datasets import sources, transforms
+from deeplab_contrast.utils import decoding
 from tests.datasets.in_memory import PaintedSource, decoded
 
 
@@ -37,4 +38,4 @@ def test_hidden_labels_decode_like_others():
 def test_the_size_comes_from_the_header(kind, size):
   buffer = io.BytesIO()
   Image.fromarray(np.zeros([*size, 3], np.uint8)).save(buffer, kind)
-  assert unlabelled.image_size(buffer.getvalue()) == size
+  assert decoding.image_size(buffer.getvalue()) == size

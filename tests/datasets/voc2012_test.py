@@ -17,7 +17,7 @@ from deeplab_contrast.datasets.voc2012_segmentation import (
   download,
   voc2012_segmentation_dataset_builder,
 )
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import decoding, errors
 from tests import fixtures
 
 REAL = pathlib.Path(__file__).parents[3] / 'shared/data/VOCdevkit/VOC2012'
@@ -327,7 +327,7 @@ def test_reads_real_images(tmp_path):
   examples = open_split(root, tmp_path, 'val')
   assert sorted(examples.ids()) == ids
   for example in examples:
-    image = tf.io.decode_image(example[common.IMAGE], channels=3)
+    image = decoding.image(example[common.IMAGE])
     label = tf.io.decode_png(example[common.LABEL])
     assert image.shape[:2] == label.shape[:2]
     path = REAL / 'SegmentationClassAug' / f'{example[common.ID].decode()}.png'

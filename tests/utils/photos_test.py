@@ -2,10 +2,10 @@ import io
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.utils import errors, images, photos
+from deeplab_contrast.datasets import upright
+from deeplab_contrast.utils import decoding, errors, images, photos
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 
@@ -20,13 +20,20 @@ def decode(image, form='PNG', **settings):
   return photos.decode(encoded(image, form, **settings), 'x')
 
 
-def test_a_usual_image_has_the_pixels_of_training():
-  image = Image.fromarray(PIXELS)
-  np.testing.assert_array_equal(decode(image), PIXELS)
-  data = encoded(image, 'JPEG')
-  np.testing.assert_array_equal(
-    photos.decode(data, 'x'), tf.io.decode_jpeg(data, channels=3)
-  )
+@pytest.mark.parametrize('orientation', range(1, 9))
+@pytest.mark.parametrize('form', ['JPEG', 'PNG', 'WEBP'])
+def test_the_pixels_are_those_of_training(tmp_path, form, orientation):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  noise = np.random.default_rng(orientation).integers(0, 256, [24, 40, 3])
+  for mode in ('RGB', 'L', 'CMYK' if form == 'JPEG' else 'RGBA'):
+    image = Image.fromarray(noise.astype(np.uint8)).convert(mode)
+    data = encoded(image, form, exif=exif)
+    (tmp_path / 'x').write_bytes(data)
+    picture = images.read_picture(tmp_path / 'x')
+    picture, _ = upright.turn(picture, None, 'x')
+    trained_on = decoding.image(picture.encoded())
+    np.testing.assert_array_equal(photos.decode(data, 'x'), trained_on)
 
 
 @pytest.mark.parametrize('form', ['PNG', 'TIFF'])

@@ -90,7 +90,8 @@ def decode_only(examples, batch):
   """Decodes image and label; delivers one pixel of each, so copies nothing."""
   import tensorflow as tf
 
-  from deeplab_contrast.datasets import decoding, pipeline
+  from deeplab_contrast.datasets import pipeline
+  from deeplab_contrast.utils import decoding
 
   def decode(example):
     image = decoding.image(example['image'])
@@ -104,6 +105,8 @@ def keras(examples, batch):
   """keras-cv's colours in tf.data, per image, as its guides do."""
   import keras_cv
   import tensorflow as tf
+
+  from deeplab_contrast.utils import decoding
 
   layers = keras_cv.layers
   span = 0.8 * STRENGTH
@@ -125,8 +128,7 @@ def keras(examples, batch):
     )
 
   def load(image, label):
-    image = tf.io.decode_jpeg(image, 3, dct_method='INTEGER_ACCURATE')
-    image, label = _moved(image, tf.io.decode_png(label, 1))
+    image, label = _moved(decoding.image(image), tf.io.decode_png(label, 1))
     return tf.stack([image, distort(image)]), tf.cast(label[..., 0], tf.int32)
 
   dataset = tf.data.Dataset.from_tensor_slices(_in_order(examples)).cache()
@@ -145,14 +147,16 @@ def _moved(image, label):
   """Random scale, pad, crop and flip with TensorFlow's own image ops."""
   import tensorflow as tf
 
+  from deeplab_contrast import common
+
   factor = tf.random.uniform([], 0.5, 2.0)
   size = tf.cast(tf.cast(tf.shape(image)[:2], tf.float32) * factor, tf.int32)
   image = tf.image.resize(image, size)
   label = tf.image.resize(label, size, 'nearest')
   missing = tf.maximum(CROP - size, 0)
   edges = [[0, missing[0]], [0, missing[1]], [0, 0]]
-  image = tf.pad(image, edges, constant_values=127.5)
-  label = tf.pad(label, edges, constant_values=255)
+  image = tf.pad(image, edges, constant_values=common.MEAN_PIXEL)
+  label = tf.pad(label, edges, constant_values=common.IGNORE_LABEL)
   room = tf.maximum(size - CROP, 0) + 1
   top, left = (
     tf.random.uniform([], 0, room[axis], tf.int32) for axis in range(2)

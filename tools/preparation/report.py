@@ -5,10 +5,8 @@ import os
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 
-from deeplab_contrast import common
-from deeplab_contrast.datasets import raw_builder, sources
+from deeplab_contrast.datasets import raw_builder, sources, transforms
 from deeplab_contrast.utils import panels, results
 from tools.preparation import statistics
 
@@ -230,11 +228,8 @@ def _draw(dataset, data_dir, shown, path):
     if split not in opened:
       opened[split] = sources.TfdsSplit(dataset, split).open(data_dir)
     example = opened[split][index]
-    image = tf.io.decode_image(
-      example[common.IMAGE], channels=3, expand_animations=False
-    ).numpy()
-    label = tf.io.decode_png(example[common.LABEL])[..., 0].numpy()
-    tiles += [image, panels.colorize(label, info.colors)]
+    image, label = transforms.Decode().to_bytes(example)
+    tiles += [image.numpy(), panels.colorize(label.numpy(), info.colors)]
   rows = [tiles[i : i + 6] for i in range(0, len(tiles), 6)]
   names = dict(zip(info.class_names, info.colors, strict=True))
   headings = ['image', 'labels'] * min(3, len(shown))

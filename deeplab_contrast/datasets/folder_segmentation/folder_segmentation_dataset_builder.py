@@ -17,7 +17,8 @@ from deeplab_contrast.datasets.folder_segmentation import naming
 from deeplab_contrast.utils import errors
 
 # Of RawData. 1: photos with an EXIF tag are turned upright. 2: palettes are
-# compared, black and white has one meaning, no bits or bands are dropped.
+# compared, black and white has one meaning, no bits or bands are dropped;
+# turned photos are decoded as all others are.
 _MADE = 2
 
 
