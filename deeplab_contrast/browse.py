@@ -24,9 +24,9 @@ def main(launched, count=8, out=None):
     count: how many.
     out: path of the PNG; None for FILE in the model_dir.
   """
-  from deeplab_contrast import crops as crops_lib
   from deeplab_contrast import experiment as experiment_lib
-  from deeplab_contrast.utils import panels
+  from deeplab_contrast.imaging import panels
+  from deeplab_contrast.inference import crops as crops_lib
 
   experiment = launched.experiment
   info = experiment.train.source.info

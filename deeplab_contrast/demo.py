@@ -40,8 +40,7 @@ def main(launched, saved_models, port=7860, max_pixels=MAX_PIXELS):
     )
   try:
     with quiet.no_stderr():
-      from deeplab_contrast import demo_page
-      from deeplab_contrast.utils import exported
+      from deeplab_contrast.export import demo_page, exported
   except ImportError as error:
     raise errors.SystemFault(
       f"{error.name} is missing: pip install -e '.[demo]'."

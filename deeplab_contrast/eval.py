@@ -31,7 +31,7 @@ def main(launched, best=False):
     launched: the `launch.Launch` of this process.
     best: takes the best checkpoint that was kept, not the newest.
   """
-  from deeplab_contrast.utils import best as best_lib
+  from deeplab_contrast.training import best as best_lib
   from deeplab_contrast.utils import signals
 
   experiment, model_dir = launched.experiment, launched.model_dir
@@ -60,7 +60,8 @@ def watch(launched, timeout=None, interval=10.0):
     BusyError: another process watches this run.
     SystemFault: after `timeout`.
   """
-  from deeplab_contrast.utils import locking, results, signals, watching
+  from deeplab_contrast.training import watching
+  from deeplab_contrast.utils import locking, results, signals
 
   model_dir, experiment = launched.model_dir, launched.experiment
   experiment.check_can_be_judged(model_dir)
@@ -85,7 +86,8 @@ def watch(launched, timeout=None, interval=10.0):
 
 def _judge_and_keep(launched, path, writer, poll):
   """Judges a checkpoint that may be removed or damaged meanwhile."""
-  from deeplab_contrast.utils import best, errors
+  from deeplab_contrast.training import best
+  from deeplab_contrast.utils import errors
 
   model_dir = launched.model_dir
   with best.held(model_dir, path) as held:
@@ -104,7 +106,9 @@ def _judge_and_keep(launched, path, writer, poll):
 
 def _judge(launched, step, writer, poll):
   """Scores the restored model; writes and prints the result."""
-  from deeplab_contrast.utils import confusion_picture, results, writers
+  from deeplab_contrast.inference import confusion_picture
+  from deeplab_contrast.training import writers
+  from deeplab_contrast.utils import results
 
   experiment = launched.experiment
   scores = experiment.judge(launched.strategy, poll)
@@ -124,7 +128,7 @@ def _judge(launched, step, writer, poll):
 
 def _writer(model_dir):
   """Appends to `eval/metrics.jsonl` and `eval/tensorboard`."""
-  from deeplab_contrast.utils import writers
+  from deeplab_contrast.training import writers
 
   folder = os.path.join(model_dir, FOLDER)
   # Not the files of the training, which may be writing them.

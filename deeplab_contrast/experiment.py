@@ -8,26 +8,24 @@ import json
 import keras
 import tensorflow as tf
 
-from deeplab_contrast import common, pictures
-from deeplab_contrast import embedding_judge as embedding_judge_lib
-from deeplab_contrast import evaluator as evaluator_lib
-from deeplab_contrast import trainer as trainer_lib
-from deeplab_contrast.core import heads, resize
+from deeplab_contrast import common
+from deeplab_contrast.core import resize
+from deeplab_contrast.core.network import heads
 from deeplab_contrast.datasets import (
-  extremes,
   fingerprints,
   pipeline,
   sources,
   transforms,
 )
+from deeplab_contrast.datasets.sources import extremes
+from deeplab_contrast.distributed import workers
+from deeplab_contrast.inference import embedding_judge as embedding_judge_lib
+from deeplab_contrast.inference import evaluator as evaluator_lib
+from deeplab_contrast.inference import pictures
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.utils import (
-  checkpoints,
-  errors,
-  results,
-  workers,
-  writers,
-)
+from deeplab_contrast.training import checkpoints, writers
+from deeplab_contrast.training import trainer as trainer_lib
+from deeplab_contrast.utils import errors, results
 
 _PRECISIONS = ('float32', 'mixed_bfloat16')
 

@@ -45,8 +45,8 @@ def main(
     licence: of the weights, for the model card.
     overwrite: whether an export at `out` is replaced.
   """
-  from deeplab_contrast import formats, model_card
-  from deeplab_contrast.utils import errors, folders, signals
+  from deeplab_contrast.export import folders, formats, model_card
+  from deeplab_contrast.utils import errors, signals
 
   if launched.model_dir is None:
     raise errors.ConfigError('Give --model_dir, the run to export.')
@@ -75,7 +75,7 @@ def main(
 
 def write_card(launched, folder, step, licence, export):
   """Writes the model card; see `model_card.text`."""
-  from deeplab_contrast import model_card
+  from deeplab_contrast.export import model_card
 
   text = model_card.text(
     launched.model_dir,

@@ -33,8 +33,7 @@ def main(launched, pixels_per_class=200, images=100):
   import numpy as np
 
   from deeplab_contrast import experiment as experiment_lib
-  from deeplab_contrast import pixel_features
-  from deeplab_contrast.utils import projector
+  from deeplab_contrast.inference import pixel_features, projector
 
   experiment = launched.experiment
   _check_split(launched)

@@ -20,17 +20,15 @@ from typing import Any
 from absl import app, flags, logging
 
 from deeplab_contrast.config import build, run_folder
+from deeplab_contrast.distributed import cluster, distribution, workers
 from deeplab_contrast.utils import (
   checks,
-  cluster,
-  distribution,
   errors,
   locking,
   parents,
   quiet,
   results,
   signals,
-  workers,
 )
 
 # Builds the root of an experiment without flags, for recipes and tests.
@@ -110,7 +108,7 @@ class Launch:
 
   @property
   def workers(self):
-    """The processes that work on this together: see `utils.workers`."""
+    """The processes that work on this together: see `distributed.workers`."""
     return workers.of(self.strategy)
 
 

@@ -44,7 +44,7 @@ def summarize(experiment, strategy):
     'receptive_field'}}; a size that only the data tell has no pass; `notes`:
     lines.
   """
-  from deeplab_contrast import parts
+  from deeplab_contrast.core.network import costs
 
   model = experiment.model
   with strategy.scope():
@@ -62,7 +62,7 @@ def summarize(experiment, strategy):
         'of the largest image, which is known once data are read.'
       )
   passes = {
-    name: _flat(dataclasses.asdict(parts.one_pass(model, size, scale)))
+    name: _flat(dataclasses.asdict(costs.one_pass(model, size, scale)))
     for name, (size, scale) in sizes.items()
     if size is not None
   }
@@ -73,7 +73,7 @@ def summarize(experiment, strategy):
       'output_stride': model.trunk.backbone.output_stride,
       'precision': model.dtype_policy.name,
     },
-    'parameters': _with_total(parts.weights(model)),
+    'parameters': _with_total(costs.weights(model)),
     'passes': passes,
     'notes': notes,
   }

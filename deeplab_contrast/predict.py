@@ -35,11 +35,11 @@ def main(
   Returns:
     The exit code: 3 where images failed.
   """
-  from deeplab_contrast.utils import errors, image_list, quiet, signals
+  from deeplab_contrast.imaging import image_list
+  from deeplab_contrast.utils import errors, quiet, signals
 
   with quiet.no_stderr():  # TensorFlow greets.
-    from deeplab_contrast import predictions
-    from deeplab_contrast.utils import exported
+    from deeplab_contrast.export import exported, predictions
   for name, value, what in (
     ('saved_model', saved_model, 'the folder that export_model wrote'),
     ('out', out, 'the folder to write into'),

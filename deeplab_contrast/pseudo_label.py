@@ -15,7 +15,7 @@ import os
 
 from deeplab_contrast import launch
 
-ROOT = 'deeplab_contrast.pseudo_labeler.PseudoLabeler'
+ROOT = 'deeplab_contrast.inference.pseudo_labeler.PseudoLabeler'
 STARTED = 'started.json'
 MANIFEST = 'manifest.json'
 
@@ -60,7 +60,7 @@ def main(launched, shard=0, num_shards=1):
 def _label(launched, shard, num_shards, poll):
   """Labels a share; see `main`."""
   from deeplab_contrast import experiment as experiment_lib
-  from deeplab_contrast import labelling
+  from deeplab_contrast.inference import pseudo_labelling
 
   labeler, strategy = launched.experiment, launched.strategy
   experiment, origin = _restore(labeler, strategy, launched.allow_imports)
@@ -69,14 +69,16 @@ def _label(launched, shard, num_shards, poll):
   how = labeler.evaluator or experiment.evaluator
   thresholds = labeler.thresholds(info.class_names)
   _remember(launched.model_dir, origin)
-  work = labelling.Labelling(
+  work = pseudo_labelling.Labelling(
     launched.model_dir,
     examples,
     thresholds,
     how.batch_size,
     labeler.keep_confidence,
   )
-  predict = labelling.make_predict(experiment.model, how.predictor, thresholds)
+  predict = pseudo_labelling.make_predict(
+    experiment.model, how.predictor, thresholds
+  )
   pad = experiment.pad(examples, how.batch_size, how, labels=False)
   with experiment_lib.data_errors():
     work.run(predict, pad, shard, num_shards, poll)
@@ -86,14 +88,16 @@ def _label(launched, shard, num_shards, poll):
       f'Shard {shard} is complete; {len(missing)} images are left to others.'
     )
     return
-  summary = labelling.summary(work.counts(), info.class_names, thresholds)
+  summary = pseudo_labelling.summary(
+    work.counts(), info.class_names, thresholds
+  )
   _finish(launched.model_dir, {**origin, **summary})
 
 
 def _restore(labeler, strategy, allow_imports):
   """The experiment of the run with its newest weights, and where they are."""
   from deeplab_contrast.config import run_folder
-  from deeplab_contrast.utils import checkpoints
+  from deeplab_contrast.training import checkpoints
 
   settings = {}
   if labeler.data_dir is not None:
@@ -114,8 +118,8 @@ def _restore(labeler, strategy, allow_imports):
 
 def _open(labeler, experiment):
   """Opens the images; refuses those that were trained on, or judge."""
-  from deeplab_contrast import pseudo_labeler
-  from deeplab_contrast.datasets import overlap
+  from deeplab_contrast.datasets.sources import overlap
+  from deeplab_contrast.inference import pseudo_labeler
   from deeplab_contrast.utils import errors
 
   trained_on, data_dir = experiment.train.source, experiment.data_dir
@@ -157,7 +161,7 @@ def _remember(folder, origin):
 
 def _finish(folder, manifest):
   """Writes manifest and DONE, and says what the labels are worth."""
-  from deeplab_contrast import labelling
+  from deeplab_contrast.inference import pseudo_labelling
   from deeplab_contrast.utils import errors, results
 
   results.write_json(os.path.join(folder, MANIFEST), manifest)
@@ -167,14 +171,15 @@ def _finish(folder, manifest):
       f'{manifest["checkpoint"]} is not sure of anything. Train it longer, or '
       'lower PseudoLabeler.threshold.'
     )
-  print(labelling.table(manifest))
+  print(pseudo_labelling.table(manifest))
   agreement = manifest['agreement']
   right = (
     f', {100 * agreement["accuracy"]:.1f} % of them right' if agreement else ''
   )
   print(
     f'{manifest["images"]} images, {100 * manifest["share_kept"]:.1f} % of '
-    f'their pixels labelled{right}: {os.path.join(folder, labelling.LABELS)}'
+    f'their pixels labelled{right}: '
+    f'{os.path.join(folder, pseudo_labelling.LABELS)}'
   )
   for name, kept in manifest['kept'].items():
     if not kept:

@@ -16,13 +16,14 @@ import os
 import sys
 import time
 
-from deeplab_contrast import comparison, launch, ledger, stages
+from deeplab_contrast import launch
 from deeplab_contrast.config import build, run_folder
-from deeplab_contrast.utils import errors, processes, results
+from deeplab_contrast.studies import comparison, ledger, processes, stages
+from deeplab_contrast.utils import errors, results
 
 _ROOTS = {
   'train': build.EXPERIMENT,
-  'pseudo_label': 'deeplab_contrast.pseudo_labeler.PseudoLabeler',
+  'pseudo_label': 'deeplab_contrast.inference.pseudo_labeler.PseudoLabeler',
 }
 
 
@@ -188,7 +189,7 @@ if __name__ == '__main__':
   )
   launch.run(
     lambda launched: main(launched, flags.FLAGS.processes),
-    root='deeplab_contrast.stages.Recipe',
+    root='deeplab_contrast.studies.stages.Recipe',
     distribute=False,
     tolerate_unused_bindings=True,
   )

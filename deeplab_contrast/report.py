@@ -34,7 +34,7 @@ def main(launched, out=None, num_images=4, tsne=True):
     DataError: nothing is finished there, or a file is damaged.
     SystemFault: scikit-learn is missing, or the page cannot be written.
   """
-  from deeplab_contrast.reporting import feature_map, gather, page
+  from deeplab_contrast.studies.report import feature_map, gather, page
   from deeplab_contrast.utils import errors
 
   if launched.model_dir is None:
@@ -59,7 +59,7 @@ def main(launched, out=None, num_images=4, tsne=True):
 
 def _draw_missing(study, num_images, launched):
   """Draws what runs predict where they have no pictures; returns notes."""
-  from deeplab_contrast.reporting import pictures, style
+  from deeplab_contrast.studies.report import pictures, style
 
   notes = []
   for labels in study.extremes:
@@ -76,7 +76,7 @@ def _draw_missing(study, num_images, launched):
 
 def _features(study, launched):
   """(the figure of both arms' features or None, a note or None)."""
-  from deeplab_contrast.reporting import feature_map, pictures
+  from deeplab_contrast.studies.report import feature_map, pictures
 
   labels = study.budgets[0]
   entries = [
@@ -99,7 +99,7 @@ def _features(study, launched):
 
 def _run(name, entry, launched, *arguments):
   """Runs a command on a run of the study; tells whether it went well."""
-  from deeplab_contrast.utils import processes
+  from deeplab_contrast.studies import processes
 
   command = [sys.executable, '-m', f'deeplab_contrast.{name}', *arguments]
   command.append(f'--model_dir={entry.model_dir}')

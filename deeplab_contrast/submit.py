@@ -32,9 +32,10 @@ def main(launched, split='test', out=None, best=False, competition='comp6'):
     ConfigError: no run, no server for its dataset, or a folder of other files.
     DataError: there is no such split.
   """
-  from deeplab_contrast import submission
-  from deeplab_contrast.utils import best as best_lib
-  from deeplab_contrast.utils import checkpoints, errors, signals
+  from deeplab_contrast.inference import submission
+  from deeplab_contrast.training import best as best_lib
+  from deeplab_contrast.training import checkpoints
+  from deeplab_contrast.utils import errors, signals
 
   model_dir, experiment = launched.model_dir, launched.experiment
   if model_dir is None:
@@ -69,7 +70,7 @@ def check(launched, path, split='test', competition='comp6'):
     split: of the dataset.
     competition: VOC's 'comp5' or 'comp6'.
   """
-  from deeplab_contrast import submission
+  from deeplab_contrast.inference import submission
 
   examples, server = submission.open_split(
     launched.experiment, split, competition

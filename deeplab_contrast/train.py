@@ -16,7 +16,8 @@ def main(launched):
   Args:
     launched: the `launch.Launch` of this process.
   """
-  from deeplab_contrast.utils import results, writers
+  from deeplab_contrast.training import writers
+  from deeplab_contrast.utils import results
 
   model_dir, experiment = launched.model_dir, launched.experiment
   with launch.prepare_model_dir(launched):
@@ -39,7 +40,8 @@ def main(launched):
 
 def _report(experiment, model_dir, scores):
   """Writes and prints how the last weights were judged."""
-  from deeplab_contrast.utils import confusion_picture, results
+  from deeplab_contrast.inference import confusion_picture
+  from deeplab_contrast.utils import results
 
   steps = experiment.trainer.steps
   if not experiment.classifies:

@@ -22,7 +22,7 @@ def main(launched, num_images=8):
   """
   import numpy as np
 
-  from deeplab_contrast import pictures
+  from deeplab_contrast.inference import pictures
 
   experiment = launched.experiment
   step = experiment.restore(launched.strategy, launched.model_dir)

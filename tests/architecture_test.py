@@ -1,30 +1,20 @@
 """Who may import whom, and what nobody may do, read from the source itself.
 
-The table is the map of the house. A new module either fits a row, or the change
-of the map is made here, where it is seen.
+The table is the map of the rooms. A new module either fits a row, or the change
+of the map is made here, where it is seen, and in CONTRIBUTING.md.
 """
 
 import ast
+import collections
 import pathlib
+import re
 
 import pytest
 
 PACKAGE = 'deeplab_contrast'
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 
-# The floors L0 to L4, by what stands on them.
-_LIBRARY = (
-  'common',
-  'core',
-  'utils',
-  'datasets',
-  'model',
-  'tasks',
-  'predictor',
-  'trainer',
-  'evaluator',
-  'embedding_judge',
-)
+# The commands, which are most of what lies loose in the package.
 _COMMANDS = (
   'train',
   'eval',
@@ -39,133 +29,151 @@ _COMMANDS = (
   'recipe',
   'report',
   'model_summary',
+  'prepare',
+  'convert',
+)
+_DATASETS = (
+  'datasets.ade20k_segmentation',
+  'datasets.cityscapes_segmentation',
+  'datasets.folder_segmentation',
+  'datasets.scenes',
+  'datasets.voc2012_segmentation',
 )
 
-# What a module may import of the package. A row holds for what lies inside it
-# too, unless there is a longer one. Inside core and tasks only the parts that
-# are shared may be imported: backbones, losses and tasks do not see each other.
+# What a room may import of the package besides itself: only what has a row
+# above its own. A row holds for what lies inside, unless that has a longer one;
+# a name on the right stands for all that lies inside. The map in
+# CONTRIBUTING.md says the same.
 MAY_IMPORT = {
-  '': ('utils.processor',),
-  # L0
   'common': (),
-  # L1
-  'core': (
-    'common',
-    'core.atrous',
-    'core.conv',
-    'core.dropout',
-    'core.norm',
-    'core.pixels',
-    'core.resize',
+  'utils': (),
+  'imaging': ('common', 'utils'),
+  'distributed': ('utils',),
+  'config': ('utils',),
+  'core': ('common',),
+  'core.network': ('common', 'core.resize'),
+  'core.losses': ('common',),
+  'core.augment': ('common', 'core.resize'),
+  'datasets.info': ('common', 'utils'),
+  'datasets.sources': ('common', 'datasets.info', 'imaging', 'utils'),
+  'datasets.raw': ('common', 'datasets.sources', 'imaging', 'utils'),
+  **dict.fromkeys(
+    _DATASETS,
+    (
+      'common',
+      'datasets.info',
+      'datasets.raw',
+      'datasets.sources',
+      'imaging',
+      'utils',
+    ),
   ),
-  'core.keras_cv_backbone': (
-    'core.dropout',
-    'core.keras_cv_variants',
-    'core.pixels',
-    'core.resize',
-  ),
-  'core.embedding_quality': ('core.confusion',),
-  'core.color': ('common', 'core.compiled', 'core.hsv', 'core.jitter'),
-  'core.jitter': ('core.compiled', 'core.hsv'),
-  'core.window': ('core.compiled',),
-  'core.tiles': ('common',),
-  'core.pair_kernel': ('common', 'core.by_class', 'core.pair_tile'),
-  'core.pixel_selection': ('common', 'core.by_class', 'core.draws'),
-  'core.pixel_contrast': (
-    'common',
-    'core.draws',
-    'core.pair_kernel',
-    'core.pair_tile',
-    'core.pixel_selection',
-  ),
-  'utils': ('common', 'utils'),
-  # L2
   'datasets': (
     'common',
-    'core.blur',
-    'core.color',
-    'core.geometry',
-    'core.resize',
-    'core.window',
-    'datasets',
-    'utils',
-  ),
-  'model': ('common', 'core'),
-  # L3
-  'tasks': ('common', 'core', 'tasks.task'),
-  'predictor': ('common', 'core'),
-  'trainer': ('common', 'tasks.task', 'training_loop', 'utils'),
-  'training_loop': ('utils',),
-  'parts': ('core', 'utils.graph_costs'),
-  # L4
-  'evaluator': (
-    'common',
-    'core.confusion',
+    'core.augment',
     'core.resize',
     'datasets.info',
-    'predictor',
-    'utils.checks',
+    'datasets.sources',
+    'imaging',
+    'utils',
   ),
-  'embedding_judge': (
+  'datasets.preparation': ('common', 'datasets', 'imaging', 'utils'),
+  'tasks': ('common', 'core'),
+  'training': ('common', 'distributed', 'tasks.task', 'utils'),
+  'inference': ('common', 'core', 'datasets', 'imaging', 'utils'),
+  'export': (
     'common',
-    'core.embedding_quality',
-    'core.pixel_selection',
-    'core.resize',
-    'datasets',
-    'evaluator',
-    'utils.errors',
+    'config',
+    'core',
+    'imaging',
+    'inference.predictor',
+    'utils',
   ),
-  'serving': ('common', 'core', 'predictor', 'utils.exported'),
-  # L5
-  'config': ('config', 'utils'),
-  'launch': ('config', 'utils'),
-  'experiment': (*_LIBRARY, 'pictures'),
-  'crops': _LIBRARY,
-  'pictures': _LIBRARY,
-  'pseudo_labeler': ('datasets', 'evaluator', 'utils'),
-  'labelling': _LIBRARY,
-  'submission': _LIBRARY,
-  'pixel_features': _LIBRARY,
-  'demo_page': ('utils',),
-  'reporting': ('config.run_folder', 'reporting', 'utils'),
-  'stages': _LIBRARY,
-  'study': ('stages', 'utils'),
-  'ledger': ('stages', 'utils'),
-  'comparison': ('utils',),
-  'formats': ('core.folding', 'serving', 'utils'),
-  'model_card': ('config.run_folder', 'utils'),
-  'predictions': ('utils',),
-  # L6
+  'studies': ('imaging', 'utils'),
+  'studies.report': ('config', 'imaging', 'utils'),
+  'experiment': (
+    'common',
+    'core',
+    'datasets',
+    'distributed',
+    'inference',
+    'tasks.task',
+    'training',
+    'utils',
+  ),
+  'launch': ('config', 'distributed', 'utils'),
+  'conversion': ('config', 'core.network', 'launch', 'training', 'utils'),
   **dict.fromkeys(
     _COMMANDS,
     (
-      'comparison',
-      'config.build',
-      'config.run_folder',
-      'crops',
-      'datasets.overlap',
+      'config',
+      'conversion',
+      'core.network.costs',
+      'datasets.preparation',
+      'datasets.sources.overlap',
       'experiment',
-      'labelling',
+      'export',
+      'imaging',
+      'inference',
       'launch',
-      'ledger',
-      'parts',
-      'pictures',
-      'pseudo_labeler',
-      'pixel_features',
-      'reporting',
-      'formats',
-      'launch',
-      'model_card',
-      'parts',
-      'pictures',
-      'predictions',
-      'stages',
-      'submission',
-      'demo_page',
+      'studies',
+      'training',
       'utils',
     ),
   ),
 }
+
+_LAYERS = (
+  'core.network.atrous',
+  'core.network.conv',
+  'core.network.dropout',
+  'core.network.norm',
+  'core.network.pixels',
+  'core.resize',
+)
+# Rules inside of rooms, in place of the row of the room: here a module may not
+# import its neighbours either. Backbones and tasks do not see each other, and a
+# prediction from an export needs no network.
+INSIDE = {
+  'core.network': _LAYERS,
+  'core.network.keras_cv_backbone': (
+    *_LAYERS,
+    'core.network.keras_cv_variants',
+  ),
+  'core.network.costs': (
+    'core.network.graph_costs',
+    'core.network.heads',
+    'core.resize',
+  ),
+  'core.network.model': (
+    *_LAYERS,
+    'common',
+    'core.network.aspp',
+    'core.network.decoder',
+    'core.network.heads',
+    'core.network.original_names',
+  ),
+  'tasks': ('common', 'core', 'tasks.task'),
+  'inference.predictor': ('common', 'core'),
+  'inference.evaluator': (
+    'common',
+    'core.confusion',
+    'core.resize',
+    'datasets.info',
+    'inference.predictor',
+    'utils.checks',
+  ),
+  'export.exported': ('imaging', 'utils'),
+  'export.predictions': ('imaging', 'utils'),
+  'export.demo_page': ('imaging', 'utils'),
+}
+
+# What the package itself may import, before all else.
+_ROOT_MAY_IMPORT = ('utils.processor',)
+# What lies loose in the package besides the commands.
+_ROOTS = ('__init__', 'common', 'experiment', 'launch')
+# Folders of tests that are not rooms.
+_ONLY_TESTS = ('', 'data', 'tools')
 
 # Who may import what is not of the package; all the rest is free.
 KEPT_TO = {
@@ -207,26 +215,91 @@ def test_the_package_keeps_to_the_map():
 
 def test_every_row_of_the_map_is_of_a_module():
   modules = set(read_package())
-  assert set(MAY_IMPORT) <= modules
-  assert {name for names in MAY_IMPORT.values() for name in names} <= modules
+  for table in (MAY_IMPORT, INSIDE):
+    assert set(table) <= modules
+    assert {name for names in table.values() for name in names} <= modules
+
+
+def test_rooms_import_only_what_stands_above_them():
+  rows = list(MAY_IMPORT)
+  for place, row in enumerate(rows):
+    for name in MAY_IMPORT[row]:
+      meant = {_row(name, MAY_IMPORT), *(r for r in rows if _covers(name, r))}
+      lower = meant - {row, *rows[:place]}
+      assert not lower, f'{row} may import {name}, so {lower} must be above it'
+
+
+def test_contributing_has_the_same_map():
+  text = (REPOSITORY / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+  (section,) = re.findall(r'(?s)\n## The map of the rooms\n(.*?)\n## ', text)
+  found = []
+  for line in section.splitlines():
+    if line.startswith('| `'):
+      rooms, _, allowed = line.strip('|').split('|')
+      names = tuple(re.findall(r'`([\w.]+)`', allowed))
+      found += [(room, names) for room in re.findall(r'`([\w.]+)`', rooms)]
+  # Also in this order.
+  assert found == list(MAY_IMPORT.items())
+
+
+def test_nothing_lies_loose_but_commands_and_roots():
+  loose = {path.stem for path in (REPOSITORY / PACKAGE).glob('*.py')}
+  assert loose == {*_COMMANDS, *_ROOTS}
+
+
+def test_tests_stand_where_their_modules_do():
+  rooms, places = set(_ONLY_TESTS), collections.defaultdict(set)
+  for module in read_package():
+    room, _, name = module.rpartition('.')
+    rooms.add(room)
+    places[name].add(room)
+  for path in sorted((REPOSITORY / 'tests').rglob('*_test.py')):
+    folder = path.parent.relative_to(REPOSITORY / 'tests')
+    room = '.'.join(folder.parts)
+    assert room in rooms, f'{path}: the package has no room {room}'
+    expected = places[path.stem.removesuffix('_test')]
+    assert room == 'tools' or not expected or room in expected, path
 
 
 @pytest.mark.parametrize(
   ('module', 'text', 'sentence'),
   [
     ('common', 'from deeplab_contrast import utils', 'imports utils'),
-    ('utils.a', 'import deeplab_contrast.core.conv', 'imports core.conv'),
-    ('core.x', 'from deeplab_contrast.core import resnet', 'core.resnet'),
+    ('utils.a', 'import deeplab_contrast.core.resize', 'imports core.resize'),
+    (
+      'core.x',
+      'from deeplab_contrast.core.network import resnet',
+      'imports core.network.resnet',
+    ),
+    (
+      'core.network.x',
+      'from deeplab_contrast.core.network import resnet',
+      'imports core.network.resnet',
+    ),
+    (
+      'core.losses.x',
+      'from deeplab_contrast.core.network import conv',
+      'imports core.network.conv',
+    ),
     (
       'tasks.contrastive',
       'from deeplab_contrast.tasks.softmax import Softmax',
       'imports tasks.softmax',
     ),
-    ('trainer', 'from deeplab_contrast.tasks import softmax', 'tasks.softmax'),
     (
-      'evaluator',
-      'def f():\n  from deeplab_contrast.core import resnet',
-      'evaluator.py:2 imports core.resnet',
+      'training.trainer',
+      'from deeplab_contrast.tasks import softmax',
+      'imports tasks.softmax',
+    ),
+    (
+      'inference.evaluator',
+      'def f():\n  from deeplab_contrast.core.network import resnet',
+      'evaluator.py:2 imports core.network.resnet',
+    ),
+    (
+      'export.predictions',
+      'from deeplab_contrast.export import serving',
+      'imports export.serving',
     ),
     ('train', 'from deeplab_contrast import eval', 'imports eval'),
     (
@@ -234,12 +307,16 @@ def test_every_row_of_the_map_is_of_a_module():
       "if __name__ == '__main__':\n  from deeplab_contrast import eval",
       'imports eval',
     ),
-    ('comparison', 'from deeplab_contrast import stages', 'imports stages'),
+    (
+      'studies.x',
+      'from deeplab_contrast import launch',
+      'studies/x.py:1 imports launch',
+    ),
     ('core.x', 'from . import conv', 'relative'),
     ('newcomer', '', 'no row'),
-    ('trainer', 'import gin', 'imports gin'),
+    ('training.x', 'import gin', 'imports gin'),
     ('launch', 'from gin import config', 'imports gin.config'),
-    ('trainer', 'from absl import flags', 'imports absl.flags'),
+    ('training.x', 'from absl import flags', 'imports absl.flags'),
     ('train', 'from absl import flags', 'imports absl.flags'),
     (
       'train',
@@ -285,9 +362,11 @@ _GOOD = {
   '': '',
   'common': 'import typing',
   'core': '',
-  'core.conv': 'from deeplab_contrast import common',
-  'core.resnet': (
-    'from deeplab_contrast.core import conv\n'
+  'core.resize': 'from deeplab_contrast import common',
+  'core.network': '',
+  'core.network.conv': 'from deeplab_contrast.core import resize',
+  'core.network.resnet': (
+    'from deeplab_contrast.core.network import conv\n'
     'tf.random.stateless_uniform([])\n'
     'tf.random.experimental.index_shuffle(0)\n'
     'np.random.Generator(np.random.PCG64(0))\n'
@@ -300,9 +379,13 @@ _GOOD = {
   'tasks': '',
   'tasks.task': 'from deeplab_contrast.common import Weighted',
   'tasks.softmax': 'from deeplab_contrast.tasks import task',
+  'inference': '',
+  'inference.evaluator': '',
+  'export': '',
+  'export.serving': 'from deeplab_contrast.export import folders',
+  'export.folders': '',
   'config': 'import gin\nfrom gin import config_parser',
   'launch': 'from absl import app, flags\nfrom deeplab_contrast import config',
-  'stages': '',
   'eval': 'from deeplab_contrast import launch',
   'train': (
     "if __name__ == '__main__':\n"
@@ -378,15 +461,36 @@ def _covers(row, module):
   return f'{module}.'.startswith(f'{row}.')
 
 
+def _row(module, table):
+  """The longest row of a table that covers a module, or None."""
+  rows = [row for row in table if _covers(row, module)]
+  return max(rows, key=len, default=None)
+
+
+def _rule(module):
+  """The room of a module, and what it may import.
+
+  The room is None where the neighbours may not be imported either.
+  """
+  room, inside = _row(module, MAY_IMPORT), _row(module, INSIDE)
+  if inside and len(inside) >= len(room):
+    return None, INSIDE[inside]
+  return room, MAY_IMPORT[room]
+
+
 def _wrong_own(module, imports, sources):
   """Imports of the package that the map does not have."""
-  rows = [row for row in MAY_IMPORT if _covers(row, module)]
-  if module and not rows:
+  if not module:
+    room, allowed = None, _ROOT_MAY_IMPORT
+  elif _row(module, MAY_IMPORT) is None:
     yield '1 has no row in MAY_IMPORT of tests/architecture_test.py'
     return
-  allowed = MAY_IMPORT[max(rows, key=len)] if rows else ()
+  else:
+    room, allowed = _rule(module)
   for name, line in imports:
     target = _resolve(name, sources)
+    if room is not None and _row(target, MAY_IMPORT) == room:
+      continue
     if not any(_covers(row, target) for row in allowed):
       yield f'{line} imports {target}; it may import {", ".join(allowed)}'
 

@@ -11,25 +11,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_contrast import crops, launch, stages
+from deeplab_contrast import launch
 from deeplab_contrast.config import gin_text, run_folder
-from deeplab_contrast.core import heads, pixel_contrast
+from deeplab_contrast.core.losses import pixel_contrast
+from deeplab_contrast.core.network import heads
 from deeplab_contrast.datasets import sources, transforms
-from deeplab_contrast.embedding_judge import EmbeddingJudge
+from deeplab_contrast.inference import crops
+from deeplab_contrast.inference.embedding_judge import EmbeddingJudge
+from deeplab_contrast.studies import stages
 from deeplab_contrast.tasks import contrastive, softmax
-from deeplab_contrast.utils import checkpoints, errors, writers
+from deeplab_contrast.training import checkpoints, writers
+from deeplab_contrast.utils import errors
 from tests import fixtures
 from tests.datasets import in_memory
 
 FOLDER = pathlib.Path(gin_text.OURS, 'gin_configs')
-RECIPE = 'deeplab_contrast.stages.Recipe'
+RECIPE = 'deeplab_contrast.studies.stages.Recipe'
 TINY = 'gin_configs/tiny.gin'
 
 FILES = sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.rglob('*.gin'))
 RECIPES = [
   n for n in FILES if n.startswith(('recipes/', 'studies/', 'quickstart'))
 ]
-LABELER = 'deeplab_contrast.pseudo_labeler.PseudoLabeler'
+LABELER = 'deeplab_contrast.inference.pseudo_labeler.PseudoLabeler'
 
 
 def _is_experiment(name):

@@ -1,7 +1,7 @@
 """The contrastive losses by double loop over pixels, in float64.
 
-Slow and plain: every equation of the docstrings of `core.pixel_contrast` is
-written out once more, pixel by pixel, without its tricks.
+Slow and plain: every equation of the docstrings of `core.losses.pixel_contrast`
+is written out once more, pixel by pixel, without its tricks.
 """
 
 import math

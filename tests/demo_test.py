@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from deeplab_contrast import demo, launch
-from deeplab_contrast.utils import errors, exported
+from deeplab_contrast.export import exported
+from deeplab_contrast.utils import errors
 from tests import browser as browsing
 from tests import predict_test, processes
 
@@ -33,7 +34,7 @@ def models(paths):
 @contextlib.contextmanager
 def served(models, max_pixels=10**6, max_bytes=10**6):
   """The address of the page."""
-  from deeplab_contrast import demo_page
+  from deeplab_contrast.export import demo_page
 
   page = demo_page.build(models, max_pixels)
   try:
@@ -146,7 +147,7 @@ def test_a_page_without_a_model(models):
 
 
 def test_a_port_that_is_taken(models):
-  from deeplab_contrast import demo_page
+  from deeplab_contrast.export import demo_page
 
   with served(models) as address:
     port = int(address.rstrip('/').rpartition(':')[2])

@@ -10,15 +10,9 @@ import tensorflow as tf
 from deeplab_contrast import eval as eval_command
 from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
-from deeplab_contrast.utils import (
-  best,
-  checkpoints,
-  contents,
-  distribution,
-  errors,
-  locking,
-  results,
-)
+from deeplab_contrast.distributed import distribution
+from deeplab_contrast.training import best, checkpoints, contents
+from deeplab_contrast.utils import errors, locking, results
 from tests import fixtures, processes
 
 FILES = ('gin_configs/scenes/softmax_scratch.gin', 'gin_configs/tiny.gin')

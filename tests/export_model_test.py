@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_contrast import export_model, formats, launch
-from deeplab_contrast.utils import checkpoints, contents, errors, exported
-from tests import fixtures, processes, serving_test
+from deeplab_contrast import export_model, launch
+from deeplab_contrast.export import exported, formats
+from deeplab_contrast.training import checkpoints, contents
+from deeplab_contrast.utils import errors
+from tests import fixtures, processes
+from tests.export import serving_test
 
 SCRATCH = ['gin_configs/scenes/softmax_scratch.gin', 'gin_configs/tiny.gin']
 CROP = 'EVAL_CROP = (65, 97)'

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from deeplab_contrast.utils import results, writers
+from deeplab_contrast.training import writers
+from deeplab_contrast.utils import results
 from tests import processes
 
 _PAGE = (processes.ROOT / 'docs' / 'extending.md').read_text(encoding='utf-8')

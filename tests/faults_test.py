@@ -16,7 +16,8 @@ from PIL import Image
 from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.tasks import softmax
-from deeplab_contrast.utils import checkpoints, locking
+from deeplab_contrast.training import checkpoints
+from deeplab_contrast.utils import locking
 from tests import fixtures, processes, tiny
 
 SCENES = 'gin_configs/scenes/'

@@ -6,9 +6,15 @@ import keras
 import pytest
 import tensorflow as tf
 
-from deeplab_contrast import launch, model, model_summary, parts
-from deeplab_contrast.core import heads, resize, resnet_v1
-from deeplab_contrast.utils import graph_costs
+from deeplab_contrast import launch, model_summary
+from deeplab_contrast.core import resize
+from deeplab_contrast.core.network import (
+  costs,
+  graph_costs,
+  heads,
+  model,
+  resnet_v1,
+)
 from tests import configs_test, processes, tiny
 
 SCRATCH = 'gin_configs/voc2012/softmax_scratch.gin'
@@ -47,7 +53,7 @@ def test_a_small_network_by_hand():
   trunk = model.Trunk(backbone, *tiny.small_parts(8))
   network = model.DeepLab(trunk, heads.Classifier(3))
   network.build_variables()
-  seen = parts.one_pass(network, (65, 97))
+  seen = costs.one_pass(network, (65, 97))
   stops = {stop.name: (stop.stride, *stop.size) for stop in seen.stops}
   assert stops == {
     'root': (2, 33, 49, 8),
@@ -68,7 +74,7 @@ def test_a_small_network_by_hand():
   assert seen.flops['decoder'] == 2 * decoder
   assert seen.flops['head'] == 2 * fine * 8 * 3
   assert seen.atrous_rates == {'backbone': [2], 'aspp': [6, 12, 18]}
-  assert parts.weights(network)['head'] == {
+  assert costs.weights(network)['head'] == {
     'trainable': 27,
     'fixed': 0,
     'bytes': 108,

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from deeplab_contrast.core import original_names
+from deeplab_contrast.core.network import original_names
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'golden'
 

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast import launch, predict, predictions
-from deeplab_contrast.utils import errors, exported
+from deeplab_contrast import launch, predict
+from deeplab_contrast.export import exported, predictions
+from deeplab_contrast.utils import errors
 from tests import processes
 
 

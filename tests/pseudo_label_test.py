@@ -70,7 +70,7 @@ def write(folder):
   path = pathlib.Path(folder, 'label.gin')
   path.write_text(f"""
 from __gin__ import dynamic_registration
-from deeplab_contrast import pseudo_labeler
+from deeplab_contrast.inference import pseudo_labeler
 from deeplab_contrast.datasets import scenes
 from deeplab_contrast.datasets import sources
 include '{LABEL}'

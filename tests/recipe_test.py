@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_contrast import comparison, launch, recipe, stages
+from deeplab_contrast import launch, recipe
 from deeplab_contrast.config import run_folder
+from deeplab_contrast.studies import comparison, stages
 from deeplab_contrast.utils import errors, results
 from tests import fixtures, processes
 
@@ -240,7 +241,7 @@ def test_a_stage_of_another_experiment_is_refused(tmp_path):
 
 _RECIPE = """
 from __gin__ import dynamic_registration
-from deeplab_contrast import stages
+from deeplab_contrast.studies import stages
 
 stages.Recipe.pictures = 2
 stages.Stage.bindings = {bindings}

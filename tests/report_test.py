@@ -5,10 +5,11 @@ import sys
 import pytest
 
 from deeplab_contrast import launch, report
-from deeplab_contrast.reporting import feature_map, page
-from deeplab_contrast.utils import errors, processes, results
+from deeplab_contrast.studies import processes
+from deeplab_contrast.studies.report import feature_map, page
+from deeplab_contrast.utils import errors, results
 from tests import processes as child
-from tests import studies
+from tests import study_folder
 
 
 def start(model_dir, **arguments):
@@ -17,7 +18,7 @@ def start(model_dir, **arguments):
 
 @pytest.fixture
 def study(tmp_path):
-  return studies.make(tmp_path / 'study', budgets=(4,))
+  return study_folder.make(tmp_path / 'study', budgets=(4,))
 
 
 class Commands(list):
@@ -130,7 +131,7 @@ def test_a_signal_stops_it(study, monkeypatch):
 
 
 def test_one_arm_has_no_feature_figure(tmp_path, commands, quick):
-  folder = studies.make(tmp_path, ('softmax',), budgets=(4,), seeds=(0,))
+  folder = study_folder.make(tmp_path, ('softmax',), budgets=(4,), seeds=(0,))
   start(folder)
   text = (tmp_path / 'report' / 'index.html').read_text()
   assert 'No t-SNE: it compares softmax with contrastive' in text

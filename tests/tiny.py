@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_contrast import common, model, trainer
-from deeplab_contrast.core import aspp, decoder, resnet_v1
+from deeplab_contrast import common
+from deeplab_contrast.core.network import aspp, decoder, model, resnet_v1
+from deeplab_contrast.training import trainer
 
 CLASSES = 3
 

@@ -29,7 +29,9 @@ FREE = frozenset(
     'embedding_judge',
   )
 )
-FREE_CLASSES = frozenset(('deeplab_contrast.embedding_judge.EmbeddingJudge',))
+FREE_CLASSES = frozenset(
+  ('deeplab_contrast.inference.embedding_judge.EmbeddingJudge',)
+)
 
 # Of these, what each of several machines may have at a place of its own.
 LOCAL = frozenset(('data_dir', 'root', 'sbd'))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.core import geometry, window
+from deeplab_contrast.core.augment import geometry, window
 from deeplab_contrast.datasets import transforms as steps
 
 _ORDER = (

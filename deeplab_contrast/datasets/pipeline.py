@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL, SEED
-from deeplab_contrast.datasets import fused, order, sources
+from deeplab_contrast.datasets import fused, sources
+from deeplab_contrast.datasets.sources import order
 from deeplab_contrast.utils import errors
 
 

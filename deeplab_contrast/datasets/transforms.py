@@ -16,9 +16,10 @@ from typing import ClassVar
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.core import blur, color, geometry
+from deeplab_contrast.core.augment import blur, color, geometry
 from deeplab_contrast.datasets import settings as checks
-from deeplab_contrast.utils import decoding, errors
+from deeplab_contrast.imaging import decoding
+from deeplab_contrast.utils import errors
 
 Transform = Callable[[dict], dict]
 
@@ -386,12 +387,12 @@ def check(transforms: Sequence[Transform]):
 
 
 def _moved(example, move, *settings):
-  """Applies one function of core.geometry to image and label together."""
+  """Applies a function of core.augment.geometry to image and label together."""
   image, label = move(example[common.IMAGE], example[common.LABEL], *settings)
   return {**example, common.IMAGE: image, common.LABEL: label}
 
 
 def _recolored(example, change, *settings):
-  """Applies one random function of core.color to the image."""
+  """Applies one random function of core.augment.color to the image."""
   image = change(example[common.IMAGE], *settings, example[common.SEED])
   return {**example, common.IMAGE: image}

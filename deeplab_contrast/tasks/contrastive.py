@@ -3,7 +3,9 @@
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.core import heads, pixel_contrast, resize
+from deeplab_contrast.core import resize
+from deeplab_contrast.core.losses import pixel_contrast
+from deeplab_contrast.core.network import heads
 from deeplab_contrast.tasks import task
 
 # What the loss draws at random has a seed of its own, which no transform has:

@@ -1,7 +1,9 @@
 """Pixel classification: training from scratch and fine-tuning."""
 
 from deeplab_contrast import common
-from deeplab_contrast.core import heads, resize, softmax_loss
+from deeplab_contrast.core import resize
+from deeplab_contrast.core.losses import softmax_loss
+from deeplab_contrast.core.network import heads
 from deeplab_contrast.tasks import task
 
 

@@ -1,1 +1,1 @@
-"""The outside world: files, processes, devices. Knows no segmentation."""
+"""What knows nothing of us: errors, files, locks, signals, tables."""

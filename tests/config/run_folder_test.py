@@ -8,7 +8,7 @@ from deeplab_contrast.utils import errors, locking
 CONFIG = """
 from __gin__ import dynamic_registration
 from keras import optimizers
-from deeplab_contrast import trainer
+from deeplab_contrast.training import trainer
 RATE = 0.1
 trainer.Trainer.optimizer = @optimizers.SGD()
 trainer.Trainer.steps = 10

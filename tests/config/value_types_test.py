@@ -6,13 +6,13 @@ from typing import Literal
 import pytest
 
 from deeplab_contrast.config import build
-from deeplab_contrast.core import aspp
+from deeplab_contrast.core.network import aspp
 from deeplab_contrast.utils import errors
 from tests.config import parts
 
 HEADER = f"""
 from __gin__ import dynamic_registration
-from deeplab_contrast.core import aspp
+from deeplab_contrast.core.network import aspp
 from tests.config import parts
 from {__name__.rpartition('.')[0]} import value_types_test
 parts.Root.trainer = @value_types_test.Typed()

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_contrast import predictor
 from deeplab_contrast.core import resize, tiles
+from deeplab_contrast.inference import predictor
 from tests import processes
 
 
@@ -155,7 +155,7 @@ def test_4096_pixels_in_bounded_memory():
   code = """
     import resource, sys
     import tensorflow as tf
-    from deeplab_contrast import predictor
+    from deeplab_contrast.inference import predictor
     from tests.core import tiles_test
     network = tiles_test.LocalNetwork(21)
     images = tiles_test.picture(4096, 4096)

@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast import launch, trainer
+from deeplab_contrast import launch
 from deeplab_contrast.datasets import fingerprints, scenes, sources
 from deeplab_contrast.datasets.voc2012_segmentation import Voc2012
+from deeplab_contrast.training import trainer
 from deeplab_contrast.utils import errors
 from tests import fixtures
 

@@ -15,7 +15,8 @@ from deeplab_contrast.datasets import folder_segmentation, sources
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
-from deeplab_contrast.utils import errors, images
+from deeplab_contrast.imaging import images
+from deeplab_contrast.utils import errors
 from tests import fixtures
 
 CLASSES = {'road': [128, 64, 128], 'sky': [70, 130, 180], 'car': [0, 0, 142]}

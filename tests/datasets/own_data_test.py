@@ -14,11 +14,11 @@ from deeplab_contrast.datasets import (
   folder_segmentation,
   sources,
   transforms,
-  upright,
 )
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
+from deeplab_contrast.datasets.raw import upright
 from deeplab_contrast.utils import errors
 from tests import fixtures
 

@@ -17,7 +17,8 @@ from deeplab_contrast.datasets.voc2012_segmentation import (
   download,
   voc2012_segmentation_dataset_builder,
 )
-from deeplab_contrast.utils import decoding, errors
+from deeplab_contrast.imaging import decoding
+from deeplab_contrast.utils import errors
 from tests import fixtures
 
 REAL = pathlib.Path(__file__).parents[3] / 'shared/data/VOCdevkit/VOC2012'

@@ -24,7 +24,7 @@ with signals.stop_request() as stop, locking.model_dir_lock(sys.argv[1]):
 
 _RECIPE = """
 import sys
-from deeplab_contrast.utils import processes
+from deeplab_contrast.studies import processes
 processes.run([sys.executable, '-c', sys.argv[1], sys.argv[2]], 'stage')
 """
 

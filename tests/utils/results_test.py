@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from deeplab_contrast.datasets import info
-from deeplab_contrast.utils import errors, panels, results
+from deeplab_contrast.imaging import panels
+from deeplab_contrast.utils import errors, results
 
 INFO = info.DatasetInfo('two', ('cat', 'dog'), ((200, 0, 0), (0, 200, 0)))
 SCORES = {

@@ -25,7 +25,7 @@ import time
 
 import numpy as np
 
-from tools.arguments import positive
+from deeplab_contrast.utils.arguments import positive
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'tools' / 'benchmark.py'

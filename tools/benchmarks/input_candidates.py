@@ -52,7 +52,7 @@ def _ours(examples, batch, color):
 
 def _read(source, opened, batch):
   """Reads a pipeline of ours like a training, which ends it first."""
-  from deeplab_contrast.utils import gates
+  from deeplab_contrast.training import gates
 
   gate = gates.Gate()
   batches = iter(
@@ -91,7 +91,7 @@ def decode_only(examples, batch):
   import tensorflow as tf
 
   from deeplab_contrast.datasets import pipeline
-  from deeplab_contrast.utils import decoding
+  from deeplab_contrast.imaging import decoding
 
   def decode(example):
     image = decoding.image(example['image'])
@@ -106,7 +106,7 @@ def keras(examples, batch):
   import keras_cv
   import tensorflow as tf
 
-  from deeplab_contrast.utils import decoding
+  from deeplab_contrast.imaging import decoding
 
   layers = keras_cv.layers
   span = 0.8 * STRENGTH

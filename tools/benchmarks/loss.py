@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from tools.arguments import positive, share
+from deeplab_contrast.utils.arguments import positive, share
 
 TEMPERATURE = 0.07
 CHANNELS = 256
@@ -205,7 +205,7 @@ def _naive(loss):
 def _ours(arguments, name):
   import tensorflow as tf
 
-  from deeplab_contrast.core import pair_kernel, pair_tile
+  from deeplab_contrast.core.losses import pair_kernel, pair_tile
 
   matmul = {'ours_f32': 'float32', 'ours_bf16': 'bfloat16'}[name]
 

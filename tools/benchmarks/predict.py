@@ -25,7 +25,7 @@ import time
 
 import numpy as np
 
-from tools.arguments import positive
+from deeplab_contrast.utils.arguments import positive
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / 'benchmark.py'
 OURS = {'ours_f32': 'float32', 'ours_bf16': 'mixed_bfloat16'}
@@ -146,8 +146,9 @@ def _write(arguments):
   """In a process of its own: exports our network."""
   import keras
 
-  from deeplab_contrast import formats, model, predictor, serving
-  from deeplab_contrast.core import folding, heads, resnet_v1
+  from deeplab_contrast.core.network import folding, heads, model, resnet_v1
+  from deeplab_contrast.export import formats, serving
+  from deeplab_contrast.inference import predictor
 
   keras.mixed_precision.set_global_policy(OURS[arguments.candidate])
   trunk = model.Trunk(resnet_v1.ResNetV1('resnet_v1_50_beta'))

@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from deeplab_contrast.datasets import info, raw_builder
+from deeplab_contrast.datasets import info
 from deeplab_contrast.datasets.ade20k_segmentation import (
   ade20k_segmentation_dataset_builder as dataset_builder,
 )
+from deeplab_contrast.datasets.raw import raw_builder
 
 # In the order of objectInfo150.txt.
 _CLASS_NAMES = (

@@ -3,13 +3,13 @@
 import tensorflow_datasets as tfds
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import (
+from deeplab_contrast.datasets.raw import (
   file_pairs,
   mask_values,
   raw_builder,
   raw_pairs,
 )
-from deeplab_contrast.utils import images
+from deeplab_contrast.imaging import images
 
 NUM_CLASSES = 150
 

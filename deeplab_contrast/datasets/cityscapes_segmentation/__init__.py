@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from deeplab_contrast.datasets import info, raw_builder
+from deeplab_contrast.datasets import info
 from deeplab_contrast.datasets.cityscapes_segmentation import (
   cityscapes_segmentation_dataset_builder as dataset_builder,
 )
+from deeplab_contrast.datasets.raw import raw_builder
 
 _INFO = info.DatasetInfo(
   name='cityscapes',

@@ -5,7 +5,7 @@ import itertools
 import tensorflow_datasets as tfds
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import mask_values, raw_builder, raw_pairs
+from deeplab_contrast.datasets.raw import mask_values, raw_builder, raw_pairs
 from deeplab_contrast.utils import errors
 
 # In the order of the train ids. (cityscapesScripts: helpers/labels.py.)

@@ -5,7 +5,6 @@ import functools
 import os
 
 from deeplab_contrast.datasets import info as info_lib
-from deeplab_contrast.datasets import raw_builder
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
@@ -13,6 +12,7 @@ from deeplab_contrast.datasets.folder_segmentation.description import (
   Description,
   load,
 )
+from deeplab_contrast.datasets.raw import raw_builder
 from deeplab_contrast.utils import errors
 
 # Beside images and masks, when no other is given.

@@ -9,8 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import info, mask_values, raw_pairs
-from deeplab_contrast.utils import errors, images, shipped
+from deeplab_contrast.datasets import info
+from deeplab_contrast.datasets.raw import mask_values, raw_pairs
+from deeplab_contrast.imaging import images
+from deeplab_contrast.utils import errors, shipped
 
 _LIST = ((Sequence,), 'a list')
 _OPTIONAL = ('ids', 'lists', 'fractions')

@@ -7,13 +7,9 @@ import re
 
 import tensorflow_datasets as tfds
 
-from deeplab_contrast.datasets import (
-  file_pairs,
-  id_list,
-  raw_builder,
-  raw_pairs,
-)
 from deeplab_contrast.datasets.folder_segmentation import naming
+from deeplab_contrast.datasets.raw import file_pairs, raw_builder, raw_pairs
+from deeplab_contrast.datasets.sources import id_list
 from deeplab_contrast.utils import errors
 
 # Of RawData. 1: photos with an EXIF tag are turned upright. 2: palettes are

@@ -2,7 +2,7 @@
 
 import os
 
-from deeplab_contrast.datasets import file_pairs
+from deeplab_contrast.datasets.raw import file_pairs
 from deeplab_contrast.utils import errors
 
 

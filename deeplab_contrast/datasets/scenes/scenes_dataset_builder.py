@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import one_at_a_time
+from deeplab_contrast.datasets.raw import one_at_a_time
 from deeplab_contrast.datasets.scenes import drawing
 
 # Part of what a scene is drawn from: never renumber.

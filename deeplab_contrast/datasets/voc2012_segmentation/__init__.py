@@ -2,14 +2,15 @@
 
 import dataclasses
 
-from deeplab_contrast.datasets import info, raw_builder
+from deeplab_contrast.datasets import info
+from deeplab_contrast.datasets.raw import raw_builder
 from deeplab_contrast.datasets.voc2012_segmentation import (
   sbd,
 )
 from deeplab_contrast.datasets.voc2012_segmentation import (
   voc2012_segmentation_dataset_builder as dataset_builder,
 )
-from deeplab_contrast.utils import images
+from deeplab_contrast.imaging import images
 
 _CLASS_NAMES = (
   'background aeroplane bicycle bird boat bottle bus car cat chair cow '

@@ -5,7 +5,8 @@ import os
 
 import tensorflow_datasets as tfds
 
-from deeplab_contrast.utils import archives, errors
+from deeplab_contrast.datasets.raw import archives
+from deeplab_contrast.utils import errors
 
 URL = (
   'http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar'

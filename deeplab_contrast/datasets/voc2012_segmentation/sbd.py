@@ -5,8 +5,9 @@ import pathlib
 
 import numpy as np
 
-from deeplab_contrast.datasets import id_list
-from deeplab_contrast.utils import errors, images
+from deeplab_contrast.datasets.sources import id_list
+from deeplab_contrast.imaging import images
+from deeplab_contrast.utils import errors
 
 _PLACES = ('', 'dataset', 'benchmark_RELEASE/dataset')
 

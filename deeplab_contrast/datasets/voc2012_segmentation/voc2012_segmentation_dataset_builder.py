@@ -6,14 +6,11 @@ import os
 import tensorflow_datasets as tfds
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import (
-  id_list,
-  mask_values,
-  raw_builder,
-  raw_pairs,
-)
+from deeplab_contrast.datasets.raw import mask_values, raw_builder, raw_pairs
+from deeplab_contrast.datasets.sources import id_list
 from deeplab_contrast.datasets.voc2012_segmentation import sbd
-from deeplab_contrast.utils import errors, images
+from deeplab_contrast.imaging import images
+from deeplab_contrast.utils import errors
 
 NUM_CLASSES = 21
 
@@ -29,7 +26,7 @@ _VALUES = mask_values.MaskValues(
 
 
 _HOW_TO_AUGMENT = (
-  'name the folder of SBD (--sbd_dir of tools/prepare_dataset.py, SBD_ROOT in '
+  'name the folder of SBD (--sbd_dir of `prepare`, SBD_ROOT in '
   'gin files), or add train_aug.txt to ImageSets/Segmentation and the masks as '
   'SegmentationClassAug'
 )

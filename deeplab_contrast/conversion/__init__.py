@@ -1,0 +1,1 @@
+"""Checkpoints of the original, of Keras and of ours, into each other."""

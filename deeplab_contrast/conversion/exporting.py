@@ -1,0 +1,84 @@
+"""`export`: from a run to a checkpoint with the original's names."""
+
+import numpy as np
+
+from deeplab_contrast.config import run_folder
+from deeplab_contrast.conversion import network, report, tf1
+from deeplab_contrast.training import checkpoints
+from deeplab_contrast.utils import checks, errors
+
+
+def add_command(commands):
+  """Adds `export` to the subparsers of an argparse parser."""
+  parser = commands.add_parser(
+    'export', help='a run to a checkpoint of TensorFlow 1'
+  )
+  parser.add_argument('--model_dir', required=True, help='the run')
+  parser.add_argument(
+    '--checkpoint', required=True, help='the path to write, without .index'
+  )
+  parser.add_argument('--allow_import', action='append', default=[])
+  parser.set_defaults(run=run)
+
+
+def run(arguments):
+  """Converts; prints what becomes of every variable.
+
+  Raises:
+    UserError: before anything is written.
+  """
+  model_dir = arguments.model_dir
+  checks.place(model_dir)
+  checks.place(arguments.checkpoint, '--checkpoint')
+  tf1.refuse_existing(arguments.checkpoint)
+  config = run_folder.config_file(model_dir)
+  ours = network.build([config], allow_imports=arguments.allow_import)
+  path, weights, slots = checkpoints.read_weights(model_dir, ours.model)
+  mapped, left = _plan(ours, path, weights)
+  step = checkpoints.step_of(path)
+  tensors = {original: weights[name] for name, original in mapped.items()}
+  # As the original's training has it.
+  tensors['global_step'] = np.int64(step)
+  tf1.write(arguments.checkpoint, tensors)
+  shapes = {n: 'x'.join(map(str, weights[n].shape)) for n in mapped}
+  report.show(
+    report.section(
+      f'Taken from {path}',
+      {n: f'{shapes[n]} -> {original}' for n, original in mapped.items()},
+    ),
+    report.section('Left out', left),
+    [f'Left out: {slots} variables of the optimizer.'] if slots else [],
+  )
+  print(
+    f'Wrote {arguments.checkpoint}: {len(mapped)} variables and global_step '
+    f'{step}.'
+  )
+
+
+def _plan(ours, path, weights):
+  """{our name: the original's} of what is there, {name: why not} of the rest.
+
+  Raises:
+    ConfigError: a part is there, but not all of it; or two names meet.
+  """
+  mapped, left = {}, {}
+  for part in network.PARTS:
+    variables = [v for v in ours.variables if v.part == part]
+    absent = [v.name for v in variables if v.name not in weights]
+    if absent and len(absent) < len(variables):
+      raise errors.ConfigError(
+        f'{path} has some of the {part} only and lacks {absent[0]} '
+        f'({len(absent)} in all); use the gin file it was trained with.'
+      )
+    for variable in variables:
+      if absent:
+        left[variable.name] = f'the run holds no {part}'
+      elif variable.original is None:
+        left[variable.name] = 'ours alone; the original has no counterpart'
+      else:
+        mapped[variable.name] = variable.original
+  if len(set(mapped.values())) < len(mapped):
+    raise errors.ConfigError(
+      f'Several variables of {path} have one name in the original.'
+    )
+  return mapped, left

@@ -1,0 +1,156 @@
+"""`import`: from the original's checkpoints, or Keras' weights, to a run."""
+
+import os
+import shutil
+import tempfile
+
+from deeplab_contrast.config import run_folder
+from deeplab_contrast.conversion import keras_resnet, network, plan, report, tf1
+from deeplab_contrast.training import checkpoints, contents
+from deeplab_contrast.utils import checks, errors
+
+
+def add_command(commands):
+  """Adds `import` to the subparsers of an argparse parser."""
+  parser = commands.add_parser(
+    'import', help="a checkpoint of the original, or Keras' weights, to a run"
+  )
+  parser.add_argument(
+    '--checkpoint',
+    required=True,
+    help='of TensorFlow 1: its path without .index, or its folder; or an .h5 '
+    'file of weights of keras.applications.ResNet50 or ResNet101',
+  )
+  parser.add_argument('--model_dir', required=True, help='the run to make')
+  parser.add_argument(
+    '--gin_file',
+    action='append',
+    required=True,
+    help='the experiment with the same network; may be repeated',
+  )
+  parser.add_argument('--gin_bindings', action='append', default=[])
+  parser.add_argument('--allow_import', action='append', default=[])
+  parser.add_argument(
+    '--use_averages',
+    action='store_true',
+    help='take moving averages of the variables that have one',
+  )
+  parser.set_defaults(run=run)
+
+
+def run(arguments):
+  """Converts; prints what becomes of every variable.
+
+  Raises:
+    UserError: before anything is written.
+  """
+  model_dir = arguments.model_dir.rstrip('/') or '/'
+  _refuse_existing(model_dir)
+  source = _open(arguments.checkpoint)
+  ours = network.build(
+    arguments.gin_file, arguments.gin_bindings, arguments.allow_import
+  )
+  made = plan.make(ours, source, arguments.use_averages)
+  weights = {v.name: v.value for v in ours.variables if v.part in made.parts}
+  weights |= {name: source.read(their) for name, their in made.mapped.items()}
+  contents.check_finite(
+    source.path, {their: weights[name] for name, their in made.mapped.items()}
+  )
+  _report(made, source, weights)
+  _write(model_dir, ours.config, weights)
+  _report_end(made, ours, source, model_dir)
+
+
+def _open(path):
+  if keras_resnet.is_hdf5(path):
+    return keras_resnet.open_weights(path)
+  if path.endswith(('.h5', '.hdf5', '.keras')) and os.path.isfile(path):
+    raise errors.DataError(
+      f'{path} is not an HDF5 file of weights; it is damaged, or a saved model.'
+    )
+  return tf1.open_checkpoint(path)
+
+
+def _refuse_existing(model_dir):
+  checks.place(model_dir)
+  if os.path.exists(model_dir) and not (
+    os.path.isdir(model_dir) and not os.listdir(model_dir)
+  ):
+    raise errors.ConfigError(
+      f'{model_dir} is already there; give another --model_dir.'
+    )
+
+
+def _write(model_dir, config, weights):
+  """Writes the run beside its place, then puts it there as a whole."""
+  parent, base = os.path.split(os.path.abspath(model_dir))
+  try:
+    os.makedirs(parent, exist_ok=True)
+    draft = tempfile.mkdtemp(prefix=f'.{base}.', dir=parent)
+  except OSError as error:
+    raise _cannot_write(model_dir, error) from error
+  try:
+    checkpoints.write_weights(draft, weights)
+    with open(
+      os.path.join(draft, run_folder.FILE), 'w', encoding='utf-8'
+    ) as file:
+      file.write(config)
+    os.chmod(draft, 0o777 & ~_umask())  # mkdtemp keeps others out.
+    os.rename(draft, model_dir)
+  except OSError as error:
+    raise _cannot_write(model_dir, error) from error
+  finally:
+    shutil.rmtree(draft, ignore_errors=True)
+
+
+def _umask():
+  mask = os.umask(0)
+  os.umask(mask)
+  return mask
+
+
+def _cannot_write(model_dir, error):
+  return errors.SystemFault(f'Cannot write {model_dir} ({error.strerror}).')
+
+
+def _report(made, source, weights):
+  report.show(
+    report.section(
+      f'Taken from {source.path}',
+      {
+        their: f'{"x".join(map(str, weights[name].shape))} -> {name}'
+        for name, their in made.mapped.items()
+      },
+    ),
+    report.section(f'Not needed of {source.path}', made.unneeded),
+    report.section('Without counterpart', made.ours_alone),
+    report.section('Not in the converted run', made.fresh),
+  )
+
+
+def _report_end(made, ours, source, model_dir):
+  for note in source.notes:
+    print(f'Note: {note}')
+  if plan.NOT_AVERAGED in made.unneeded.values():
+    print('Note: It holds moving averages too; --use_averages takes them.')
+  print(
+    f'{len(made.mapped)} variables are taken over, {len(made.unneeded)} are '
+    f'not needed, {len(made.fresh)} of ours start fresh.'
+  )
+  print(f'Wrote {model_dir}: {", ".join(made.parts)}.')
+  if not made.fresh:
+    print(f'Judge it: python -m deeplab_contrast.eval --model_dir={model_dir}')
+    return
+  if (head := [v.name for v in ours.variables if v.part == 'head']) and (
+    head[0] in made.fresh
+  ):
+    print(f'The head is not taken over: {made.fresh[head[0]]}.')
+  whole = set(made.parts) >= {
+    v.part for v in ours.variables if v.part != 'head'
+  }
+  part = 'trunk' if whole else 'backbone'
+  overlay = 'warm_start' if whole else 'imagenet_backbone'
+  print(
+    f'Start a training from its {part}: --gin_file=gin_configs/tasks/{overlay}'
+    f'.gin --gin_bindings="INIT = \'{model_dir}\'"'
+  )

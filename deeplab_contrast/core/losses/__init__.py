@@ -1,0 +1,1 @@
+"""Losses over pixels: contrastive ones and cross entropy."""

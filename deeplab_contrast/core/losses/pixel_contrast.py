@@ -1,0 +1,278 @@
+"""Contrastive losses between pixels whose labels are known.
+
+Notation of the paper: f_p is the unit-length feature of pixel p of image I, and
+fhat_q that of pixel q of Ihat, the distorted twin of I, which has the same
+label map y. s_pq = f_p . fhat_q / temperature. N_c is the number of pixels of
+class c. Ignored pixels take no part anywhere.
+
+Where the twin is the image itself (one view), anchors and contrast are the same
+features. All losses take all pixels, at the cost of `pair_kernel`.
+"""
+
+import abc
+import dataclasses
+
+import tensorflow as tf
+
+from deeplab_contrast import common
+from deeplab_contrast.core.losses import (
+  draws,
+  pair_kernel,
+  pair_tile,
+  pixel_selection,
+)
+
+_NO_SEED = (0, 0)
+
+# Below, similarities over the temperature leave float32.
+_LEAST_TEMPERATURE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelContrast(abc.ABC):
+  """What the losses have in common.
+
+  Attributes:
+    temperature: how sharply neighbours are told apart; 0.07 in the paper.
+    selection: which pixels take part; all that are labelled by default.
+    matmul: dtype of the factors of the matrix products, 'float32' or
+      'bfloat16'; None takes the dtype in which layers compute, that is bfloat16
+      under mixed_bfloat16. All else is float32.
+  """
+
+  temperature: float = 0.07
+  selection: pixel_selection.PixelSelection = pixel_selection.PixelSelection()
+  matmul: str | None = None
+
+  def __post_init__(self):
+    """Refuses a temperature that cannot divide, and an unknown dtype."""
+    if not self.temperature >= _LEAST_TEMPERATURE:
+      raise ValueError(
+        f'temperature is {self.temperature}; it must be at least '
+        f'{_LEAST_TEMPERATURE}.'
+      )
+    if self.matmul not in (None, 'float32', 'bfloat16'):
+      raise ValueError(
+        f"matmul is '{self.matmul}'; it must be 'float32', 'bfloat16' or None."
+      )
+
+  def __call__(self, anchors, contrast, labels, seed=_NO_SEED):
+    """Computes the losses of the images (or of the batch) and sums them up.
+
+    Args:
+      anchors: float [batch, height, width, channels], unit length: f.
+      contrast: the same shape: fhat.
+      labels: int [batch, height, width], ids in [0, 255) or `IGNORE_LABEL`.
+      seed: int32 [2], for losses and selections that draw at random.
+
+    Returns:
+      `Weighted`: the sum of the losses, and how many there were. An image
+      without a pixel that counts adds nothing.
+    """
+    labels = tf.cast(labels, tf.int32)
+    pixels = labels.shape[1:].num_elements()
+    if pixels is None:
+      pixels = tf.reduce_prod(tf.shape(labels)[1:])
+    labels = tf.reshape(labels, [-1, pixels])
+    labels = self.selection.labels(labels)
+    places = self.selection.draw(labels, seed)
+
+    def prepare(features):
+      shape = [-1, pixels, features.shape[-1]]
+      flat = tf.reshape(tf.cast(features, tf.float32), shape)
+      return _take(flat, places)
+
+    prepared = prepare(anchors)
+    # One view stays one tensor: a set against itself needs one gradient.
+    twin = prepared if contrast is anchors else prepare(contrast)
+    return self._sum(prepared, twin, _take(labels, places), seed)
+
+  @abc.abstractmethod
+  def _sum(self, anchors, contrast, labels, seed):
+    """The same for flat pixels, [batch, pixels(, channels)]."""
+
+  def _rule(self, **kwargs):
+    return pair_tile.Rule(self.temperature, matmul=self.matmul, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithinImage(PixelContrast):
+  """The paper's within-image loss (eq. 1; the single-image variant of v2).
+
+      L(I) = -1/N sum_{p in I} 1/N_{y_p} sum_{q in Ihat, y_q = y_p}
+                 log(exp(s_pq) / sum_{k in Ihat} exp(s_pk))
+
+  The denominator runs over all pixels of Ihat, positives and negatives; the
+  same place in Ihat is a positive. One direction, I to Ihat; mean over images.
+  """
+
+  def _sum(self, anchors, contrast, labels, seed):
+    del seed
+    losses = pair_kernel.pair_losses(
+      pair_kernel.Pixels(anchors, labels),
+      pair_kernel.Pixels(contrast, labels),
+      self._rule(),
+    )
+    return _sum_over_images(losses, labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossImage(PixelContrast):
+  """The paper's cross-image loss (eq. 2): positives from another image J too.
+
+      P_p = N_{y_p} of Ihat + N_{y_p} of Jhat
+      D_p = sum_{k in Ihat} exp(s_pk) + sum_{k in Jhat, y_k = y_p} exp(s_pk)
+      L(I, J) = -1/N sum_{p in I} 1/P_p sum_{q in Ihat or Jhat, y_q = y_p}
+                    log(exp(s_pq) / D_p)
+
+  J gives pixels of the anchor's class only: its negatives did harm. The paper
+  does not say how J is chosen. Here the images of the batch (of one replica)
+  are put into a ring in random order, and J is the next: another image for
+  every I, unless the batch has only one.
+  """
+
+  def _sum(self, anchors, contrast, labels, seed):
+    partners = _next_in_ring(tf.shape(labels)[0], seed)
+    other = (tf.gather(x, partners) for x in (contrast, labels))
+    both = [
+      tf.concat(pair, axis=1)
+      for pair in zip((contrast, labels), other, strict=True)
+    ]
+    losses = pair_kernel.pair_losses(
+      pair_kernel.Pixels(anchors, labels, tf.zeros_like(labels)),
+      pair_kernel.Pixels(*both, _two_images(labels)),
+      self._rule(own_negatives=True),
+    )
+    return _sum_over_images(losses, labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch(PixelContrast):
+  """The paper's batch variant: eq. 1 over one bag of all pixels of the batch.
+
+  N and N_c count the pixels of the bag; anchors are those of all images I,
+  contrast those of all twins. The bag is that of one replica. The paper had to
+  sample 10,000 pixels, and found it worse than the other two losses.
+
+  Attributes:
+    sample: how many pixels are drawn of those that count, the same places in
+      both views; None takes all.
+  """
+
+  sample: int | None = None
+
+  def __post_init__(self):
+    """Refuses a sample without a pair."""
+    super().__post_init__()
+    if self.sample is not None and self.sample < 2:
+      raise ValueError(
+        f'sample is {self.sample}; a contrast needs 2 pixels or more.'
+      )
+
+  def _sum(self, anchors, contrast, labels, seed):
+    bag = [
+      tf.reshape(x, [1, -1, *x.shape[2:]]) for x in (labels, anchors, contrast)
+    ]
+    if self.sample is not None:
+      places = _draw(bag[0], self.sample, seed)
+      bag = [_take(x, places) for x in bag]
+    labels, anchors, contrast = bag
+    losses = pair_kernel.pair_losses(
+      pair_kernel.Pixels(anchors, labels),
+      pair_kernel.Pixels(contrast, labels),
+      self._rule(),
+    )
+    return _sum_over_images(losses, labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleasedWithin(PixelContrast):
+  """The within-image loss of the authors' code, which is not the paper's.
+
+      Neg_p = sum_{k, y_k != y_p} exp(s_pk)
+      L = 1/N sum_p 1/N_{y_p} sum_{q, y_q = y_p}
+              -log(exp(s_pq) / (exp(s_pq) + Neg_p))
+
+  s_pq is between pixels of one and the same view, p itself is one of its
+  positives, and each positive meets the negatives only. The losses of the two
+  views are added. An image without a labelled pixel counts as 0 in the mean.
+
+  From google-research/supervised_pixel_contrastive_loss, within_image_loss.
+  """
+
+  def _sum(self, anchors, contrast, labels, seed):
+    del seed
+    losses = 0.0
+    for features in (anchors, contrast):
+      view = pair_kernel.Pixels(features, labels)
+      rule = self._rule(one_positive=True)
+      losses += pair_kernel.pair_losses(view, view, rule)
+    return _mean_over_batch(losses)
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleasedCross(PixelContrast):
+  """The cross-image loss of the authors' code, which is not the paper's.
+
+  As `ReleasedWithin`, but over the pixels of image I and of Jhat, the distorted
+  twin of a random image of the batch, concatenated: both are anchors, positives
+  are of either, negatives of the anchor's own image only. J is drawn by a
+  shuffle of the batch and may be I.
+
+  From google-research/supervised_pixel_contrastive_loss, the default.
+  """
+
+  def _sum(self, anchors, contrast, labels, seed):
+    order = _shuffled(tf.shape(labels)[0], seed)
+    features, classes = (
+      tf.concat([own, tf.gather(other, order)], axis=1)
+      for own, other in ((anchors, contrast), (labels, labels))
+    )
+    both = pair_kernel.Pixels(features, classes, _two_images(labels))
+    rule = self._rule(one_positive=True, own_negatives=True)
+    return _mean_over_batch(pair_kernel.pair_losses(both, both, rule))
+
+
+def _sum_over_images(losses, labels):
+  """`Weighted` over the images that have a pixel that counts."""
+  counts = tf.reduce_any(labels != common.IGNORE_LABEL, axis=1)
+  return common.Weighted(
+    tf.reduce_sum(losses), tf.reduce_sum(tf.cast(counts, tf.float32))
+  )
+
+
+def _mean_over_batch(losses):
+  """`Weighted` over all images, as in the released code."""
+  return common.Weighted(
+    tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32)
+  )
+
+
+def _two_images(labels):
+  """int32 [batch, 2 * pixels]: of which image each concatenated pixel is."""
+  own = tf.zeros_like(labels)
+  return tf.concat([own, own + 1], axis=1)
+
+
+def _shuffled(num, seed):
+  """int32 [num]: the numbers below num in random order."""
+  # TensorFlow's own shuffle does not compile under XLA.
+  return tf.argsort(draws.uniform([num], seed))
+
+
+def _next_in_ring(num, seed):
+  """int32 [num]: who comes next, in a ring of random order."""
+  order = _shuffled(num, seed)
+  return tf.gather(tf.roll(order, -1, axis=0), tf.argsort(order))
+
+
+def _take(x, places):
+  """Pixels at some places of each image; all if places is None."""
+  return x if places is None else tf.gather(x, places, batch_dims=1)
+
+
+def _draw(labels, num, seed):
+  """int32 [batch, num]: places of random pixels, those that count first."""
+  keys = draws.uniform(tf.shape(labels), seed)
+  ignored = tf.cast(labels == common.IGNORE_LABEL, tf.float32)
+  return tf.argsort(keys + ignored)[:, :num]

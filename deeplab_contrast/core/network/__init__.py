@@ -1,0 +1,1 @@
+"""The network: backbones, ASPP, decoder, heads, and their layers."""

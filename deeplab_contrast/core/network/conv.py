@@ -1,0 +1,187 @@
+"""Convolutions of DeepLab: explicit padding, batch norm, split separable."""
+
+import keras
+import tensorflow as tf
+
+from deeplab_contrast.core.network import norm
+
+
+def he_normal():
+  """The backbone's initializer: He et al., fan-in, truncated normal."""
+  return keras.initializers.VarianceScaling(2.0, 'fan_in', 'truncated_normal')
+
+
+def truncated_normal(stddev):
+  """The initializer of Xception, MobileNet, separable convolutions, logits."""
+  return keras.initializers.TruncatedNormal(stddev=stddev)
+
+
+def pad_same(inputs, kernel_size, rate=1):
+  """Pads height and width so that a VALID convolution keeps k * stride + 1.
+
+  TensorFlow's SAME pads an even-sized input unevenly under stride 2; the
+  original pads by hand (deeplab/core/conv2d_ws.py, conv2d_same).
+  """
+  total = (kernel_size - 1) * rate
+  before = total // 2
+  after = total - before
+  return tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
+
+
+class ConvNorm(keras.layers.Layer):
+  """Convolution, batch norm, activation: the unit all of DeepLab is made of.
+
+  Args:
+    filters: number of output channels.
+    kernel_size: side of the kernel.
+    stride: 1 or 2.
+    rate: atrous rate.
+    activation: a function of tensors, or None.
+    normalize: without it the convolution has a bias and no batch norm follows.
+    momentum: of the batch norm.
+    epsilon: of the batch norm.
+    initializer: of the kernel; He by default.
+    explicit_padding: whether a stride pads by hand, see `pad_same`.
+    name: the original's scope name.
+  """
+
+  def __init__(
+    self,
+    filters,
+    kernel_size,
+    stride=1,
+    rate=1,
+    activation=tf.nn.relu,
+    normalize=True,
+    momentum=0.9997,
+    epsilon=1e-5,
+    initializer=None,
+    explicit_padding=True,
+    name=None,
+  ):
+    super().__init__(name=name)
+    self.kernel_size = kernel_size
+    self.rate = rate
+    self.activation = activation
+    self.pads = stride > 1 and explicit_padding
+    self.conv = keras.layers.Conv2D(
+      filters,
+      kernel_size,
+      strides=stride,
+      padding='valid' if self.pads else 'same',
+      dilation_rate=rate,
+      use_bias=not normalize,
+      kernel_initializer=initializer or he_normal(),
+      name='conv',
+    )
+    self.norm = norm.BatchNorm(momentum, epsilon) if normalize else None
+
+  def call(self, inputs, training=False):
+    """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., filters]."""
+    if self.pads:
+      inputs = pad_same(inputs, self.kernel_size, self.rate)
+    return _finish(self, self.conv(inputs), training)
+
+
+class DepthwiseConvNorm(keras.layers.Layer):
+  """3x3 depthwise convolution, batch norm, activation.
+
+  Args:
+    stride: 1 or 2.
+    rate: atrous rate.
+    activation: a function of tensors, or None.
+    momentum: of the batch norm.
+    epsilon: of the batch norm.
+    initializer: of the kernel; truncated normal of 0.33 by default.
+    explicit_padding: whether a stride pads by hand, see `pad_same`.
+    name: the original's scope name.
+  """
+
+  def __init__(
+    self,
+    stride=1,
+    rate=1,
+    activation=tf.nn.relu,
+    momentum=0.9997,
+    epsilon=1e-5,
+    initializer=None,
+    explicit_padding=True,
+    name=None,
+  ):
+    super().__init__(name=name)
+    self.rate = rate
+    self.activation = activation
+    self.pads = stride > 1 and explicit_padding
+    self.conv = keras.layers.DepthwiseConv2D(
+      3,
+      strides=stride,
+      padding='valid' if self.pads else 'same',
+      dilation_rate=rate,
+      use_bias=False,
+      depthwise_initializer=initializer or truncated_normal(0.33),
+      name='conv',
+    )
+    self.norm = norm.BatchNorm(momentum, epsilon)
+
+  def call(self, inputs, training=False):
+    """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., c]."""
+    if self.pads:
+      inputs = pad_same(inputs, 3, self.rate)
+    return _finish(self, self.conv(inputs), training)
+
+
+class SeparableConvNorm(keras.layers.Layer):
+  """3x3 depthwise and 1x1 pointwise, each with batch norm and activation.
+
+  The original splits them (deeplab/core/utils.py, split_separable_conv2d), so
+  there is an activation in between, which Keras' SeparableConv2D lacks.
+
+  Args:
+    filters: number of output channels.
+    name: the original's scope name, before `_depthwise` and `_pointwise`.
+    initializers: of the depthwise and of the pointwise kernel; those of ASPP
+      and decoder by default.
+    stride: of the depthwise convolution.
+    rate: atrous rate of the depthwise convolution.
+    explicit_padding: see `DepthwiseConvNorm`.
+    **common: what both take: activation, momentum, epsilon.
+  """
+
+  def __init__(
+    self,
+    filters,
+    name,
+    initializers=(None, None),
+    stride=1,
+    rate=1,
+    explicit_padding=True,
+    **common,
+  ):
+    super().__init__(name=name)
+    self.depthwise = DepthwiseConvNorm(
+      stride,
+      rate,
+      initializer=initializers[0],
+      explicit_padding=explicit_padding,
+      name=f'{name}_depthwise',
+      **common,
+    )
+    self.pointwise = ConvNorm(
+      filters,
+      1,
+      initializer=initializers[1] or truncated_normal(0.06),
+      name=f'{name}_pointwise',
+      **common,
+    )
+
+  def call(self, inputs, training=False):
+    """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., filters]."""
+    outputs = self.depthwise(inputs, training=training)
+    return self.pointwise(outputs, training=training)
+
+
+def _finish(layer, outputs, training):
+  """Batch norm and activation, where a layer has them."""
+  if layer.norm is not None:
+    outputs = layer.norm(outputs, training=training)
+  return outputs if layer.activation is None else layer.activation(outputs)

@@ -1,0 +1,105 @@
+"""What sits on the trunk: a classifier, or a projection for contrast."""
+
+import keras
+import tensorflow as tf
+
+from deeplab_contrast.core import resize
+from deeplab_contrast.core.network import conv
+
+
+class Classifier(keras.layers.Layer):
+  """The original's logits layer: one 1x1 convolution with bias.
+
+  Or, with atrous rates, the sum of several: DeepLabV2, which the original does
+  with `aspp_with_batch_norm=False`, that is, a trunk without ASPP.
+
+  Args:
+    num_classes: number of classes of the dataset.
+    logits_kernel_size: side of the kernels; 1 unless there are rates.
+    atrous_rates: of several convolutions whose sum the logits are.
+
+  Raises:
+    ValueError: on a larger kernel without rates.
+  """
+
+  def __init__(self, num_classes, logits_kernel_size=1, atrous_rates=None):
+    if not atrous_rates and logits_kernel_size != 1:
+      raise ValueError(
+        f'logits_kernel_size is {logits_kernel_size}; without atrous_rates it '
+        'must be 1.'
+      )
+    super().__init__(name='logits')
+    self.num_classes = num_classes
+    self.branches = [
+      keras.layers.Conv2D(
+        num_classes,
+        logits_kernel_size,
+        padding='same',
+        dilation_rate=rate,
+        kernel_initializer=conv.truncated_normal(0.01),
+        name=f'semantic_{i}' if i else 'semantic',
+        # Logits stay float32 under mixed precision.
+        dtype='float32',
+      )
+      for i, rate in enumerate(atrous_rates or (1,))
+    ]
+
+  def call(self, features, training=False):
+    """Maps [batch, h, w, c] to float32 logits [batch, h, w, num_classes]."""
+    del training
+    features = tf.cast(features, tf.float32)
+    return tf.add_n([branch(features) for branch in self.branches])
+
+
+class Projection(keras.layers.Layer):
+  """The paper's projection head: three 1x1 convolutions, then unit length.
+
+  ReLU follows the first two. Features are first resized to half their size
+  (129 to 65 for crops of 513), the resolution of the loss. The head is dropped
+  after pretraining.
+
+  Args:
+    filters: channels of all three convolutions.
+    num_layers: number of convolutions; 3 in the paper.
+    scale: of the resizing, by the k * stride + 1 rule; 0.5 takes stride 4 to 8.
+
+  Raises:
+    ValueError: when the scale is not greater than 0.
+  """
+
+  def __init__(self, filters=256, num_layers=3, scale=0.5):
+    if scale <= 0:
+      raise ValueError(f'scale is {scale}; it must be greater than 0.')
+    super().__init__(name='projection')
+    self.scale = scale
+    self.convs = [
+      keras.layers.Conv2D(
+        filters,
+        1,
+        activation='relu' if i < num_layers - 1 else None,
+        kernel_initializer=conv.he_normal(),
+        name=f'conv{i + 1}',
+      )
+      for i in range(num_layers)
+    ]
+
+  def call(self, features, training=False):
+    """Projects.
+
+    Args:
+      features: [batch, h, w, c] at stride 4.
+      training: not used; the head has no batch norm and no dropout.
+
+    Returns:
+      float32 [batch, (h - 1) * scale + 1, (w - 1) * scale + 1, filters], of
+      length 1 along the last axis.
+    """
+    del training
+    size = [
+      resize.scale_dimension(s, self.scale)
+      for s in resize.spatial_size(features)
+    ]
+    net = resize.bilinear(features, size)
+    for layer in self.convs:
+      net = layer(net)
+    return tf.math.l2_normalize(tf.cast(net, tf.float32), axis=-1)

@@ -1,0 +1,243 @@
+"""Backbones of keras-cv 0.9.0 behind the promise of `resnet_v1`.
+
+They come at their native strides: features at 32, low-level ones at 4, 8 and
+16. Nothing is downloaded. What keras-cv itself leaves open is mended here:
+
+- CSPDarkNet takes even sizes only; odd ones get a row or column of zeros.
+- MobileNetV3 of unknown size pads for even sizes; here it pads for those it
+  meets, which is what TensorFlow calls SAME.
+- MiT is square and of one size; here its layers run on maps of any size.
+- Random states are counters that checkpoints and replicas can handle.
+
+At sizes that keras-cv can do itself, outputs are equal.
+"""
+
+import collections
+import contextlib
+import io
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common import global_state
+
+from deeplab_contrast.core import resize
+from deeplab_contrast.core.network import dropout, keras_cv_variants, pixels
+
+
+class KerasCvBackbone(keras.layers.Layer):
+  """A backbone of keras-cv as the encoder of a DeepLab.
+
+  Every family expects pixels from 0 to 1, which is what `normalize` gives
+  (keras-cv's own `include_rescaling`).
+
+  Args:
+    variant: one of `keras_cv_variants.NAMES`, such as 'efficientnet_v2_b0',
+      'mobilenet_v3_large', 'csp_darknet_s', 'resnet_v2_50' or 'mit_b0'.
+    output_stride: 32, their native stride; there is no other.
+    width: multiplies channels, for small machines.
+    arguments: of keras-cv's constructor, laid over those of the variant.
+
+  Raises:
+    ValueError: on an unknown variant or another output stride.
+  """
+
+  def __init__(
+    self,
+    variant='efficientnet_v2_b0',
+    output_stride=32,
+    width=1.0,
+    arguments=None,
+  ):
+    family, size = keras_cv_variants.find(variant)
+    if output_stride != 32:
+      raise ValueError(
+        f'output_stride is {output_stride}; backbones of keras-cv are taken '
+        'at their native one, 32.'
+      )
+    super().__init__(name=variant)
+    self.output_stride = output_stride
+    self.normalize = pixels.unit_range
+    self._pads_to_even = family == 'csp_darknet'
+    class_name, make_arguments, _, levels = keras_cv_variants.FAMILIES[family]
+    arguments = {**make_arguments(size, width), **(arguments or {})}
+    with _own_names(['deeplab', 'trunk', variant]):
+      backbone = _build(class_name, arguments)
+      outputs = [
+        backbone.get_layer(backbone.pyramid_level_inputs[level]).output
+        for level in levels
+      ]
+      self.encoder = keras.Model(backbone.input, [*outputs, backbone.output])
+      _make_counters(self.encoder)
+    _synchronize(self.encoder)
+    if family == 'mobilenet_v3':
+      _pad_by_size(self.encoder)
+    self._stages = _mit_stages(self.encoder) if family == 'mit' else None
+
+  def call(self, images, training=False):
+    """Extracts features.
+
+    Args:
+      images: [batch, height, width, 3], normalized pixels.
+      training: whether batch norm uses the statistics of the batch.
+
+    Returns:
+      Features [batch, h, w, channels] at stride 32, and
+      `{4: ..., 8: ..., 16: ...}`, the low-level features.
+    """
+    if self._stages is not None:
+      outputs = _run_mit(self._stages, images, training)
+    else:
+      if self._pads_to_even:
+        images = _to_even(images)
+      outputs = self.encoder(images, training=training)
+    return outputs[-1], dict(zip((4, 8, 16), outputs, strict=False))
+
+
+def _build(class_name, arguments):
+  """The keras-cv model itself."""
+  # Only here, since it is slow to import, and talks.
+  talk = io.StringIO()
+  with contextlib.redirect_stdout(talk), contextlib.redirect_stderr(talk):
+    from keras_cv import models
+  return getattr(models, class_name)(include_rescaling=False, **arguments)
+
+
+@contextlib.contextmanager
+def _own_names(scopes):
+  """Inside, Keras counts layers from one, and variables lie in the scopes.
+
+  It otherwise counts them per process, and a checkpoint of one process would
+  not fit the network of another.
+  """
+  key = 'object_name_uids'
+  kept = global_state.get_global_attribute(key)
+  global_state.set_global_attribute(key, collections.defaultdict(int))
+  try:
+    with contextlib.ExitStack() as stack:
+      for scope in scopes:
+        stack.enter_context(keras.name_scope(scope))
+      yield
+  finally:
+    global_state.set_global_attribute(key, kept)
+
+
+def _inner_layers(model):
+  return list(model._flatten_layers(include_self=False))
+
+
+def _make_counters(encoder):
+  """Puts our own stochastic depth in place of keras-cv's."""
+  attributes = {
+    'MBConvBlock': 'dropout',
+    'FusedMBConvBlock': 'dropout',
+    'HierarchicalTransformerEncoder': 'drop_path',
+  }
+  owners = [x for x in _inner_layers(encoder) if _kind(x) in attributes]
+  for seed, owner in enumerate(owners):
+    attribute = attributes[_kind(owner)]
+    old = getattr(owner, attribute, None)  # A rate of 0 may have none.
+    if old is None:
+      continue
+    new = dropout.Dropout(
+      old.rate, seed, name=f'{owner.name}_drop', whole_examples=True
+    )
+    new.build(())
+    owner._tracker.unlock()
+    owner._layers.remove(old)
+    setattr(owner, attribute, new)
+    owner._tracker.lock()
+
+
+def _kind(layer):
+  return type(layer).__name__
+
+
+def _synchronize(encoder):
+  """Lets batch norm use the batches of all replicas."""
+  several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+  for layer in _inner_layers(encoder):
+    if isinstance(layer, keras.layers.BatchNormalization):
+      layer.synchronized = several
+
+
+def _pad_by_size(encoder):
+  """Turns padding for one parity, then VALID, into SAME."""
+  for layer in _inner_layers(encoder):
+    if isinstance(layer, keras.layers.ZeroPadding2D):
+      layer.padding = ((0, 0), (0, 0))
+    elif isinstance(layer, keras.layers.DepthwiseConv2D):
+      layer.padding = 'same'
+
+
+def _to_even(images):
+  """Adds zeros below and to the right of odd sizes."""
+  height, width = resize.spatial_size(images)
+  return tf.pad(images, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]])
+
+
+def _mit_stages(encoder):
+  """Lists (patch embedding, transformer blocks, final norm) of every stage."""
+  layers = encoder.layers
+  patches = [x for x in layers if _kind(x) == 'OverlappingPatchingAndEmbedding']
+  norms = [x for x in layers if isinstance(x, keras.layers.LayerNormalization)]
+  return [
+    (
+      patch,
+      [x for x in layers if x.name.startswith(f'hierarchical_encoder_{i}_')],
+      norm,
+    )
+    for i, (patch, norm) in enumerate(zip(patches, norms, strict=True))
+  ]
+
+
+def _run_mit(stages, images, training):
+  """What the model computes, but on maps [batch, h, w, channels] all along.
+
+  Keras-cv makes sequences of them, and squares of these again.
+  """
+  net, outputs = images, []
+  for patch, blocks, norm in stages:
+    net = patch.norm(patch.proj(net))
+    for block in blocks:
+      attended = _attention(block.attn, block.norm1(net))
+      net += block.drop_path(attended, training=training)
+      mixed = _mix(block.mlp, block.norm2(net))
+      net += block.drop_path(mixed, training=training)
+    net = norm(net)
+    outputs.append(net)
+  return outputs
+
+
+def _mix(layer, net):
+  """The feed-forward part: Dense, depthwise convolution, GELU, Dense."""
+  return layer.fc2(tf.nn.gelu(layer.dwconv(layer.fc1(net)), approximate=True))
+
+
+def _attention(layer, net):
+  """Attention of all pixels to a coarser map."""
+  batch = tf.shape(net)[0] if net.shape[0] is None else net.shape[0]
+  height, width = resize.spatial_size(net)
+  channels = net.shape[-1]
+  heads = layer.num_heads
+
+  def split(x):  # To [batch, heads, pixels, channels / heads].
+    x = tf.reshape(x, [batch, -1, heads, channels // heads])
+    return tf.transpose(x, [0, 2, 1, 3])
+
+  coarse = tf.reshape(net, [batch, -1, channels])
+  if layer.sr_ratio > 1:
+    # Keras-cv 0.9.0 reads the transposed sequence as a map, which mixes pixels
+    # and channels; kept, since weights trained with it mean just that.
+    coarse = tf.reshape(
+      tf.transpose(coarse, [0, 2, 1]), [batch, height, width, channels]
+    )
+    coarse = tf.reshape(layer.sr(coarse), [batch, channels, -1])
+    coarse = layer.norm(tf.transpose(coarse, [0, 2, 1]))
+  scores = tf.matmul(
+    split(layer.q(net)), split(layer.k(coarse)), transpose_b=True
+  )
+  attended = tf.matmul(
+    tf.nn.softmax(scores * layer.scale), split(layer.v(coarse))
+  )
+  attended = tf.transpose(attended, [0, 2, 1, 3])
+  return layer.proj(tf.reshape(attended, [batch, height, width, channels]))

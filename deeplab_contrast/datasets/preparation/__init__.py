@@ -1,0 +1,1 @@
+"""The work of `prepare`: checks, prepares and shows a dataset."""

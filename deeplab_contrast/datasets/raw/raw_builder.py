@@ -1,0 +1,161 @@
+"""TFDS builders over raw image and mask files, never out of step with them."""
+
+import dataclasses
+import json
+import os
+import re
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+
+from deeplab_contrast import common
+from deeplab_contrast.datasets.raw import one_at_a_time, raw_check, raw_pairs
+from deeplab_contrast.utils import errors
+
+# Beside the records: what was left out, for people and for the report.
+QUARANTINE = 'quarantine.txt'
+CHECKED = 'checked.json'
+
+
+@dataclasses.dataclass(eq=False)
+class RawConfig(tfds.core.BuilderConfig):
+  """Ties a prepared folder to the raw files it was made from."""
+
+  raw: raw_pairs.RawData | None = dataclasses.field(default=None, repr=False)
+  checking: raw_check.Checking = dataclasses.field(
+    default=raw_check.Checking(), repr=False
+  )
+
+
+class RawBuilder(one_at_a_time.Builder, skip_registration=True):
+  """Checks raw files, then writes them.
+
+  A leaf sets LAYOUT, VERSION and what TFDS wants of a builder, and gives
+  `_info` by `dataset_info`.
+  """
+
+  LAYOUT: raw_pairs.Layout
+
+  def _split_generators(self, dl_manager):
+    """Checks the raw files, notes what was found, starts the splits.
+
+    Raises:
+      DataError: files are at fault, see `raw_check.check`.
+    """
+    # Made as TFDS' own commands make it, it has no raw files yet.
+    raw = getattr(self.builder_config, 'raw', None)
+    raw = raw or self.LAYOUT.read(dl_manager.manual_dir)
+    checking = getattr(self.builder_config, 'checking', None)
+    checked = raw_check.check(raw, checking, self._journal())
+    self.info.metadata.update(checked.metadata)
+    self._note(checked)
+    return {
+      split: self._generate_examples(pairs, checked.raw.values)
+      for split, pairs in checked.raw.splits.items()
+    }
+
+  def _generate_examples(self, pairs, values):
+    return raw_pairs.examples(pairs, values)
+
+  def _journal(self):
+    """One for all versions of a tree: few files change between them."""
+    folder = self.data_path.parent
+    name = re.sub('_[0-9a-f]{16}$', '', folder.name)
+    return os.fspath(folder.parent / f'.checked_{name}.jsonl')
+
+  def _note(self, checked):
+    """Keeps, in the folder being made, what the check found."""
+    if checked.quarantined:
+      lines = [f'{name}\t{why}\n' for name, why in checked.quarantined]
+      (self.data_path / QUARANTINE).write_text(''.join(lines))
+    notes = {
+      'quarantined': len({name for name, _ in checked.quarantined}),
+      'twins': checked.twins,
+    }
+    (self.data_path / CHECKED).write_text(json.dumps(notes))
+
+
+def make_builder(builder_class, layout, root, data_dir, name='raw'):
+  """The builder of a dataset whose prepared data can never be stale.
+
+  The fingerprint of the raw files names the config, and so the prepared
+  folder: another tree gets another folder. Where the raw files are gone,
+  the one prepared folder there is gets used, or one of several alike.
+
+  Args:
+    builder_class: a RawBuilder.
+    layout: Layout.
+    root: the folder of the raw files, absolute or seen from the current
+      directory; None for `<data_dir>/downloads/manual`.
+    data_dir: where prepared datasets live; None for TFDS' own default.
+    name: what the names of its configs begin with.
+
+  Returns:
+    A builder, not yet prepared.
+
+  Raises:
+    DataError: there are no raw files, and no prepared folder or several that
+      differ.
+  """
+  data_dir = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
+  root = root or os.path.join(data_dir, 'downloads', 'manual')
+  folder = layout.find(os.path.expanduser(root))
+  if folder is not None:
+    raw = layout.load(folder)
+    config = RawConfig(name=f'{name}_{raw.fingerprint()}', raw=raw)
+  else:
+    config = RawConfig(
+      name=_only_prepared(builder_class, data_dir, layout, root, name)
+    )
+  return builder_class(config=config, data_dir=data_dir)
+
+
+def dataset_info(builder, **about):
+  """The TFDS description of a dataset of pairs; `about` is for people."""
+  features = {
+    common.IMAGE: tfds.features.Image(shape=(None, None, 3)),
+    common.LABEL: tfds.features.Image(
+      shape=(None, None, 1), dtype=np.uint8, encoding_format='png'
+    ),
+    common.ID: tfds.features.Text(),
+  }
+  return tfds.core.DatasetInfo(
+    builder=builder,
+    features=tfds.features.FeaturesDict(features),
+    metadata=tfds.core.MetadataDict(),
+    **about,
+  )
+
+
+def _only_prepared(builder_class, data_dir, layout, root, name):
+  """The name of the one prepared config, for when the raw files are gone."""
+  pattern = os.path.join(
+    data_dir,
+    builder_class.name,
+    f'{name}_*',
+    str(builder_class.VERSION),
+    'dataset_info.json',
+  )
+  folders = [os.path.dirname(path) for path in tf.io.gfile.glob(pattern)]
+  configs = [os.path.basename(os.path.dirname(folder)) for folder in folders]
+  configs = [c for c in configs if re.fullmatch(f'{name}_[0-9a-f]{{16}}', c)]
+
+  def content(config):
+    made = builder_class(config=RawConfig(name=config), data_dir=data_dir)
+    return made.info.metadata.get('fingerprint', config)
+
+  if len({content(config) for config in configs}) != 1:
+    count = len(configs) or 'nothing'
+    raise errors.DataError(
+      f'{layout.missing(root)} Nor can prepared data be used: {count} found '
+      f'in {os.path.join(data_dir, builder_class.name)}.'
+    )
+  logging.warning(
+    'No raw %s in %s: using what was prepared as %s.',
+    layout.name,
+    root,
+    configs[0],
+  )
+  return configs[0]

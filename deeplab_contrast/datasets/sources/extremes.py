@@ -1,0 +1,58 @@
+"""Images that nobody can predict at once, told by name.
+
+Whole images are padded to one size, the largest height and width there are. So
+one image of 20000 x 20 and one of 20 x 20000 pixels, each harmless, together
+make all of them 400 million pixels large.
+"""
+
+from deeplab_contrast.common import ID, IMAGE
+from deeplab_contrast.imaging import decoding
+from deeplab_contrast.utils import errors
+
+# The most numbers that one array may have: 4.3 GB of float32, of which
+# predicting needs some three.
+MOST_VALUES = 2**30
+
+
+def refusal(examples, padded, count, values, remedy=''):
+  """The DataError of images that are too large, alone or together.
+
+  Args:
+    examples: opened examples; the headers of all of them are read.
+    padded: (height, width) they are padded to.
+    count: how many are predicted at once.
+    values: how many numbers an array of one has.
+    remedy: what to change in the configuration; '' if nothing helps.
+
+  Returns:
+    The error, to be raised.
+  """
+  sizes = list(_sizes(examples))
+  highest = max(sizes, key=lambda named: named[1][0])
+  widest = max(sizes, key=lambda named: named[1][1])
+  which = f'the highest image is {_show(*highest)}'
+  if widest != highest:
+    which += f', the widest {_show(*widest)}'
+  remedy = f'{remedy}, or ' if remedy else ''
+  return errors.DataError(
+    f'{examples.info.name} cannot be predicted: padded to one size, '
+    f'{padded[0]} x {padded[1]} (height x width), {count} at once need arrays '
+    f'of {4e-9 * count * values:.0f} GB; {which}: {remedy}cut such images into '
+    'smaller ones, or leave them out.'
+  )
+
+
+def together(sizes):
+  """Whether images of these (height, width) could be padded to one size."""
+  height, width = (max(sides) for sides in zip(*sizes, strict=True))
+  return 3 * height * width <= MOST_VALUES
+
+
+def _sizes(examples):
+  for i in range(len(examples)):
+    example = examples[i]
+    yield example[ID].decode(), decoding.image_size(example[IMAGE])
+
+
+def _show(name, size):
+  return f'{name} ({size[0]} x {size[1]})'

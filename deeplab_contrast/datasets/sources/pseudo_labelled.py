@@ -1,0 +1,151 @@
+"""Images with labels from a folder, such as those a network has predicted."""
+
+import concurrent.futures
+import dataclasses
+import os
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL
+from deeplab_contrast.datasets.sources import examples, id_list
+from deeplab_contrast.imaging import decoding, label_png, masks
+from deeplab_contrast.utils import errors
+
+_MOST_SHOWN = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class PseudoLabelled(examples.Source):
+  """The images of another source, with labels from a folder of PNGs.
+
+  The labels of the source are never looked at. The label of image `a` is
+  `<folder>/a.png`, that of `a/b` is `<folder>/a/b.png`; files with other
+  endings are left alone. Palette PNGs count by index, grey ones by value,
+  whatever tool wrote them; IGNORE_LABEL marks pixels that nobody is sure of.
+
+  Opening reads every label once, 2 ms each for images as of VOC.
+
+  Attributes:
+    source: where the images come from.
+    folder: of the labels.
+  """
+
+  source: examples.Source
+  folder: str
+
+  @property
+  def info(self):
+    """What the labels mean."""
+    return self.source.info
+
+  def open(self, data_dir):
+    """See base class.
+
+    Raises:
+      DataError: label files are missing, belong to no image, are damaged, have
+        another size than their image, or values that are no class.
+    """
+    inner = examples.open_inner(self.source, data_dir)
+    paths = _match(self.folder, inner.ids())
+    _check(self.folder, inner, paths)
+    return _PseudoLabelled(inner, paths)
+
+
+class _PseudoLabelled(examples.Examples):
+  """Examples whose label i is the file paths[i]."""
+
+  def __init__(self, inner, paths):
+    self.info = inner.info
+    self.max_size = inner.max_size
+    self._inner = inner
+    self._paths = paths
+
+  def __len__(self):
+    return len(self._paths)
+
+  def __getitem__(self, index):
+    example = self._inner[index]
+    return {**example, LABEL: label_png.read(self._paths[index])}
+
+  def ids(self):
+    """See base class."""
+    return self._inner.ids()
+
+
+def _match(folder, ids):
+  """The path of the label of every id; refuses missing and extra files."""
+  found = _find(folder)
+  missing = [name for name in ids if name not in found]
+  if missing:
+    raise errors.DataError(
+      f'{folder} lacks the labels (<id>.png) of {len(missing)} of {len(ids)} '
+      f'images: {id_list.some(missing)}.'
+    )
+  extra = sorted(set(found) - set(ids))
+  if extra:
+    raise errors.DataError(
+      f'{folder} has {len(extra)} labels that belong to none of the '
+      f'{len(ids)} images: {id_list.some(extra)}; were they made for another '
+      'split or label budget?'
+    )
+  return [found[name] for name in ids]
+
+
+def _find(folder):
+  """{id: path} of all PNGs below a folder."""
+  if not tf.io.gfile.isdir(folder):
+    raise errors.DataError(f'The folder of labels {folder} does not exist.')
+  found = {}
+  for place, _, names in tf.io.gfile.walk(folder):
+    for name in names:
+      stem, end = os.path.splitext(name)
+      if end.lower() == '.png':
+        below = os.path.relpath(os.path.join(place, stem), folder)
+        found[below.replace(os.sep, '/')] = os.path.join(place, name)
+  return found
+
+
+def _check(folder, inner, paths):
+  """Reads all labels; refuses those that do not fit, all in one sentence."""
+
+  def fault(index):
+    return _fault(inner[index], paths[index], inner.info)
+
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    found = pool.map(fault, range(len(inner)))
+    # disable=None: no bar in log files.
+    found = tqdm.tqdm(found, 'Labels', len(inner), unit=' files', disable=None)
+    faults = [fault for fault in found if fault]
+  if faults:
+    more = len(faults) - _MOST_SHOWN
+    raise errors.DataError(
+      f'{folder} has {len(faults)} wrong labels: '
+      f'{"; ".join(faults[:_MOST_SHOWN])}'
+      f'{f"; and {more} more" if more > 0 else ""}.'
+    )
+
+
+def _fault(example, path, info):
+  """What is wrong with one label; None if nothing is."""
+  try:
+    label = masks.read_ids(path)
+  except errors.DataError as error:
+    return str(error).rstrip('.')
+  name = example[ID].decode()
+  height, width = decoding.image_size(example[IMAGE])
+  if label.shape != (height, width):
+    return (
+      f'{name} has {label.shape[0]}x{label.shape[1]} pixels, its image '
+      f'{height}x{width}'
+    )
+  values = np.flatnonzero(np.bincount(label.ravel(), minlength=256))
+  wrong = [v for v in values.tolist() if v >= info.num_classes]
+  wrong = [v for v in wrong if v != IGNORE_LABEL]
+  if wrong:
+    return (
+      f'{name} has the values {wrong}, but the classes of {info.name} are 0 '
+      f'to {info.num_classes - 1} (and {IGNORE_LABEL} for none)'
+    )
+  return None

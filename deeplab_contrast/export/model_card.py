@@ -1,0 +1,259 @@
+"""The page that goes with an exported model: what it is and how it came about.
+
+It is made of what the run's folder and the export know, and of nothing else: no
+time, no name of a machine; the same run gives the same page.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from deeplab_contrast.config import run_folder
+from deeplab_contrast.utils import results
+
+FILE = 'model_card.md'
+
+_TRAINER = 'deeplab_contrast.training.trainer.Trainer'
+_EXPERIMENT = 'deeplab_contrast.experiment.Experiment'
+_WARM_START = 'deeplab_contrast.training.checkpoints.WarmStart'
+
+_USE = """\
+Semantic segmentation of images like those it was trained on: every pixel gets
+one of the classes above. Pixels of anything else get one of these classes too;
+there is no class for what is unknown.
+
+The network is as good as its data and as biased: its numbers hold for the
+evaluation split named above and say nothing about other cameras, places,
+seasons or people. It was not made for, and has not been tested in, decisions
+about the safety or the rights of people."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+  """What the export says about itself.
+
+  Attributes:
+    format: 'saved_model', 'tflite' or 'onnx'.
+    precision: of the computation.
+    step: of the weights.
+    averaged: whether they are moving averages.
+    parameters: number of weights of the network.
+    folded: number of batch norms folded into convolutions.
+    scales: of the predictor.
+    flip: of the predictor.
+    tile_size: of the predictor.
+    crop_size: (height, width) that smaller images are padded to.
+    input_size: (height, width), or None where any will do.
+    licence: of the weights, as given.
+  """
+
+  format: str
+  precision: str
+  step: int
+  averaged: bool
+  parameters: int
+  folded: int
+  scales: Sequence[float]
+  flip: bool
+  tile_size: int | None
+  crop_size: tuple[int, int]
+  input_size: tuple[int, int] | None
+  licence: str
+
+
+def text(model_dir, info, export):
+  """Writes the page.
+
+  Args:
+    model_dir: the run's folder.
+    info: the `DatasetInfo` of the classes.
+    export: an `Export`.
+
+  Returns:
+    Markdown.
+  """
+  sections = {
+    'Classes': ', '.join(info.class_names),
+    'Data': _data(_read_json(os.path.join(model_dir, results.DATA))),
+    'Recipe': _recipe(lineage(model_dir), export),
+    'Metrics': _metrics(results.read(model_dir), export),
+    'Use and limits': _USE,
+    'Input and output': _signature(info, export),
+    'Versions': _versions(),
+    'Licence': (
+      f'Weights: {export.licence}. The code that made them: Apache 2.0. The '
+      'licence of the training images is that of their dataset.'
+    ),
+  }
+  body = '\n\n'.join(f'## {name}\n\n{text}' for name, text in sections.items())
+  return f'# Segmentation of {info.name}\n\n{body}\n'
+
+
+def lineage(model_dir):
+  """The trainings that led to a run, the first one first.
+
+  Args:
+    model_dir: the run's folder.
+
+  Returns:
+    A list of dicts: 'path', 'steps', 'task', 'starts_from' (a path or None).
+    Folders that are not there (any more) have only a 'path'.
+  """
+  chain, path = [], model_dir
+  while path is not None and path not in [link['path'] for link in chain]:
+    link = _link(path)
+    chain.insert(0, link)
+    path = link.get('starts_from')
+  return chain
+
+
+def _link(path):
+  config = os.path.join(path, run_folder.FILE)
+  if not os.path.isfile(config):
+    return {'path': path}
+  with open(config, encoding='utf-8') as file:
+    bound = run_folder.parameters(file.read())
+  task = bound.get((_EXPERIMENT, 'task'))
+  return {
+    'path': path,
+    'steps': bound.get((_TRAINER, 'steps')),
+    'task': getattr(task, 'selector', '?').rpartition('.')[2],
+    'starts_from': bound.get((_WARM_START, 'path')),
+  }
+
+
+def _data(data):
+  if data is None:
+    return 'Unknown: the run holds no data.json (converted weights have none).'
+  rows = [
+    [role, name, fingerprint, str(of['examples']), of['ids']]
+    for role, of in sorted(data.items(), reverse=True)
+    for name, fingerprint in sorted(of['datasets'].items())
+  ]
+  return _table(
+    ['part', 'dataset', 'fingerprint', 'labelled images', 'digest of ids'], rows
+  )
+
+
+def _recipe(chain, export):
+  lines = []
+  for number, link in enumerate(chain, start=1):
+    name = os.path.basename(os.path.normpath(link['path']))
+    if 'steps' in link:
+      lines.append(f'{number}. `{name}`: {link["task"]}, {link["steps"]} steps')
+    else:
+      lines.append(f'{number}. `{name}`: not to be found at the export')
+  weights = 'moving averages of the weights' if export.averaged else 'weights'
+  lines.append(f'\nExported: {weights} at step {export.step}.')
+  return '\n'.join(lines)
+
+
+def _metrics(scores, export):
+  if scores is None:
+    return 'Not measured: the run has no eval/results.json.'
+  rows = [[name, results.percent(iou)] for name, iou in scores['iou'].items()]
+  rows.append(['mean (mIoU)', results.percent(scores['miou'])])
+  rows.append(['pixel accuracy', results.percent(scores['pixel_accuracy'])])
+  how = scores.get('judged_by', {})
+  limit = how.get('limit')
+  split = f'Split {how["split"]}' if how else 'Evaluation split'
+  note = f'{split} of {scores["dataset"]}'
+  note += f' (its first {limit} images)' if limit else ''
+  note += f', step {scores["step"]}'
+  if scores['step'] != export.step:
+    note += (
+      f' (these are **not** the exported weights, which are of {export.step})'
+    )
+  if how and _passes(how) != _passes(vars(export)):
+    note += f' (**not** predicted as the export does, but {_passes(how)})'
+  return f'{note}, in percent.\n\n{_table(["class", "IoU"], rows)}'
+
+
+def _passes(predictor):
+  """How a predictor, given as a dict, looks at an image."""
+  scales = ', '.join(map(str, predictor['scales']))
+  flipped = 'with a mirrored copy' if predictor['flip'] else 'not mirrored'
+  tile = predictor.get('tile_size')
+  tiles = f'; by tiles of {tile} x {tile}' if tile else ''
+  return f'at scales {scales}; {flipped}{tiles}'
+
+
+def _signature(info, export):
+  size = export.input_size or ('height', 'width')
+  shape = f'{size[0]}, {size[1]}'
+  batch = 'batch' if export.input_size is None else 1
+  rows = [
+    ['`ImageTensor`', 'in', 'uint8', f'[{batch}, {shape}, 3], RGB'],
+    ['`SemanticPredictions`', 'out', 'int32', f'[{batch}, {shape}], class ids'],
+    [
+      '`SemanticProbabilities`',
+      'out',
+      'float32',
+      f'[{batch}, {shape}, {info.num_classes}]',
+    ],
+  ]
+  facts = [
+    f'Format: {export.format}, computed in {export.precision}; '
+    f'{export.parameters:,} weights; {export.folded} batch norms folded into '
+    'convolutions.',
+    f'Predicted {_passes(vars(export))}; the mean of probabilities.',
+    'Images are padded inside, at the bottom and the right, with the mean '
+    f'pixel, to at least {export.crop_size[0]} x {export.crop_size[1]} (height '
+    'x width); outputs are cut to the size of the image.',
+    'Decode JPEGs as Pillow and OpenCV do, upright; in TensorFlow with '
+    "`tf.io.decode_jpeg(data, 3, dct_method='INTEGER_ACCURATE')`: its default "
+    'gives other pixels, and so some other labels.',
+  ]
+  table = _table(['name', '', 'type', 'shape'], rows)
+  return table + '\n\n' + '\n'.join(f'- {fact}' for fact in facts)
+
+
+def _versions():
+  rows = [['python', platform.python_version()]]
+  rows += [[m.__name__, m.__version__] for m in (tf, keras, np)]
+  rows.append(['commit', commit()])
+  return _table(['what', 'version'], rows)
+
+
+def commit():
+  """The commit of this code, and whether it was changed; or 'unknown'."""
+  here = os.path.dirname(os.path.abspath(__file__))
+  head = _git(here, 'rev-parse', 'HEAD')
+  # A package inside some other repository is not that repository's.
+  if head is None or _git(here, 'ls-files', os.path.basename(__file__)) == '':
+    return 'unknown'
+  changed = _git(here, 'status', '--porcelain', '--untracked-files=no')
+  return f'{head} with local changes' if changed else head
+
+
+def _git(folder, *arguments):
+  try:
+    done = subprocess.run(
+      ['git', '-C', folder, *arguments],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return done.stdout.strip()
+
+
+def _read_json(path) -> Mapping[str, Any] | None:
+  if not os.path.isfile(path):
+    return None
+  with open(path, encoding='utf-8') as file:
+    return json.load(file)
+
+
+def _table(columns, rows):
+  lines = [columns, ['---'] * len(columns), *rows]
+  return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

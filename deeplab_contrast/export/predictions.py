@@ -1,0 +1,178 @@
+"""Predictions of single images as files: masks, overlays, probabilities."""
+
+import io
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, PngImagePlugin
+
+from deeplab_contrast.imaging import images, panels, photos
+from deeplab_contrast.utils import errors, results
+
+MASKS, OVERLAYS, PROBABILITIES = 'masks', 'overlays', 'probabilities'
+MODEL = 'model.json'
+
+# What a mask says of itself, in text chunks of its PNG.
+_BY_MODEL, _OF_SOURCE = 'model', 'source'
+
+
+class Folder:
+  """Where predictions go. The mask comes last: with it an image is done.
+
+  Args:
+    path: the folder; made if it is not there.
+    model: an `exported.Exported`.
+    probabilities: whether they are kept as well.
+    max_pixels: images with more are refused.
+
+  Raises:
+    ConfigError: the folder holds predictions of another model, or files that
+      nobody knows.
+    SystemFault: it cannot be written.
+  """
+
+  def __init__(self, path, model, probabilities=False, max_pixels=None):
+    self.path = path
+    self._model = model
+    self._probabilities = probabilities
+    self._max_pixels = max_pixels
+    self._claim()
+
+  def add(self, entry):
+    """Predicts one image, unless its outputs are there.
+
+    Args:
+      entry: an `image_list.Entry`.
+
+    Returns:
+      Whether there was anything to do.
+
+    Raises:
+      DataError: the image cannot be read or predicted.
+      SystemFault: outputs cannot be written.
+    """
+    data = photos.read_bytes(entry.path)
+    source = photos.digest(data)
+    if self._is_done(entry.name, source):
+      return False
+    image = photos.decode(
+      data, entry.path, self._max_pixels, self._model.crop_size
+    )
+    labels, probabilities = self._predict(image, entry.path)
+    if probabilities is not None:
+      buffer = io.BytesIO()
+      np.savez_compressed(buffer, probabilities=probabilities)
+      self._write(PROBABILITIES, entry.name, buffer.getvalue())
+    self._write(OVERLAYS, entry.name, self._overlay(image, labels))
+    self._write(MASKS, entry.name, self._mask(labels, source))
+    return True
+
+  def place(self, kind, name):
+    """The path of an output."""
+    ending = {MASKS: '.png', OVERLAYS: '.jpg', PROBABILITIES: '.npz'}[kind]
+    return os.path.join(self.path, kind, name + ending)
+
+  def _claim(self):
+    path = os.path.join(self.path, MODEL)
+    if os.path.isfile(path):
+      with open(path, encoding='utf-8') as file:
+        stored = _parse(file.read()).get('fingerprint')
+      if stored != self._model.fingerprint:
+        raise errors.ConfigError(
+          f'{self.path} holds predictions of another model ({stored}, now '
+          f'{self._model.fingerprint}); give another --out.'
+        )
+      return
+    for kind in (MASKS, OVERLAYS, PROBABILITIES):
+      if os.path.lexists(os.path.join(self.path, kind)):
+        raise errors.ConfigError(
+          f'{self.path} has {kind}, but not of this command (no {MODEL}); give '
+          'another --out.'
+        )
+    description = self._model.description
+    try:
+      results.write_json(
+        path,
+        {
+          'fingerprint': self._model.fingerprint,
+          'classes': description['classes'],
+        },
+      )
+    except OSError as error:
+      raise _cannot_write(path, error) from error
+
+  def _is_done(self, name, source):
+    wanted = [OVERLAYS, *([PROBABILITIES] if self._probabilities else ())]
+    if not all(os.path.isfile(self.place(kind, name)) for kind in wanted):
+      return False
+    try:
+      with Image.open(self.place(MASKS, name)) as mask:
+        mask.load()
+        told = mask.info.get(_BY_MODEL), mask.info.get(_OF_SOURCE)
+    except (OSError, SyntaxError, ValueError):  # Not there, or damaged.
+      return False
+    return told == (self._model.fingerprint, source)
+
+  def _predict(self, image, path):
+    """Labels, and float16 probabilities or None."""
+    try:
+      if not self._probabilities:
+        return self._model.labels(image), None
+      labels, probabilities = self._model.predict(image)
+      return labels, probabilities.astype(np.float16)
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+      height, width = image.shape[:2]
+      raise errors.DataError(
+        f'{path} needs more memory than there is ({width} x {height} pixels): '
+        'make it smaller.'
+      ) from error
+    except tf.errors.OpError as error:
+      text = ' '.join(error.message.split())[:200]
+      raise errors.DataError(f'{path} cannot be predicted: {text}.') from error
+
+  def _overlay(self, image, labels):
+    mixed = panels.overlay(image, labels, self._model.colors)
+    buffer = io.BytesIO()
+    Image.fromarray(mixed).save(buffer, 'JPEG', quality=90)
+    return buffer.getvalue()
+
+  def _mask(self, labels, source):
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text(_BY_MODEL, self._model.fingerprint)
+    notes.add_text(_OF_SOURCE, source)
+    mask = images.palette_image(labels, self._model.colors)
+    buffer = io.BytesIO()
+    mask.save(buffer, 'PNG', pnginfo=notes)
+    return buffer.getvalue()
+
+  def _write(self, kind, name, data):
+    """Writes a file in one piece."""
+    path = self.place(kind, name)
+    folder = os.path.dirname(path)
+    # Short, since the name itself may be as long as names can be.
+    temporary = os.path.join(folder, f'.{os.getpid()}.tmp')
+    try:
+      os.makedirs(folder, exist_ok=True)
+      with open(temporary, 'wb') as file:
+        file.write(data)
+      os.replace(temporary, path)
+    except OSError as error:
+      if os.path.exists(temporary):
+        os.remove(temporary)
+      raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path, error):
+  return errors.SystemFault(
+    f'Cannot write {path} ({error.strerror}); make room or give another --out.'
+  )
+
+
+def _parse(text):
+  try:
+    value = json.loads(text)
+  except ValueError:
+    return {}
+  return value if isinstance(value, dict) else {}

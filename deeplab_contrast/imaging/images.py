@@ -1,0 +1,300 @@
+"""Image files: read strictly, refused by name, written atomically.
+
+What is read here goes into prepared datasets, so anything doubtful is refused
+with a sentence that names the file, the likely cause and the remedy.
+"""
+
+import dataclasses
+import io
+import os
+import struct
+import uuid
+import warnings
+import zlib
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from deeplab_contrast.imaging import decoding, depth, orientation
+from deeplab_contrast.utils import errors
+
+# What Pillow raises for a file that is cut off, damaged or not an image.
+_UNREADABLE = (
+  OSError,
+  SyntaxError,
+  ValueError,
+  EOFError,
+  struct.error,
+  zlib.error,
+)
+
+# JPEG files of some cameras carry a second, hidden picture (MPO); decoders
+# show the first.
+_JPEG = ('JPEG', 'MPO')
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """An image file, read.
+
+  Attributes:
+    data: its bytes, where they decode to the pixels; else None.
+    pixels: uint8 [height, width, 3], as stored.
+    orientation: how to turn them upright, see `orientation`.
+  """
+
+  data: bytes | None
+  pixels: np.ndarray
+  orientation: int = orientation.UPRIGHT
+
+  def encoded(self):
+    """Bytes that decode to the pixels."""
+    return encode_png(self.pixels) if self.data is None else self.data
+
+
+def read_picture(path):
+  """Reads an image file, and how it is to be kept: as 8-bit RGB.
+
+  An 8-bit RGB or grey JPEG or PNG is kept byte for byte. CMYK, palette,
+  bilevel and fully opaque images with alpha, and other formats (BMP, TIFF,
+  WebP, GIF of one frame) are converted to RGB PNG, and so are 16 bits that
+  hold the same as 8. Refused, since any conversion would be a guess: other 16
+  bits or floats (which range matters?), more bands than colours (which
+  three?), transparency (which background?), animation (which frame?).
+
+  Args:
+    path: an image file.
+
+  Returns:
+    A `Picture`: `decoding.image(picture.encoded())` gives its pixels.
+
+  Raises:
+    DataError: the file is missing, unreadable, or of a refused kind.
+  """
+  data = read_file(path)
+  image = open_image(data, path)
+  noted = orientation.of(image, data)
+  pixels = plain_pixels(image, data, path)
+  if pixels is not None:
+    return Picture(data, pixels, noted)
+  return Picture(None, np.asarray(to_rgb(image, data, path)), noted)
+
+
+def encode_png(pixels):
+  """Encodes uint8 [height, width] or [height, width, 3] as PNG bytes."""
+  buffer = io.BytesIO()
+  Image.fromarray(pixels).save(buffer, 'PNG')
+  return buffer.getvalue()
+
+
+def write_palette_png(path, labels, colors):
+  """Writes class ids as a palette PNG that any viewer shows in colour.
+
+  The file appears whole or not at all: it is written beside its place and
+  then renamed.
+
+  Args:
+    path: where to; a local path, or any place `tf.io.gfile` can write.
+    labels: uint8 [height, width], class ids or IGNORE_LABEL.
+    colors: (red, green, blue) per class, 0 to 255. Ids beyond them get the
+      colours of PASCAL VOC, where 255 is cream.
+  """
+  image = palette_image(labels, colors)
+  buffer = io.BytesIO()
+  image.save(buffer, 'PNG')
+  _write_atomically(path, buffer.getvalue())
+
+
+def palette_image(labels, colors):
+  """A PIL image of class ids with a palette; see `write_palette_png`."""
+  palette = np.array([*colors, *voc_colormap(256)[len(colors) :]], np.uint8)
+  image = Image.fromarray(np.asarray(labels, np.uint8))
+  # putpalette turns a grey image into a palette image with the same indices.
+  image.putpalette(palette.tobytes())
+  return image
+
+
+def write_grey_png(path, values):
+  """Writes uint8 [height, width] as a grey PNG, in one piece."""
+  _write_atomically(path, encode_png(np.asarray(values, np.uint8)))
+
+
+def voc_colormap(count):
+  """The colours of PASCAL VOC: the bits of an id, dealt out to R, G and B.
+
+  Bits 0, 1, 2 of the id become the highest bits of red, green and blue, bits
+  3, 4, 5 the next lower ones, and so on: near ids get far colours. (The
+  development kit of VOC: VOClabelcolormap.m.)
+
+  Args:
+    count: int, how many colours, at most 256.
+
+  Returns:
+    `count` tuples (red, green, blue), 0 to 255.
+  """
+  return tuple(
+    tuple(_voc_channel(label >> first) for first in range(3))
+    for label in range(count)
+  )
+
+
+def _voc_channel(bits):
+  """Bits 0, 3, 6 become the highest three bits of a colour channel."""
+  return sum((bits >> (3 * i) & 1) << (7 - i) for i in range(3))
+
+
+def plain_pixels(image, data, path):
+  """The pixels of a file that needs no conversion, as training sees them.
+
+  Args:
+    image: of `open_image`.
+    data: the bytes of the file.
+    path: how messages call it.
+
+  Returns:
+    uint8 [height, width, 3], or None where it would have to be converted.
+  """
+  return _decode(data, path) if _is_plain(image, data) else None
+
+
+def read_file(path):
+  """The bytes of a file. Raises DataError if it is missing or empty."""
+  try:
+    with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
+      data = file.read()
+  except tf.errors.NotFoundError:
+    raise errors.DataError(f'{path} does not exist.') from None
+  except tf.errors.OpError as error:
+    raise errors.DataError(
+      f'{path} cannot be read: {error.message}.'
+    ) from error
+  if not data:
+    raise errors.DataError(f'{path} is empty: fetch or unpack it again.')
+  return data
+
+
+def _write_atomically(path, data):
+  path = os.fspath(path)
+  temporary = f'{path}.{uuid.uuid4().hex}.tmp'
+  with tf.io.gfile.GFile(temporary, 'wb') as file:
+    file.write(data)
+  tf.io.gfile.rename(temporary, path, overwrite=True)
+
+
+def open_image(data, path):
+  """Opens the header; the pixels are not decoded yet.
+
+  Args:
+    data: the bytes of a file.
+    path: how messages call it.
+
+  Returns:
+    A PIL image.
+
+  Raises:
+    DataError: the bytes are not an image, or one of too many pixels, or one
+      that would be misread.
+  """
+  try:
+    with warnings.catch_warnings():
+      # Of so many pixels Pillow only warns; below, they are refused.
+      warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+      image = Image.open(io.BytesIO(data))
+    if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+      raise Image.DecompressionBombError
+  except Image.DecompressionBombError:
+    raise errors.DataError(
+      f'{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels: cut it into '
+      'tiles.'
+    ) from None
+  except _UNREADABLE:
+    raise errors.DataError(f'{path} is {_looks_like(data)}.') from None
+  if image.format == 'PNG' and b'IEND\xaeB`\x82' not in data:
+    # Pillow is content when only the end mark is missing; TensorFlow is not.
+    raise errors.DataError(_damaged(path))
+  if image.format == 'BMP' and not depth.is_read_right(image, data):
+    raise errors.DataError(
+      f'{path} is a BMP of few greys, which Pillow misreads: save it as PNG.'
+    )
+  return image
+
+
+def _looks_like(data):
+  """What a file may be that Pillow does not open, and what to do."""
+  looks = data[:256].lstrip().lower()
+  if looks.startswith((b'ii*', b'mm\0*')):
+    return (
+      'a TIFF of bands or bits that Pillow does not know, or damaged: save it '
+      'as 8-bit RGB or grey PNG'
+    )
+  what = 'a web page' if looks.startswith(b'<') else 'no image Pillow knows'
+  return f'{what}, or damaged: fetch it again'
+
+
+def load_pixels(image, path):
+  """Decodes an opened PIL image; DataError if it is damaged."""
+  try:
+    image.load()
+  except _UNREADABLE as error:
+    raise errors.DataError(_damaged(path)) from error
+
+
+def _decode(data, path):
+  try:
+    return decoding.image(data).numpy()
+  except tf.errors.OpError as error:
+    raise errors.DataError(_damaged(path)) from error
+
+
+def _damaged(path):
+  return f'{path} is cut off or damaged: fetch or unpack it again.'
+
+
+def has_alpha(image):
+  """Whether pixels of an opened PIL image may be transparent."""
+  return 'A' in image.getbands() or 'transparency' in image.info
+
+
+def _is_plain(image, data):
+  if image.format in _JPEG:
+    return image.mode in ('RGB', 'L')
+  return (
+    image.format == 'PNG'
+    and image.mode in ('RGB', 'L')
+    and depth.bits(image, data) == 8
+    and not has_alpha(image)
+    and getattr(image, 'n_frames', 1) == 1
+  )
+
+
+def to_rgb(image, data, path):
+  """Converts what has one right conversion, see `read_picture`.
+
+  Args:
+    image: of `open_image`.
+    data: the bytes of the file.
+    path: how messages call it.
+
+  Returns:
+    A PIL image of mode RGB.
+
+  Raises:
+    DataError: it is damaged, or any conversion would be a guess.
+  """
+  load_pixels(image, path)
+  reason = several_frames(image)
+  narrow = image if reason else depth.to_8_bits(image, data, path)
+  if not reason and has_alpha(narrow):
+    alpha = narrow.convert('RGBA').getchannel('A')
+    if alpha.getextrema()[0] < 255:
+      reason = 'it has transparent pixels; put it on a background'
+  if reason:
+    raise errors.DataError(f'{path} cannot become 8-bit RGB: {reason}.')
+  return narrow.convert('RGB')
+
+
+def several_frames(image):
+  """Why it is not one picture, a phrase; None if it is."""
+  count = 1 if image.format in _JPEG else getattr(image, 'n_frames', 1)
+  return f'it has {count} frames; choose one' if count > 1 else None

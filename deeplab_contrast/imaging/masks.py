@@ -1,0 +1,148 @@
+"""Mask files: read strictly, as the ids or the colours they store."""
+
+import dataclasses
+
+import numpy as np
+
+from deeplab_contrast.imaging import depth, images
+from deeplab_contrast.utils import errors
+
+# Formats that give back exactly the ids that were stored.
+_LOSSLESS = ('PNG', 'BMP', 'TIFF', 'GIF')
+
+# The cause of a MaskError: colours where there should be ids.
+RGB_MASK = 'RGB masks, which show colours where class ids are expected'
+
+# What the two values of a 1-bit file are.
+_BLACK_AND_WHITE = ((0, 0, 0), (255, 255, 255))
+
+
+class MaskError(errors.DataError):
+  """A mask that does not hold what it should.
+
+  Attributes:
+    cause: the likely reason, a phrase that many files may share; or None.
+  """
+
+  def __init__(self, message, cause=None):
+    super().__init__(message)
+    self.cause = cause
+
+  def __reduce__(self):  # It comes back from other processes.
+    return type(self), (str(self), self.cause)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+  """A mask file, read.
+
+  Attributes:
+    values: uint8 [height, width], grey values or palette indices; 0 and 1 of a
+      1-bit file.
+    palette: uint8 [colours, 3], what the indices are shown in: black and white
+      of a 1-bit file; None of a grey one.
+  """
+
+  values: np.ndarray
+  palette: np.ndarray | None = None
+
+
+def read(path):
+  """Reads a mask file of ids.
+
+  Of a palette image the palette indices are read, never the brightness of
+  their colours (which is what `tf.io.decode_png` would give); of a grey image
+  of 8, 16 or 32 bits the pixel values.
+
+  Args:
+    path: a mask file: PNG, BMP, TIFF or GIF, with palette or grey.
+
+  Returns:
+    Mask.
+
+  Raises:
+    DataError: the file is missing or unreadable.
+    MaskError: it cannot hold ids.
+  """
+  mask, data = _open(path)
+  reason, cause = _why_no_ids(mask, data)
+  if reason:
+    raise MaskError(f'{path} is not a mask: {reason}.', cause)
+  images.load_pixels(mask, path)
+  ids = np.asarray(mask)
+  if ids.min() < 0 or ids.max() > 255:
+    raise MaskError(
+      f'{path} is not a mask: it has values from {ids.min()} to {ids.max()}, '
+      'but class ids lie in 0 to 255.',
+      'masks of 16 or more bits whose values are no class ids',
+    )
+  return Mask(ids.astype(np.uint8), _palette(mask))
+
+
+def read_ids(path):
+  """The values of `read`: uint8 [height, width]."""
+  return read(path).values
+
+
+def read_colors(path):
+  """Reads a mask file whose colours are the classes.
+
+  Args:
+    path: a mask file: PNG, BMP, TIFF or GIF, opaque, of 8 bits or of 16 that
+      are multiples of 257.
+
+  Returns:
+    uint8 [height, width, 3]; of a palette image the colours, not the indices.
+
+  Raises:
+    DataError: the file is missing or unreadable.
+    MaskError: it cannot hold colours that mean something.
+  """
+  mask, data = _open(path)
+  try:
+    return np.asarray(images.to_rgb(mask, data, path))
+  except errors.DataError as error:
+    raise MaskError(str(error)) from error
+
+
+def _open(path):
+  """The opened mask and its bytes; lossless formats only."""
+  data = images.read_file(path)
+  mask = images.open_image(data, path)
+  if mask.format not in _LOSSLESS:
+    raise MaskError(
+      f'{path} is not a mask: {mask.format} blurs ids; save it as palette or '
+      '8-bit grey PNG.',
+      f'masks saved as {mask.format}, which blurs them',
+    )
+  return mask, data
+
+
+def _palette(mask):
+  if mask.mode == '1':
+    return np.array(_BLACK_AND_WHITE, np.uint8)
+  if mask.mode == 'P':
+    return np.array(mask.getpalette('RGB'), np.uint8).reshape(-1, 3)
+  return None
+
+
+def _why_no_ids(mask, data):
+  """(reason, cause) why a file cannot hold ids; (None, None) if it can."""
+  if mask.mode in ('RGB', 'RGBA', 'LA', 'PA'):
+    reason = (
+      f'it has the mode {mask.mode}, so it holds colours, not class ids; it '
+      'is a picture of the mask, or was saved by a program that dropped the '
+      'palette'
+    )
+    return reason, RGB_MASK
+  if mask.mode == 'L' and depth.bits(mask, data) != 8:
+    # Decoders stretch such values to 0..255: id 1 of 4 bits would become 17.
+    reason = 'it is grey with fewer than 8 bits; save it as 8-bit grey'
+    return reason, 'grey masks of fewer than 8 bits'
+  if mask.mode not in ('P', 'L', '1', 'I') and mask.mode[:4] != 'I;16':
+    reason = (
+      f'it has the mode {mask.mode}; save it as palette or 8-bit grey PNG'
+    )
+    return reason, None
+  reason = depth.dropped_bands(mask, data) or images.several_frames(mask)
+  return reason, None

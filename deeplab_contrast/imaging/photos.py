@@ -1,0 +1,94 @@
+"""Image files of any kind, as the user sees them: for prediction.
+
+`images` refuses what a dataset should not guess at. Here a guess is better than
+nothing, as long as it is always the same one: what is transparent gets a white
+background, of several frames the first is taken, and the orientation that a
+camera noted is applied. No guess are the range of 16 bits and the choice of
+bands: such images are refused as in training, see `depth`.
+"""
+
+import hashlib
+import os
+
+import numpy as np
+from PIL import Image
+
+from deeplab_contrast.imaging import depth, images, orientation
+from deeplab_contrast.utils import errors
+
+
+def read_bytes(path):
+  """The bytes of a local file.
+
+  Raises:
+    DataError: it is missing, empty, no plain file, or may not be read.
+  """
+  if not os.path.isfile(path):
+    what = 'is not a file' if os.path.lexists(path) else 'does not exist'
+    raise errors.DataError(f'{path} {what}.')
+  try:
+    with open(path, 'rb') as file:
+      data = file.read()
+  except OSError as error:
+    raise errors.DataError(
+      f'{path} cannot be read ({error.strerror}).'
+    ) from error
+  if not data:
+    raise errors.DataError(f'{path} is empty: fetch it again.')
+  return data
+
+
+def digest(data):
+  """16 hexadecimal digits that tell one file from another."""
+  return hashlib.sha256(data).hexdigest()[:16]
+
+
+def decode(data, path, max_pixels=None, least=(1, 1)):
+  """Decodes an image file.
+
+  Args:
+    data: its bytes.
+    path: how messages call it.
+    max_pixels: refuses larger images, before they are decoded.
+    least: (height, width) that the model pads smaller images to; it is the
+      padded size that must not be larger.
+
+  Returns:
+    uint8 [height, width, 3], upright. A usual JPEG or PNG has exactly the
+    pixels that training would see.
+
+  Raises:
+    DataError: it is not an image, is damaged or too large, or has bits or bands
+      that 8-bit RGB cannot hold.
+  """
+  image = images.open_image(data, path)
+  noted = orientation.of(image, data)
+  if max_pixels is not None:
+    _check_pixels(image, noted, path, max_pixels, least)
+  pixels = images.plain_pixels(image, data, path)
+  if pixels is None:
+    images.load_pixels(image, path)
+    pixels = np.asarray(_to_rgb(depth.to_8_bits(image, data, path)))
+  return orientation.upright(pixels, noted)
+
+
+def _check_pixels(image, noted, path, most, least):
+  size = image.width, image.height
+  if noted > 4:  # Width and height change places.
+    size = size[::-1]
+  padded = tuple(map(max, size, reversed(least)))
+  if padded[0] * padded[1] <= most:
+    return
+  note = f' (padded to {padded[0]} x {padded[1]})' if padded != size else ''
+  raise errors.DataError(
+    f'{path} has {size[0]} x {size[1]} pixels{note}, more than --max_pixels='
+    f'{most}: make it smaller, or raise the limit.'
+  )
+
+
+def _to_rgb(image):
+  if images.has_alpha(image):
+    image = image.convert('RGBA')
+    background = Image.new('RGBA', image.size, 'white')
+    image = Image.alpha_composite(background, image)
+  return image.convert('RGB')

@@ -1,0 +1,101 @@
+"""What pseudo-labelling is told: which run, which images, how sure."""
+
+import dataclasses
+
+import numpy as np
+
+from deeplab_contrast.datasets import sources
+from deeplab_contrast.datasets.sources import label_budget
+from deeplab_contrast.inference import evaluator as evaluator_lib
+from deeplab_contrast.utils import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class PseudoLabeler:
+  """The root of a pseudo-labelling experiment.
+
+  Attributes:
+    run: model_dir of the softmax run that predicts.
+    source: the images to label; None takes those that the label budget of the
+      run leaves over. Labels they have are not used, only compared.
+    threshold: the least probability of a pixel that gets a label.
+    class_thresholds: {name of a class: the same for pixels predicted as it}.
+    evaluator: how images are predicted; None takes the way the run is judged.
+    keep_confidence: also writes the probability of every pixel.
+    data_dir: where prepared datasets are kept; None is TFDS's default.
+
+  Raises:
+    ConfigError: a threshold is no probability.
+  """
+
+  run: str
+  source: sources.Source | None = None
+  threshold: float = 0.8
+  class_thresholds: dict[str, float] = dataclasses.field(default_factory=dict)
+  evaluator: evaluator_lib.Evaluator | None = None
+  keep_confidence: bool = False
+  data_dir: str | None = None
+
+  def __post_init__(self):
+    """Checks the thresholds."""
+    known = {'threshold': self.threshold}
+    known |= {f'class_thresholds[{n!r}]': t for n, t in self._of_classes()}
+    for name, value in known.items():
+      if not 0 <= value <= 1:
+        raise errors.ConfigError(
+          f'PseudoLabeler.{name} is {value}; a probability lies in 0 to 1.'
+        )
+
+  def thresholds(self, class_names):
+    """The threshold of every class.
+
+    Args:
+      class_names: the names in the order of the ids.
+
+    Returns:
+      float32 [classes].
+
+    Raises:
+      ConfigError: `class_thresholds` names a class that is not there.
+    """
+    unknown = [n for n, _ in self._of_classes() if n not in class_names]
+    if unknown:
+      raise errors.ConfigError(
+        f'PseudoLabeler.class_thresholds names {unknown[0]!r}, which is none '
+        f'of the classes {", ".join(class_names)}.'
+      )
+    own = dict(self._of_classes())
+    return np.array([own.get(n, self.threshold) for n in class_names], 'f4')
+
+  def unlabelled(self, trained_on):
+    """The source to label.
+
+    Args:
+      trained_on: the training source of the run.
+
+    Raises:
+      ConfigError: none is given, and the run has no label budget.
+    """
+    if self.source is not None:
+      return self.source
+    budget = budget_of(trained_on)
+    if budget is None:
+      raise errors.ConfigError(
+        f'The run {self.run} has no label budget that leaves images over; '
+        'bind PseudoLabeler.source to the images to label.'
+      )
+    return label_budget.Complement(budget)
+
+  def _of_classes(self):
+    return tuple(self.class_thresholds.items())
+
+
+def budget_of(source):
+  """The `LabelBudget` in a source, also under joined ones; None without."""
+  if isinstance(source, label_budget.LabelBudget):
+    return source
+  for inner in getattr(source, 'sources', ()):
+    found = budget_of(inner)
+    if found is not None:
+      return found
+  return None

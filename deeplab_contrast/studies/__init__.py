@@ -1,0 +1,1 @@
+"""Several runs as one: recipes, studies, their costs and results."""

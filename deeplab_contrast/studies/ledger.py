@@ -1,0 +1,135 @@
+"""What a recipe has done, and at what cost: `results.csv`, `study.json`."""
+
+import csv
+import io
+import json
+import os
+
+from deeplab_contrast.studies import provenance, stages
+from deeplab_contrast.utils import results
+
+TABLE = 'results.csv'
+STUDY = 'study.json'
+TIMES = 'times.jsonl'
+
+COLUMNS = (
+  'dataset',
+  'arm',
+  'labels',
+  'seed',
+  'steps',
+  'miou',
+  'minutes',
+  'commit',
+)
+
+
+class Ledger:
+  """The finished arms of a recipe, and what they took.
+
+  Times are those of the processes, start-up and evaluation included. They are
+  kept as soon as a process ends, however it ends, so that a stage that was
+  interrupted costs the sum; only if the recipe itself is killed, the time of
+  the stage it was in is lost.
+
+  Args:
+    model_dir: the recipe's folder.
+    jobs: all `stages.Job`, in their order.
+  """
+
+  def __init__(self, model_dir, jobs):
+    self._model_dir = model_dir
+    self._jobs = jobs
+    self._commit = provenance.commit()
+
+  def timer(self, job):
+    """What to call with the seconds of a process of a job."""
+
+    def done(seconds):
+      line = [os.path.basename(job.model_dir), seconds, self._commit]
+      path = os.path.join(self._model_dir, TIMES)
+      with open(path, 'a', encoding='utf-8') as file:
+        file.write(json.dumps(line) + '\n')
+      if job.stage.arm is not None and results.is_done(job.model_dir):
+        self.write()
+
+    return done
+
+  def write(self):
+    """Writes both files, each in one piece."""
+    times = self._times()
+    done = [
+      self._entry(job, times)
+      for job in self._jobs
+      if job.stage.arm is not None and results.is_done(job.model_dir)
+    ]
+    if not done:
+      return
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    for entry in done:
+      writer.writerow({name: entry[name] for name in COLUMNS})
+    results.write_text(os.path.join(self._model_dir, TABLE), table.getvalue())
+    study = {
+      'dataset': done[0]['dataset'],
+      'commit': done[-1]['commit'],
+      'planned': sum(job.stage.arm is not None for job in self._jobs),
+      'entries': done,
+    }
+    results.write_json(os.path.join(self._model_dir, STUDY), study)
+
+  def _entry(self, job, times):
+    """One finished arm."""
+    result = results.read(job.model_dir)
+    steps = [self._stage(part, times) for part in stages.chain(job, self._jobs)]
+    return {
+      'dataset': result['dataset'],
+      'arm': job.stage.arm,
+      'labels': self._labels(job),
+      'seed': job.seed,
+      'steps': sum(stage['steps'] for stage in steps),
+      'miou': result['miou'],
+      'minutes': round(sum(stage['minutes'] for stage in steps), 2),
+      'commit': times.get(os.path.basename(job.model_dir), (0, 'unknown'))[1],
+      'model_dir': os.path.relpath(job.model_dir, self._model_dir),
+      'stages': steps,
+    }
+
+  def _stage(self, job, times):
+    folder = os.path.relpath(job.model_dir, self._model_dir)
+    seconds = times.get(os.path.basename(job.model_dir), (0.0, ''))[0]
+    is_training = job.stage.command == 'train'
+    return {
+      'name': job.stage.name,
+      'command': job.stage.command,
+      'model_dir': folder,
+      'steps': results.steps_of(job.model_dir) if is_training else 0,
+      'minutes': round(seconds / 60, 2),
+    }
+
+  def _labels(self, job):
+    """How many labelled images the arm had."""
+    if job.stage.labels is not None:
+      return job.stage.labels
+    path = os.path.join(job.model_dir, results.DATA)
+    with open(path, encoding='utf-8') as file:
+      return json.load(file)['train']['examples']
+
+  def _times(self):
+    """{stage: (seconds of all its processes, commit of the last)}."""
+    path = os.path.join(self._model_dir, TIMES)
+    found = {}
+    if os.path.exists(path):
+      with open(path, encoding='utf-8') as file:
+        for name, seconds, commit in filter(None, map(_line, file)):
+          found[name] = found.get(name, (0.0, ''))[0] + seconds, commit
+    return found
+
+
+def _line(text):
+  try:
+    name, seconds, commit = json.loads(text)
+  except (ValueError, TypeError):
+    return None  # A line cut off by a kill.
+  return name, float(seconds), commit

@@ -1,0 +1,278 @@
+"""The page: what is told, in which order."""
+
+import dataclasses
+import os
+
+from deeplab_contrast.studies.report import (
+  bars,
+  curves,
+  files,
+  markup,
+  pictures,
+  style,
+  summary,
+)
+from deeplab_contrast.utils import results
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """What is written.
+
+  Attributes:
+    html: the text of the page.
+    figures: all `style.Figure`s of it.
+  """
+
+  html: str
+  figures: tuple[style.Figure, ...]
+
+
+def build(study, feature_figure=None, notes=()):
+  """Draws and writes the page of a study; the same study, the same page.
+
+  Args:
+    study: a `Study`.
+    feature_figure: the `style.Figure` of the features, or None.
+    notes: sentences about what is left out.
+
+  Returns:
+    A `Report`.
+
+  Raises:
+    DataError: a file of a run is damaged.
+  """
+  figures = []
+
+  def draw(figure):
+    if figure is not None:
+      figures.append(figure)
+    return markup.figure(figure)
+
+  def over_extremes(make):
+    return [draw(make(study, labels)) for labels in study.extremes]
+
+  parts = {
+    'Results': [draw(curves.over_budgets(study)), *_results(study)],
+    'Same images': over_extremes(pictures.side_by_side),
+    'Feature space': [draw(feature_figure), *over_extremes(curves.embedding)],
+    'Classes': [*over_extremes(bars.per_class), *_classes(study)],
+    'Confusion': over_extremes(bars.confusion),
+    'Training': over_extremes(curves.training),
+    'Pseudo-labels': _pseudo_labels(study),
+    'Cost': [draw(bars.costs(study, study.budgets[0])), _costs(study)],
+    'Settings': _settings(study),
+  }
+  filled = {title: list(filter(None, of)) for title, of in parts.items()}
+  filled = {title: of for title, of in filled.items() if of}
+  title = f'Label-efficient segmentation of {study.dataset}'
+  body = [
+    f'<h1>{markup.text(title)}</h1>',
+    _facts(study),
+    *map(markup.note, (*study.notes, *notes)),
+    markup.contents(filled),
+    *(markup.section(name, of) for name, of in filled.items()),
+  ]
+  return Report(markup.page(title, '\n'.join(body)), tuple(figures))
+
+
+def _facts(study):
+  budgets = [str(b) for b in study.budgets if b is not None]
+  steps = {
+    True: 'as many training steps in every arm',
+    False: 'not the same in every arm, see Cost',
+  }
+  pairs = [
+    ('arms', ', '.join(style.arm_title(arm) for arm in study.arms)),
+    ('labelled images', ', '.join(budgets) or 'not recorded'),
+    ('seeds', ', '.join(map(str, study.seeds))),
+    ('runs', f'{len(study.entries)} of {study.planned}'),
+    ('steps', steps.get(study.equal_steps, '')),
+    ('commit', study.commit),
+  ]
+  command = markup.details('Command', markup.code(study.command))
+  return markup.definitions(pairs) + (command if study.command else '')
+
+
+def _results(study):
+  """Tables of mIoU and of what the arms differ by."""
+  columns = ['labelled images', *map(style.arm_title, study.arms)]
+  rows = [
+    [
+      _budget(labels),
+      *(_spread(summary.miou(study, arm, labels)) for arm in study.arms),
+    ]
+    for labels in study.budgets
+  ]
+  several = len(study.seeds) > 1
+  told = 'mIoU in %' + (', mean (lowest to highest seed)' if several else '')
+  yield markup.paragraph(f'{told}:') + markup.table(columns, rows, told)
+  pairs = summary.differences(study)
+  if pairs:
+    yield _differences(study, pairs)
+  if not several:
+    yield markup.note('One seed: differences of a few points may be chance.')
+
+
+def _differences(study, pairs):
+  names = [[style.arm_title(arm) for arm in pair] for pair in pairs]
+  columns = ['labelled images', *(f'{a} − {b}' for a, b in names)]
+  rows = [
+    [
+      _budget(labels),
+      *(
+        _spread(summary.difference(study, labels, *pair), signed=True)
+        for pair in pairs
+      ),
+    ]
+    for labels in study.budgets
+  ]
+  told = 'Differences in mIoU points'
+  if len(study.seeds) > 1:
+    told += ', seed by seed: mean (lowest to highest)'
+  return markup.paragraph(f'{told}:') + markup.table(columns, rows, told)
+
+
+def _budget(labels):
+  return 'n/a' if labels is None else labels
+
+
+def _spread(found, signed=False):
+  """('41.2', '(40.1 to 42.3)') of a `Spread` of shares."""
+  if not found.values:
+    return '–'
+  sign = '+' if signed else ''
+  mean, low, high = (
+    f'{100 * v:{sign}.1f}'.replace('-', '−')
+    for v in (found.mean, found.low, found.high)
+  )
+  return mean if len(found.values) == 1 else (mean, f'({low} to {high})')
+
+
+def _classes(study):
+  for labels in study.budgets:
+    found = [summary.iou(study, arm, labels) for arm in study.arms]
+    rows = [
+      [name, *(results.percent(iou[name].mean) for iou in found)]
+      for name in summary.class_names(study)
+    ]
+    miou = [summary.miou(study, arm, labels).mean for arm in study.arms]
+    rows.append(['mean (mIoU)', *map(results.percent, miou)])
+    columns = ['class', *(style.arm_title(arm) for arm in study.arms)]
+    title = f'IoU in % with {style.budget_title(labels)}'
+    yield markup.details(title, markup.table(columns, rows, title))
+
+
+def _pseudo_labels(study):
+  """What the stages that made pseudo-labels kept, for the first seed."""
+  made = {}
+  for labels in study.budgets:
+    for entry in pictures.first_entries(study, labels):
+      for stage in entry.stages:
+        found = files.manifest(stage)
+        if found is not None and stage.model_dir not in made:
+          made[stage.model_dir] = entry, found
+  if not made:
+    return []
+  columns = ['arm', 'labelled images', 'images', 'pixels kept, %', 'right, %']
+  rows = [
+    [
+      style.arm_title(entry.arm),
+      _budget(entry.labels),
+      found.get('images', 'n/a'),
+      _percent(found.get('share_kept')),
+      _percent((found.get('agreement') or {}).get('accuracy')),
+    ]
+    for entry, found in made.values()
+  ]
+  return [
+    markup.paragraph('Of the first seed; "right" where the truth is known:'),
+    markup.table(columns, rows, 'Pseudo-labels of each arm'),
+    *(_pseudo_classes(study, *pair) for pair in made.values()),
+  ]
+
+
+def _pseudo_classes(study, entry, found):
+  precision = (found.get('agreement') or {}).get('precision') or {}
+  columns = ['class', 'threshold', 'kept, %', 'right, %']
+  known = found['coverage']
+  ordered = [name for name in summary.class_names(study) if name in known]
+  rows = [
+    [
+      name,
+      _number(found['thresholds'].get(name), '.3f'),
+      _percent(known[name]),
+      _percent(precision.get(name)),
+    ]
+    for name in dict.fromkeys([*ordered, *known])
+  ]
+  title = (
+    f'By class: {style.arm_title(entry.arm)}, '
+    f'{style.budget_title(entry.labels)}'
+  )
+  return markup.details(title, markup.table(columns, rows, title))
+
+
+def _percent(value):
+  return _number(value, '.1f', 100)
+
+
+def _number(value, form, scale=1):
+  is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+  return f'{scale * value:{form}}' if is_number else 'n/a'
+
+
+def _costs(study):
+  rows = []
+  for arm in study.arms:
+    for labels in study.budgets:
+      entries = study.of(arm, labels)
+      if not entries:
+        continue
+      stages = summary.stage_costs(study, arm, labels)
+      rows.append(
+        [
+          style.arm_title(arm),
+          'n/a' if labels is None else labels,
+          _number(summary.spread(e.steps for e in entries).mean, '.0f'),
+          _number(summary.spread(e.minutes for e in entries).mean, '.1f'),
+          ' + '.join(f'{name} {_number(n, ".0f")}' for name, n, _ in stages),
+        ]
+      )
+  columns = ['arm', 'labelled images', 'steps', 'minutes', 'stages (steps)']
+  return markup.table(columns, rows, 'Steps and minutes of one seed, by arm')
+
+
+def _settings(study):
+  """config.gin of every run, once; the macros on top."""
+  seen = set()
+  for entry in sorted(study.entries, key=lambda e: _order(study, e)):
+    title = (
+      f'{style.arm_title(entry.arm)}, {style.budget_title(entry.labels)}, seed '
+      f'{entry.seed}'
+    )
+    parts = []
+    for stage in entry.stages:
+      name = os.path.basename(os.path.normpath(stage.model_dir))
+      text = files.config(stage.model_dir)
+      if stage.model_dir in seen:
+        parts.append(markup.paragraph(f'{name}: see above.'))
+      elif text:
+        parts += [markup.heading(name), _config(text)]
+      seen.add(stage.model_dir)
+    yield markup.details(title, *parts) if parts else ''
+
+
+def _order(study, entry):
+  return (
+    study.budgets.index(entry.labels),
+    entry.seed,
+    study.arms.index(entry.arm),
+  )
+
+
+def _config(text):
+  macros = files.macros(text)
+  rows = [f'{name} = {value}' for name, value in macros.items()]
+  whole = markup.details('The whole config.gin', markup.code(text))
+  return (markup.code('\n'.join(rows)) if rows else '') + whole

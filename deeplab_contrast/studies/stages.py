@@ -1,0 +1,178 @@
+"""What a recipe is made of: named stages, linked by their names."""
+
+import dataclasses
+import os
+
+COMMANDS = ('train', 'pseudo_label')
+
+# Where a pseudo-labelling stage leaves its labels; `pseudo_labelling.LABELS`.
+_LABELS = 'labels'
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+  """One command, run as its own `python -m deeplab_contrast...` process.
+
+  Attributes:
+    name: of the stage; its folder is `<recipe's model_dir>/<name>`.
+    gin_files: of the experiment.
+    bindings: laid on top of the files.
+    starts_from: the stage whose weights this one starts from, or labels with;
+      its folder is handed over as the macro INIT.
+    arm: how the stage is called in the table of results; None leaves it out.
+    command: 'train' or 'pseudo_label'.
+    labels_from: the stage whose pseudo-labels this one trains on too; their
+      folder is handed over as the macro PSEUDO_LABELS.
+    labels: how many labelled images the arm has, where a study compares
+      several numbers.
+
+  Raises:
+    ValueError: there is no such command.
+  """
+
+  name: str
+  gin_files: tuple[str, ...]
+  bindings: tuple[str, ...] = ()
+  starts_from: str | None = None
+  arm: str | None = None
+  command: str = 'train'
+  labels_from: str | None = None
+  labels: int | None = None
+
+  def __post_init__(self):
+    """Checks the command."""
+    if self.command not in COMMANDS:
+      raise ValueError(
+        f'Stage {self.name!r} has the command {self.command!r}; known: '
+        f'{", ".join(COMMANDS)}.'
+      )
+
+  @property
+  def needs(self):
+    """The names of the stages that must be finished before."""
+    needed = (self.starts_from, self.labels_from)
+    return tuple(name for name in needed if name is not None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """Stages in order, run once for every seed, and compared at the end.
+
+  Attributes:
+    stages: in the order they run.
+    seeds: everything is run once for each.
+    pictures: number of images in the picture that compares the arms.
+
+  Raises:
+    ValueError: when two stages share a name or an arm, or one needs a stage
+      that does not come before it.
+  """
+
+  stages: tuple[Stage, ...]
+  seeds: tuple[int, ...] = (0,)
+  pictures: int = 4
+
+  def __post_init__(self):
+    """Checks the links."""
+    known = []
+    for stage in self.stages:
+      if stage.name in known:
+        raise ValueError(f'Two stages are called {stage.name!r}.')
+      _check_link(stage, 'starts from', stage.starts_from, known)
+      _check_link(stage, 'takes labels from', stage.labels_from, known)
+      known.append(stage.name)
+    arms = [(s.arm, s.labels) for s in self.stages if s.arm is not None]
+    for arm in arms:
+      if arms.count(arm) > 1:
+        raise ValueError(f'Two stages make up one arm, {arm[0]!r}.')
+    if not self.stages or not self.seeds:
+      raise ValueError('A recipe needs at least one stage and one seed.')
+    if len(set(self.seeds)) != len(self.seeds):
+      raise ValueError(f'seeds {self.seeds} names one seed twice.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """One stage with one seed.
+
+  Attributes:
+    stage: the stage.
+    seed: its seed.
+    model_dir: where it works.
+    bindings: of the recipe: the stage's own and the links to other stages.
+    given: bindings of the command line.
+    needs: the model_dirs of the jobs that must be finished before.
+  """
+
+  stage: Stage
+  seed: int
+  model_dir: str
+  bindings: tuple[str, ...]
+  given: tuple[str, ...]
+  needs: tuple[str, ...] = ()
+
+  @property
+  def title(self):
+    """What the user reads: 'finetune, seed 0'."""
+    return f'{self.stage.name}, seed {self.seed}'
+
+
+def plan(recipe, model_dir, given):
+  """The jobs of a recipe in the order they run.
+
+  Args:
+    recipe: a `Recipe`.
+    model_dir: the folder that all stages share.
+    given: bindings of the command line, for every stage.
+
+  Returns:
+    A list of `Job`; all stages of the first seed come first.
+  """
+  several = len(recipe.seeds) > 1
+  return [
+    _job(stage, seed, model_dir, f'_seed{seed}' if several else '', given)
+    for seed in recipe.seeds
+    for stage in recipe.stages
+  ]
+
+
+def chain(job, jobs):
+  """All that a job is made of: the jobs it needs, and itself last.
+
+  Args:
+    job: one of `jobs`.
+    jobs: all of a recipe, in their order.
+
+  Returns:
+    A list of `Job`, in their order.
+  """
+  by_folder = {other.model_dir: other for other in jobs}
+  wanted, found = [job.model_dir], set()
+  while wanted:
+    folder = wanted.pop()
+    found.add(folder)
+    wanted += by_folder[folder].needs
+  return [other for other in jobs if other.model_dir in found]
+
+
+def _job(stage, seed, model_dir, suffix, given):
+  def folder(name):
+    return os.path.join(model_dir, name + suffix)
+
+  bindings = stage.bindings
+  if stage.starts_from is not None:
+    bindings = (*bindings, f'INIT = {folder(stage.starts_from)!r}')
+  if stage.labels_from is not None:
+    labels = os.path.join(folder(stage.labels_from), _LABELS)
+    bindings = (*bindings, f'PSEUDO_LABELS = {labels!r}')
+  needs = tuple(map(folder, stage.needs))
+  own = folder(stage.name)
+  return Job(stage, seed, own, tuple(bindings), tuple(given), needs)
+
+
+def _check_link(stage, how, name, known):
+  if name is not None and name not in known:
+    raise ValueError(
+      f'Stage {stage.name!r} {how} {name!r}, which is not a stage before it; '
+      f'there are: {known}.'
+    )

@@ -1,0 +1,1 @@
+"""The one training: its loop, its checkpoints, its log."""

@@ -1,0 +1,173 @@
+"""The best checkpoint of a run, kept however many newer ones there are."""
+
+import contextlib
+import fcntl
+import math
+import os
+import shutil
+
+from deeplab_contrast.training import checkpoints
+from deeplab_contrast.utils import errors, results
+
+FOLDER = os.path.join(checkpoints.FOLDER, 'best')
+FILE = 'best.json'
+METRIC = 'miou'
+
+_JUDGING = 'judging'
+
+
+def read(model_dir):
+  """What is known of the best checkpoint; None if there is none.
+
+  Args:
+    model_dir: the run's folder.
+
+  Returns:
+    A dict: `checkpoint` (its path), `step`, `metric`, `score` and `judged_by`.
+  """
+  folder = os.path.join(model_dir, FOLDER)
+  found = results.read_json(os.path.join(folder, FILE))
+  if found is None:
+    return None
+  path = os.path.join(folder, f'ckpt-{found["step"]}')
+  if not os.path.exists(path + '.index'):
+    return None
+  return {'checkpoint': path, **found}
+
+
+def path_of(model_dir):
+  """The path of the best checkpoint. Raises ConfigError if there is none."""
+  found = read(model_dir)
+  if found is None:
+    raise errors.ConfigError(
+      f'{model_dir} keeps no best checkpoint: train it with '
+      'Trainer.eval_every > 0, or judge it with '
+      f'python -m deeplab_contrast.eval --watch --model_dir={model_dir}.'
+    )
+  return found['checkpoint']
+
+
+def is_better(model_dir, scores):
+  """Whether scores beat those of the best checkpoint so far.
+
+  Args:
+    model_dir: the run's folder.
+    scores: of an evaluation. Without METRIC, or judged otherwise than the best
+      was (`judged_by`), they beat nothing.
+  """
+  score = scores.get(METRIC, math.nan)
+  if not math.isfinite(score):
+    return False
+  found = read(model_dir)
+  if found is None:
+    return True
+  if found['judged_by'] != results.as_json(scores.get('judged_by')):
+    return False
+  return score > found['score']
+
+
+def keep(model_dir, path, scores):
+  """Keeps a checkpoint as the best one, if it is.
+
+  `best.json` is replaced when the files it names are there, and those it named
+  before go last: whenever this is killed, the best checkpoint is whole.
+
+  Args:
+    model_dir: the run's folder.
+    path: of the checkpoint.
+    scores: of its evaluation; see `is_better`.
+
+  Returns:
+    Whether it was kept.
+
+  Raises:
+    SystemFault: the folder cannot be written.
+  """
+  folder = os.path.join(model_dir, FOLDER)
+  step = checkpoints.step_of(path)
+  with _writing(folder), _alone(folder):
+    if not is_better(model_dir, scores):
+      return False
+    _copy(path, folder)
+    found = {
+      'step': step,
+      'metric': METRIC,
+      'score': float(scores[METRIC]),
+      'judged_by': scores.get('judged_by'),
+    }
+    results.write_json(os.path.join(folder, FILE), found)
+    for other in checkpoints.list_checkpoints(folder):
+      if checkpoints.step_of(other) != step:
+        checkpoints.remove(other)
+  return True
+
+
+@contextlib.contextmanager
+def held(model_dir, path):
+  """Holds on to a checkpoint that its training may remove.
+
+  Args:
+    model_dir: the run's folder.
+    path: of the checkpoint.
+
+  Yields:
+    The path of the same checkpoint, there while inside; None if it is gone.
+  """
+  folder = os.path.join(model_dir, FOLDER, _JUDGING)
+  shutil.rmtree(folder, ignore_errors=True)  # Of a process that was killed.
+  try:
+    with _writing(folder):
+      found = _copy(path, folder)
+    yield found
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writing(folder):
+  try:
+    os.makedirs(folder, exist_ok=True)
+    yield
+  except OSError as error:
+    raise errors.SystemFault(
+      f'Cannot write {folder} ({error.strerror}): make room or mend the '
+      'folder, and start again.'
+    ) from error
+
+
+@contextlib.contextmanager
+def _alone(folder):
+  """Waits for others that write here: a training and a judge may meet."""
+  with open(os.path.join(folder, '.lock'), 'a', encoding='utf-8') as file:
+    # Some file systems have no locks.
+    with contextlib.suppress(OSError):
+      fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def _copy(path, folder):
+  """Links or copies a checkpoint, its index last; None if it is gone."""
+  files = sorted(
+    checkpoints.files_of(path), key=lambda name: name.endswith('.index')
+  )
+  for file in files:
+    target = os.path.join(folder, os.path.basename(file))
+    temporary = target + '.tmp'
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(temporary)
+    try:
+      _link(file, temporary)
+    except FileNotFoundError:
+      return None
+    os.replace(temporary, target)
+  return os.path.join(folder, os.path.basename(path)) if files else None
+
+
+def _link(file, target):
+  """A second name for the same bytes, which nobody changes, costs nothing."""
+  try:
+    os.link(file, target)
+  except FileNotFoundError:
+    raise
+  except OSError:  # Another file system, or one without links.
+    shutil.copyfile(file, target)

@@ -1,0 +1,213 @@
+"""What a checkpoint holds of a network: its names, shapes and parts."""
+
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from deeplab_contrast.utils import errors
+
+PARTS = ('backbone', 'trunk', 'head')
+
+_STEP = 'step/.ATTRIBUTES/VARIABLE_VALUE'
+
+
+# The name of every `DeepLab`, with which the paths of its variables begin.
+_MODEL = 'deeplab'
+
+
+def name_of(path, owner=_MODEL):
+  """What checkpoints call a variable: its path below its owner.
+
+  The owner's own name Keras may number per process. Layers that were built
+  before they came into a network (a functional model as backbone) have paths
+  that do not begin with it.
+  """
+  return path.removeprefix(f'{owner}/')
+
+
+def names(variables):
+  """{path of a variable of a `DeepLab`: its name in checkpoints}, in order."""
+  return {v.path: name_of(v.path) for v in variables}
+
+
+def by_path(variables, owner=_MODEL):
+  """{name: tf.Variable}, seed states included.
+
+  Handed a Keras object instead, tf.train.Checkpoint silently leaves out all
+  layers kept in lists, and the seed states (keras#19796).
+
+  Args:
+    variables: of a `DeepLab`, a part of it, or an optimizer.
+    owner: the name of the optimizer.
+
+  Raises:
+    ConfigError: several variables have one name.
+  """
+  called = [name_of(v.path, owner) for v in variables]
+  named = dict(zip(called, (v.value for v in variables), strict=True))
+  if len(named) != len(variables):
+    twice = sorted(name for name in named if called.count(name) > 1)
+    raise errors.ConfigError(
+      'Several layers of the network share a name, so checkpoints could not '
+      f'tell their weights apart ({", ".join(twice[:5])}); give each its own.'
+    )
+  return named
+
+
+class Unreadable(Exception):
+  """A checkpoint's files are damaged or incomplete."""
+
+
+def key(name, of='model'):
+  """The key of a model's variable, or of its 'average', in a checkpoint."""
+  # As TensorFlow escapes the keys of a dict.
+  escaped = name.replace('.', '..').replace('/', '.S')
+  return f'{of}/{escaped}/.ATTRIBUTES/VARIABLE_VALUE'
+
+
+def stored_shapes(path):
+  """{key: shape} of a checkpoint."""
+  try:
+    return tf.train.load_checkpoint(path).get_variable_to_shape_map()
+  except (tf.errors.OpError, IndexError, ValueError) as e:
+    raise Unreadable(first_line(e)) from e
+
+
+def averaged(path, names):
+  """Those variables of which a checkpoint holds moving averages.
+
+  None before the first step, when the averages are 0.
+
+  Args:
+    path: of a checkpoint.
+    names: of variables of the model.
+
+  Returns:
+    A set of names.
+  """
+  stored = stored_shapes(path)
+  found = {name for name in names if key(name, 'average') in stored}
+  if found and not tf.train.load_checkpoint(path).get_tensor(_STEP):
+    return set()
+  return found
+
+
+def check_shapes(path, variables, stored):
+  """Names the first variable that the checkpoint lacks or has otherwise."""
+  for name, variable in variables.items():
+    shape = stored.get(key(name))
+    if shape is None or tuple(shape) != tuple(variable.shape):
+      there = 'absent' if shape is None else f'of shape {tuple(shape)}'
+      raise errors.ConfigError(
+        f'{path} belongs to another network: {name} is {there} there, of shape '
+        f'{tuple(variable.shape)} here. Use the gin file it was trained with, '
+        'or another --model_dir; a new training can start from its trunk: '
+        '--gin_file=gin_configs/tasks/warm_start.gin.'
+      )
+
+
+def check_training_state(path):
+  """Refuses to go on from weights alone."""
+  if _STEP not in stored_shapes(path):
+    raise errors.ConfigError(
+      f'{path} holds weights only, no training to go on with; train in another '
+      '--model_dir and start from this one by --gin_file='
+      'gin_configs/tasks/warm_start.gin.'
+    )
+
+
+def check_whole(path, variables, model):
+  """Refuses weights of some parts, such as converted ones of ImageNet."""
+  stored = stored_shapes(path)
+  known = {key(name) for name in variables}
+  unused = sorted(
+    k for k in stored if k.startswith('model/') and k not in known
+  )
+  if unused and not known - set(stored):
+    name = unused[0].split('/')[1].replace('.S', '/').replace('..', '.')
+    raise errors.ConfigError(
+      f'{path} belongs to another network: it also has {name} and '
+      f'{len(unused) - 1} more. Use the gin file it was trained with.'
+    )
+  held = _held(stored, model)
+  absent = [name for name in variables if key(name) not in stored]
+  if absent and held and _STEP not in stored:
+    raise errors.ConfigError(
+      f'{path} holds the {" and ".join(held)} only, not {absent[0]} and '
+      f'{len(absent) - 1} more; a training can start from it '
+      f'(WarmStart.parts = {held[-1:]!r}), but there is no whole network.'
+    )
+
+
+def check_part(path, part, variables, model):
+  """Says which parts a checkpoint has when it lacks the wanted one."""
+  stored = stored_shapes(path)
+  absent = [name for name in variables if key(name) not in stored]
+  if absent:
+    held = _held(stored, model)
+    advice = 'It belongs to another network; use the gin file of that run.'
+    if not any(k.startswith('model/') for k in stored):
+      advice = (
+        'It is no checkpoint of ours; python -m deeplab_contrast.convert '
+        'import makes a run of one of TensorFlow 1.'
+      )
+    if held:
+      advice = f'Of this network it holds: {", ".join(held)}; take only those.'
+    raise errors.ConfigError(
+      f'WarmStart.parts names {part!r}, but {path} lacks {len(absent)} of its '
+      f'{len(variables)} variables, such as {absent[0]}. {advice}'
+    )
+  if part == 'head':
+    advice = (
+      "For other classes start without the head: WarmStart.parts = ('trunk',)."
+    )
+  else:
+    advice = 'Use the network of that run.'
+  for name, variable in variables.items():
+    there, here = tuple(stored[key(name)]), tuple(variable.shape)
+    if there != here:
+      raise errors.ConfigError(
+        f'The {part} of {path} is of another size: {name} has shape {there} '
+        f'there, {here} here. {advice}'
+      )
+
+
+def check_finite(path, arrays):
+  """Refuses weights that are no numbers: all that follows would be none."""
+  broken = [n for n, value in arrays.items() if not np.isfinite(value).all()]
+  if broken:
+    raise errors.ConfigError(
+      f'{path} holds values that are NaN or infinite, in {broken[0]} '
+      f'({len(broken)} variables in all); give another checkpoint.'
+    )
+
+
+def _held(stored, model):
+  """The parts that a checkpoint holds completely, as a tuple."""
+  return tuple(
+    part
+    for part in PARTS
+    if all(key(n) in stored for n in by_path(part_of(model, part).variables))
+  )
+
+
+def part_of(model, name):
+  """The layer that is a part of a `DeepLab`; ConfigError if unknown."""
+  parts = {
+    'backbone': model.trunk.backbone,
+    'trunk': model.trunk,
+    'head': model.head,
+  }
+  if name not in parts:
+    raise errors.ConfigError(
+      f'WarmStart.parts names {name!r}; known: {", ".join(parts)}.'
+    )
+  return parts[name]
+
+
+def first_line(error):
+  """The first line of an error's text, as a sentence."""
+  # TensorFlow says where in a graph it was, which tells nobody anything.
+  text = re.sub(r'\{\{function_node .*?\}\} ?| \[Op:\w+\]', '', str(error))
+  return text.strip().split('\n')[0][:300].rstrip('.') + '.'

@@ -1,0 +1,310 @@
+"""The adapter of keras-cv backbones, against keras-cv itself."""
+
+import socket
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_contrast.core.network import (
+  keras_cv_backbone,
+  keras_cv_variants,
+  model,
+)
+from deeplab_contrast.tasks import softmax
+from tests import processes, tiny
+
+# Shallow ones; the widths are those of `width`.
+_SHALLOW = {
+  'efficientnet_v2_b0': {'stackwise_num_repeats': (2, 1, 1, 2, 1, 1)},
+  'mit_b0': {'depths': (1, 1, 1, 2)},
+  'csp_darknet_tiny': {'stackwise_depth': (1, 1, 1, 1)},
+}
+
+
+def _slow(*names):
+  return [pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+_ALL = [
+  'efficientnet_v2_b0',
+  'mit_b0',
+  *_slow(
+    'mobilenet_v3_small',
+    'csp_darknet_tiny',
+    'resnet_v2_18',
+  ),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+  def refuse(*arguments, **_):
+    raise AssertionError(f'Somebody asked the network: {arguments}')
+
+  monkeypatch.setattr(socket.socket, 'connect', refuse)
+  monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+
+
+def make(name, **arguments):
+  given = {**_SHALLOW.get(name, {}), **arguments}
+  return keras_cv_backbone.KerasCvBackbone(name, width=0.125, arguments=given)
+
+
+def network(name, **arguments):
+  keras.utils.set_random_seed(0)
+  trunk = model.Trunk(make(name), *tiny.small_parts(8), **arguments)
+  result = model.DeepLab(trunk, softmax.Softmax().make_head(tiny.CLASSES))
+  result.build_variables()
+  return result
+
+
+def of_keras_cv(name):
+  """Keras-cv's own model of the same numbers, which rescales by itself."""
+  from keras_cv import models
+
+  family, size = keras_cv_variants.find(name)
+  class_name, arguments, _, levels = keras_cv_variants.FAMILIES[family]
+  raw = getattr(models, class_name)(
+    **{
+      **arguments(size, 0.125),
+      **_SHALLOW.get(name, {}),
+      'include_rescaling': True,
+      'input_shape': (64, 64, 3),
+    }
+  )
+  outputs = [
+    raw.get_layer(raw.pyramid_level_inputs[level]).output for level in levels
+  ]
+  return keras.Model(raw.input, [*outputs, raw.output])
+
+
+def _is_state(variable):
+  return 'calls' in variable.path or 'seed_generator' in variable.path
+
+
+def fill(*models):
+  """Gives models of one structure the same random weights."""
+  rng = np.random.default_rng(0)
+  groups = [[v for v in m.variables if not _is_state(v)] for m in models]
+  for same in zip(*groups, strict=True):
+    first = same[0]
+    value = rng.normal(0, 0.1, first.shape)
+    if 'variance' in first.path or 'gamma' in first.path:
+      value = 1 + 0.5 * np.abs(value)
+    for variable in same:
+      variable.assign(value)
+
+
+@pytest.mark.parametrize('name', _ALL)
+def test_it_is_what_keras_cv_computes(name):
+  ours, theirs = make(name), of_keras_cv(name)
+  fill(ours, theirs)
+  images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3))
+  images = images.astype(np.float32)
+  features, low = ours(ours.normalize(images))
+  expected = theirs(images)
+  actual = [low[4], low[8], low[16], features]
+  for a, e in zip(actual, expected, strict=True):
+    assert np.abs(e).max() > 0
+    np.testing.assert_allclose(a, e, atol=2e-5 * np.abs(e).max())
+
+
+@pytest.mark.parametrize('name', _ALL)
+def test_maps_of_any_size(name):
+  backbone = make(name)
+  assert backbone.output_stride == 32
+  dynamic = tf.function(
+    backbone, input_signature=[tf.TensorSpec((None, None, None, 3))]
+  )
+  rng = np.random.default_rng(0)
+  for size in [(65, 65), (65, 97), (70, 90), (33, 8)]:
+    images = rng.uniform(0, 1, (1, *size, 3)).astype(np.float32)
+    features, low = backbone(images)
+    for stride, maps in {**low, 32: features}.items():
+      assert maps.shape[1:3] == tuple(-(-side // stride) for side in size)
+    np.testing.assert_allclose(dynamic(images)[0], features, atol=1e-4)
+  assert sorted(low) == [4, 8, 16]
+
+
+@pytest.mark.parametrize('name', _ALL)
+def test_paths_are_unique_and_do_not_depend_on_the_process(name):
+  first = [v.path for v in make(name).variables]
+  keras.layers.Dense(1)  # Keras counts on.
+  assert [v.path for v in make(name).variables] == first
+  assert len(set(first)) == len(first)
+  assert all(path.startswith(f'deeplab/trunk/{name}/') for path in first)
+
+
+@pytest.mark.slow
+def test_training_saves_and_goes_on(tmp_path):
+  name = 'resnet_v2_18'
+
+  def fit(folder, steps):
+    network_ = network(name)
+    tiny.make_trainer(steps=steps, learning_rate=0.01).fit(
+      network_,
+      softmax.Softmax(),
+      tiny.make_stream(),
+      tf.distribute.get_strategy(),
+      str(folder),
+    )
+    return tiny.weights(network_)
+
+  fit(tmp_path / 'a', 1)
+  start = tiny.weights(network(name))
+  resumed, whole = fit(tmp_path / 'a', 2), fit(tmp_path / 'b', 2)
+  assert any('calls' in p and v == 2 for p, v in whole.items())
+  for path, value in whole.items():
+    assert np.isfinite(value).all()
+    # The schedules differ, so only what does not learn must be equal.
+    if 'calls' in path:
+      np.testing.assert_array_equal(resumed[path], value)
+  moved = [p for p in whole if not np.array_equal(whole[p], start[p])]
+  assert any('kernel' in path for path in moved if name in path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'name', ['efficientnet_v2_b0', 'mobilenet_v3_small', 'mit_b0']
+)
+def test_it_compiles_with_gradients(name):
+  backbone = make(name)
+  variables = [v.value for v in backbone.trainable_variables]
+
+  @tf.function(jit_compile=True)
+  def gradients(images):
+    with tf.GradientTape() as tape:
+      features, _ = backbone(images, training=True)
+      loss = tf.reduce_sum(features**2)
+    return tape.gradient(loss, variables)
+
+  images = tf.random.stateless_uniform((2, 65, 65, 3), (0, 0))
+  assert all(np.isfinite(g).all() for g in gradients(images))
+
+
+@pytest.mark.parametrize('name', ['efficientnet_v2_b0', *_slow('mit_b0')])
+def test_weight_decay_is_on_kernels_but_depthwise_ones(name):
+  result = network(name)
+  decayed = {v.path for v in result.decayed_kernels()}
+  kernels = {v.path for v in result.trainable_variables if 'kernel' in v.path}
+  depthwise = {p for p in kernels if 'depthwise' in p or 'dwconv' in p}
+  assert depthwise
+  assert decayed == kernels - depthwise
+
+
+def test_batch_norm_can_be_frozen():
+  images = tf.random.stateless_uniform((2, 33, 33, 3), (0, 0), 0, 255)
+  for fine_tune in (True, False):
+    result = network('resnet_v2_18', fine_tune_batch_norm=fine_tune)
+    before = tiny.weights(result)
+    result(images, training=True)
+    after = tiny.weights(result)
+    moved = {p for p, v in after.items() if np.any(v != before[p])}
+    assert any('moving' in p for p in moved) == fine_tune
+    assert any('calls' in p for p in moved)
+
+
+def test_stochastic_depth_drops_only_in_training():
+  backbone = make('efficientnet_v2_b0', skip_connection_dropout=0.9)
+  images = tf.random.stateless_uniform((4, 33, 33, 3), (0, 0))
+  first, second = backbone(images)[0], backbone(images)[0]
+  np.testing.assert_array_equal(first, second)
+  # Whatever batch norm adds: only the masks differ between calls.
+  for layer in backbone._flatten_layers():
+    if isinstance(layer, keras.layers.BatchNormalization):
+      layer.trainable = False
+  trained = [backbone(images, training=True)[0] for _ in range(4)]
+  assert any(np.any(t != trained[0]) for t in trained[1:])
+
+
+@pytest.mark.slow
+def test_mixed_precision():
+  keras.mixed_precision.set_global_policy('mixed_bfloat16')
+  try:
+    result = network('mit_b0')
+  finally:
+    keras.mixed_precision.set_global_policy('float32')
+  backbone = result.trunk.backbone
+  assert {v.dtype for v in backbone.trainable_variables} == {'float32'}
+  features, _ = backbone(tf.zeros((1, 65, 65, 3), tf.bfloat16))
+  assert features.dtype == tf.bfloat16
+  assert result(tf.zeros((1, 65, 65, 3))).dtype == tf.float32
+
+
+def test_unknown_names_and_strides_are_refused():
+  with pytest.raises(ValueError, match='mit_b0') as error:
+    keras_cv_backbone.KerasCvBackbone('mit_b9')
+  assert all(name in str(error.value) for name in keras_cv_variants.NAMES)
+  with pytest.raises(ValueError, match='native one, 32'):
+    keras_cv_backbone.KerasCvBackbone('mit_b0', output_stride=16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('name', 'preset', 'classifier'),
+  [
+    ('efficientnet_v2_b0', 'efficientnetv2_b0', 0),
+    ('efficientnet_v2_s', 'efficientnetv2_s', 0),
+    ('csp_darknet_tiny', 'csp_darknet_tiny', 0),
+    ('csp_darknet_l', 'csp_darknet_l', 0),
+    ('resnet_v2_18', 'resnet18_v2', 0),
+    ('resnet_v2_50', 'resnet50_v2', 0),
+    # Its numbers are of classifiers of ten classes.
+    ('mit_b0', 'mit_b0', 2570),
+  ],
+)
+def test_numbers_of_weights_are_those_keras_cv_states(name, preset, classifier):
+  from keras_cv import models
+
+  class_name = keras_cv_variants.FAMILIES[keras_cv_variants.find(name)[0]][0]
+  stated = getattr(models, class_name).presets[preset]['metadata']['params']
+  backbone = keras_cv_backbone.KerasCvBackbone(name)
+  ours = [v for v in backbone.variables if not _is_state(v)]
+  count = sum(int(np.prod(v.shape)) for v in ours)
+  assert count + classifier == stated
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['efficientnet_v2_b0', 'mit_b0'])
+def test_two_replicas_are_as_one(name):
+  processes.run_python(
+    """
+    import sys
+    from tests import processes
+    strategy = processes.two_replicas()
+    import numpy as np
+    import tensorflow as tf
+    from tests import tiny
+    from tests.core.network import keras_cv_backbone_test as this
+
+    name = sys.argv[1]
+    images = tf.random.stateless_uniform((4, 65, 65, 3), (0, 0), 0, 255)
+    with strategy.scope():
+      shared = this.make(name)
+      shared(tf.zeros((1, 65, 65, 3)))
+    alone = this.make(name)
+    this.fill(shared, alone)
+
+    def drop_nothing(backbone):
+      for layer in backbone._flatten_layers():
+        if type(layer).__name__ == 'Dropout':
+          layer.rate = 1e-9  # Still counts.
+
+    drop_nothing(shared), drop_nothing(alone)
+    context = tf.distribute.get_strategy()
+    halves = strategy.experimental_distribute_values_from_function(
+      lambda c: images[2 * c.replica_id_in_sync_group :][:2] / 255)
+    run = tf.function(
+      lambda x: strategy.run(lambda y: shared(y, training=True)[0], (x,)))
+    result = tf.concat(strategy.experimental_local_results(run(halves)), 0)
+    expected = alone(images / 255, training=True)[0]
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)
+    ours, theirs = tiny.weights(shared), tiny.weights(alone)
+    for path, value in theirs.items():
+      np.testing.assert_allclose(
+        ours[path], value, rtol=1e-3, atol=1e-4, err_msg=path)
+    """,
+    name,
+  )

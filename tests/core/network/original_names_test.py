@@ -1,0 +1,69 @@
+import csv
+
+import pytest
+
+from deeplab_contrast.core.network import heads, original_names
+from tests import original, tiny
+
+
+class _Classify:
+  def make_head(self, num_classes):
+    return heads.Classifier(num_classes)
+
+
+@pytest.mark.parametrize(
+  ('path', 'name'),
+  [
+    (
+      'deeplab/trunk/resnet_v1_50/block1.unit_2.bottleneck_v1/conv3/conv/kernel',
+      'resnet_v1_50/block1/unit_2/bottleneck_v1/conv3/weights',
+    ),
+    (
+      'deeplab/trunk/aspp/aspp1/aspp1_depthwise/conv/kernel',
+      'aspp1_depthwise/depthwise_weights',
+    ),
+    (
+      'deeplab/trunk/decoder/decoder_conv0.decoder_conv0_1/BatchNorm/beta',
+      'decoder/decoder_conv0/decoder_conv0_1/BatchNorm/beta',
+    ),
+    (
+      'deeplab/trunk/MobilenetV2/expanded_conv_1/depthwise/conv/kernel',
+      'MobilenetV2/expanded_conv_1/depthwise/depthwise_weights',
+    ),
+    ('deeplab/logits/semantic/bias', 'logits/semantic/biases'),
+    ('deeplab/trunk/aspp/dropout/calls', None),
+  ],
+)
+def test_names(path, name):
+  assert original_names.original_name(path) == name
+
+
+def test_every_variable_has_a_name_of_its_own():
+  network = tiny.network(_Classify())
+  named = original_names.by_original_name(network.weights)
+  assert len(named) == len([v for v in network.weights if v.name != 'calls'])
+
+
+@pytest.mark.skipif(
+  not original.GOLDEN.is_dir(), reason='shared/golden is absent'
+)
+def test_golden_gradient_multipliers():
+  path = original.GOLDEN / 'gradient_multipliers_resnet_v1_50_beta.csv'
+  with open(path) as f:
+    rows = list(csv.DictReader(f))
+  with open(original.GOLDEN / 'variables_resnet_v1_50_beta.csv') as f:
+    names = [row['name'] for row in csv.DictReader(f)]
+  cases = {
+    (r['case'], r['last_layers'], r['last_layer_gradient_multiplier'])
+    for r in rows
+  }
+  assert len(cases) > 1
+  for case, layers, multiplier in cases:
+    listed = {
+      r['variable']: float(r['multiplier']) for r in rows if r['case'] == case
+    }
+    for name in names:
+      actual = original_names.multiplier_of_name(
+        name, float(multiplier), tuple(layers.split())
+      )
+      assert actual == listed.get(name, 1.0), (case, name)

@@ -1,0 +1,105 @@
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from deeplab_contrast.distributed import cluster
+from deeplab_contrast.utils import errors
+from tests import processes
+
+
+def tf_config(jobs, job='worker', index=0):
+  return json.dumps({'cluster': jobs, 'task': {'type': job, 'index': index}})
+
+
+def test_tasks_are_counted_from_the_chief():
+  jobs = {'worker': ['b:2', 'c:3'], 'chief': ['a:1']}
+  found = cluster.read(tf_config(jobs, index=1))
+  assert list(found.tasks.items()) == [
+    ('chief 0', 'a:1'),
+    ('worker 0', 'b:2'),
+    ('worker 1', 'c:3'),
+  ]
+  assert found.index == 2
+  assert found.tell(2) == 'worker 1 (c:3)'
+  assert cluster.read(tf_config(jobs, 'chief')).index == 0
+
+
+@pytest.mark.parametrize(
+  ('text', 'sentence'),
+  [
+    (None, 'needs the environment variable TF_CONFIG'),
+    ('{', 'must be JSON'),
+    ('[]', 'must be JSON'),
+    ('{"cluster": {"worker": ["a:1"]}}', "fails at KeyError.'task'"),
+    (tf_config({'worker': ['a:1']}, index=1), "is worker 1, .*'worker': 1"),
+    (tf_config({'worker': ['a:1']}, index=-1), 'is worker -1'),
+    (tf_config({'worker': ['a:1']}, 'chief'), 'is chief 0'),
+    (tf_config({'worker': ['a:1'], 'ps': ['b:1']}), "has the jobs .'ps'."),
+    (tf_config({'chief': ['a:1', 'b:1']}, 'chief'), 'several chiefs'),
+    (tf_config({'worker': ['a:99999']}), 'a:99999 is not host:port'),
+    (tf_config({'worker': ['a']}), 'a is not host:port'),
+    (tf_config({'worker': ['a:1', 'a:1']}), 'gives a:1 to several'),
+  ],
+)
+def test_a_wrong_tf_config_is_one_sentence(text, sentence):
+  with pytest.raises(errors.ConfigError, match=sentence) as caught:
+    cluster.read(text)
+  assert '\n' not in str(caught.value)
+
+
+@pytest.fixture
+def ports():
+  """Two that are free."""
+  return processes.free_ports(2)
+
+
+def task(ports, index):
+  addresses = [f'localhost:{port}' for port in ports]
+  return cluster.read(tf_config({'worker': addresses}, index=index))
+
+
+def test_two_meet(ports, capfd):
+  """The first one waits, and says for whom."""
+  first = threading.Thread(target=task(ports, 0).meet, args=(60,))
+  first.start()
+  try:
+    while not cluster._answers(f'localhost:{ports[0]}'):
+      assert first.is_alive()
+      time.sleep(0.01)
+    said = ''
+    while '\n' not in said:  # A line may come in two pieces.
+      assert first.is_alive()
+      said += capfd.readouterr().err
+      time.sleep(0.01)
+    # As TensorFlow does next: who was met may go on at the same port.
+    with socket.socket() as server:
+      server.bind(('', ports[1]))
+      server.listen()
+      first.join(60)
+  finally:
+    first.join(60)
+  assert not first.is_alive()
+  assert said == (f'Waiting up to 60 s for worker 1 (localhost:{ports[1]}).\n')
+
+
+def test_who_is_missing_is_told(ports):
+  with pytest.raises(errors.SystemFault) as caught:
+    task(ports, 1).meet(0.3)
+  assert str(caught.value).startswith(
+    f'TF_CONFIG names worker 0 (localhost:{ports[0]}), not reached within 0 s'
+  )
+
+
+def test_a_port_that_is_taken(ports):
+  with socket.socket() as taken:
+    taken.bind(('', ports[0]))
+    taken.listen()
+    with pytest.raises(errors.SystemFault, match=f'port {ports[0]} cannot'):
+      task(ports, 0).meet(5)
+
+
+def test_one_task_meets_nobody(ports):
+  task(ports[:1], 0).meet(0)

@@ -1,0 +1,135 @@
+import pytest
+
+from deeplab_contrast import launch
+from deeplab_contrast.studies import stages, study
+from deeplab_contrast.utils import errors
+
+FILES = {'scratch': ['s.gin'], 'pretrain': ['p.gin'], 'finetune': ['f.gin']}
+OVERLAY = 'gin_configs/sources/pseudo_labelled.gin'
+
+
+def expand(labels=(10,), **kwargs):
+  found = study.expand(labels, **{**FILES, **kwargs})
+  stages.Recipe(found)  # Links are right, names and arms unique.
+  return {stage.name: stage for stage in found}
+
+
+def test_all_arms_share_what_they_can():
+  found = expand()
+  assert list(found) == [
+    'scratch_10',
+    'label_softmax_10',
+    'scratch2_10',
+    'pretrain_10',
+    'finetune_10',
+    'label_contrastive_10',
+    'pretrain2_10',
+    'finetune2_10',
+  ]
+  arms = {s.arm: s.name for s in found.values() if s.arm}
+  assert arms == {
+    'softmax': 'scratch_10',
+    'softmax_pseudo': 'scratch2_10',
+    'contrastive': 'finetune_10',
+    'contrastive_pseudo': 'finetune2_10',
+  }
+  assert {s.labels for s in found.values()} == {10}
+  assert all('LABELS = 10' in s.bindings for s in found.values() if s.arm)
+
+
+def test_pseudo_labels_are_in_pretraining_and_in_fine_tuning():
+  found = expand()
+  label = found['label_contrastive_10']
+  assert (label.command, label.starts_from) == ('pseudo_label', 'finetune_10')
+  for name in ('pretrain2_10', 'finetune2_10'):
+    assert found[name].labels_from == 'label_contrastive_10'
+    assert found[name].gin_files[-1] == OVERLAY
+  assert found['pretrain2_10'].starts_from is None
+  assert found['finetune2_10'].starts_from == 'pretrain2_10'
+  assert found['label_softmax_10'].starts_from == 'scratch_10'
+  assert found['scratch2_10'].labels_from == 'label_softmax_10'
+  assert found['scratch_10'].gin_files == ('s.gin',)
+
+
+def test_an_arm_alone_brings_what_it_needs():
+  found = expand(arms=('contrastive_pseudo',))
+  assert [s.arm for s in found.values() if s.arm] == ['contrastive_pseudo']
+  assert list(found)[0] == 'pretrain_10' and len(found) == 5
+
+
+def test_more_rounds():
+  found = expand(arms=('softmax_pseudo',), rounds=2)
+  assert list(found) == [
+    'scratch_10',
+    'label_softmax_10',
+    'scratch2_10',
+    'label_softmax3_10',
+    'scratch3_10',
+  ]
+  assert found['label_softmax3_10'].starts_from == 'scratch2_10'
+  assert [s.arm for s in found.values()] == [None] * 4 + ['softmax_pseudo']
+
+
+def test_several_numbers_of_labels():
+  found = expand((10, 20), arms=('softmax',))
+  assert [(s.name, s.labels) for s in found.values()] == [
+    ('scratch_10', 10),
+    ('scratch_20', 20),
+  ]
+
+
+def test_equal_steps():
+  found = expand(total_steps=1001, pretrain_share=0.7)
+
+  def steps(name):
+    return int(found[name].bindings[-1].removeprefix('STEPS = '))
+
+  assert steps('scratch_10') == steps('scratch2_10') == 1001
+  assert (steps('pretrain_10'), steps('finetune_10')) == (701, 300)
+  assert (steps('pretrain2_10'), steps('finetune2_10')) == (701, 300)
+  assert not any('STEPS' in b for s in expand().values() for b in s.bindings)
+
+
+def test_many_labels_have_files_of_their_own():
+  many = {'scratch_of_many': ['S.gin'], 'finetune_of_many': ['F.gin']}
+  found = expand((10, 3000), many_labels=2500, **many)
+  first = {name: stage.gin_files[0] for name, stage in found.items()}
+  assert first['scratch_10'] == 's.gin' and first['finetune_10'] == 'f.gin'
+  assert first['scratch_3000'] == 'S.gin' and first['finetune_3000'] == 'F.gin'
+  # With pseudo-labels they are many.
+  assert first['scratch2_10'] == 'S.gin' and first['finetune2_10'] == 'F.gin'
+  assert first['pretrain2_10'] == first['pretrain_3000'] == 'p.gin'
+
+
+@pytest.mark.parametrize(
+  ('settings', 'sentence'),
+  [
+    ({'arms': ('sofmax',)}, 'choose from softmax, contrastive'),
+    ({'labels': ()}, 'give numbers of images'),
+    ({'labels': (0,)}, 'give numbers of images'),
+    ({'scratch': ()}, 'expand.scratch names no gin file'),
+    ({'finetune': ()}, 'expand.finetune names no gin file'),
+    ({'many_labels': 5}, 'expand.finetune_of_many names no gin file'),
+    ({'rounds': 0}, 'rounds must be at least 1'),
+    ({'pretrain_share': 1.0}, 'between 0 and 1'),
+  ],
+)
+def test_what_makes_no_sense_is_refused(settings, sentence):
+  with pytest.raises(errors.ConfigError, match=sentence):
+    expand(**settings)
+
+
+def test_a_gin_file_makes_a_study():
+  built = launch.parse(
+    ['gin_configs/studies/camvid.gin'],
+    ["CAMVID_ROOT = 'x'"],
+    'deeplab_contrast.studies.stages.Recipe',
+    tolerate_unused_bindings=True,
+  )
+  assert len(built.root.stages) == 24
+  with pytest.raises(errors.ConfigError, match='expand.rounds must be'):
+    launch.parse(
+      ['gin_configs/studies/camvid.gin'],
+      ['study.expand.rounds = 0'],
+      'deeplab_contrast.studies.stages.Recipe',
+    )

@@ -1,0 +1,393 @@
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from deeplab_contrast.core.network import heads, model
+from deeplab_contrast.tasks import contrastive, softmax
+from deeplab_contrast.training import averages, checkpoints, contents
+from deeplab_contrast.utils import errors
+from tests import tiny
+
+
+@pytest.fixture
+def run(tmp_path):
+  """A run with checkpoints 1 and 2; the weights of 1 are all below 10."""
+  network = tiny.network(contrastive.Contrastive())
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  step = tf.Variable(1, dtype=tf.int64)
+  saver = checkpoints.Checkpoints(str(tmp_path), network, optimizer, step)
+  saver.save()
+  step.assign(2)
+  variable = network.trunk.trainable_variables[0]
+  variable.assign(variable + 100)
+  saver.save()
+  return network, saver, step, tmp_path
+
+
+def damage(folder, pattern, change):
+  (path,) = pathlib.Path(folder, 'checkpoints').glob(pattern)
+  change(path)
+
+
+def flip_a_bit(path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 4
+  path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+  'pattern, change',
+  [
+    ('ckpt-2.data*', flip_a_bit),
+    ('ckpt-2.data*', lambda p: p.write_bytes(p.read_bytes()[:100])),
+    ('ckpt-2.data*', lambda p: p.unlink()),
+    ('ckpt-2.index', lambda p: p.unlink()),
+    ('ckpt-2.index', lambda p: p.write_bytes(b'')),
+  ],
+)
+def test_damaged_newest_falls_back(run, pattern, change):
+  network, saver, step, folder = run
+  damage(folder, pattern, change)
+  assert saver.restore().endswith('ckpt-1')
+  assert int(step) == 1
+  assert np.abs(network.trunk.trainable_variables[0]).max() < 10
+
+
+def test_all_damaged_lists_them(run):
+  _, saver, _, folder = run
+  for number in (1, 2):
+    damage(folder, f'ckpt-{number}.data*', flip_a_bit)
+  with pytest.raises(errors.SystemFault, match='ckpt-2.*ckpt-1'):
+    saver.restore()
+
+
+def test_leftovers_of_a_killed_save_are_swept(run):
+  _, saver, _, folder = run
+  leftover = folder / 'checkpoints' / 'ckpt-3_temp'
+  leftover.mkdir()
+  (leftover / 'part-00000').write_text('half')
+  assert saver.restore().endswith('ckpt-2')
+  assert not leftover.exists()
+
+
+def test_newest_is_by_step_not_by_time(run):
+  _, saver, _, folder = run
+  import os
+
+  for path in (folder / 'checkpoints').glob('ckpt-2*'):
+    os.utime(path, (0, 0))
+  assert saver.restore().endswith('ckpt-2')
+
+
+def test_warm_start_takes_the_trunk_only(run):
+  pretrained, _, _, folder = run
+  network = tiny.network(softmax.Softmax(), seed=5)
+  head = np.array(network.head.weights[0])
+  checkpoints.WarmStart(str(folder))(network)
+  for ours, theirs in zip(
+    network.trunk.weights, pretrained.trunk.weights, strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+  np.testing.assert_array_equal(network.head.weights[0], head)
+
+
+def test_warm_start_from_nothing_is_refused(tmp_path):
+  with pytest.raises(errors.ConfigError, match='neither a checkpoint nor'):
+    checkpoints.WarmStart(str(tmp_path / 'nowhere'))(None)
+
+
+def test_other_network_is_named(run):
+  _, _, _, folder = run
+  wider = tiny.network(softmax.Softmax())
+  with pytest.raises(errors.ConfigError, match='another network'):
+    checkpoints.restore_model(str(folder), wider)
+
+
+def test_no_checkpoint_says_how_to_train(tmp_path):
+  with pytest.raises(errors.ConfigError, match='train it first'):
+    checkpoints.restore_model(str(tmp_path), None)
+
+
+def test_warm_start_takes_backbone_or_head(run):
+  pretrained, _, _, folder = run
+  network = tiny.network(contrastive.Contrastive(), seed=5)
+  before = tiny.weights(network)
+  checkpoints.WarmStart(str(folder), ('backbone', 'head'))(network)
+  theirs = tiny.weights(pretrained)
+  for path, value in tiny.weights(network).items():
+    taken = 'resnet_v1' in path or '/projection/' in path
+    expected = (theirs if taken else before)[path]
+    np.testing.assert_array_equal(value, expected, err_msg=path)
+
+
+def test_warm_start_says_what_is_not_there(run):
+  _, _, _, folder = run
+  network = tiny.network(softmax.Softmax())
+  before = tiny.weights(network)
+  start = checkpoints.WarmStart(str(folder), ('trunk', 'head'))
+  with pytest.raises(errors.ConfigError) as caught:
+    start(network)
+  text = str(caught.value)
+  assert "names 'head'" in text and 'logits/semantic/kernel' in text
+  assert 'it holds: backbone, trunk; take only those' in text
+  for path, value in tiny.weights(network).items():
+    np.testing.assert_array_equal(value, before[path])
+  with pytest.raises(errors.ConfigError, match="names 'tail'; known: backbone"):
+    checkpoints.WarmStart(str(folder), ('tail',))(network)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(run, value):
+  network, saver, step, folder = run
+  kernel = network.trunk.trainable_variables[0]
+  kernel.assign(np.full(kernel.shape, value))
+  step.assign(3)
+  saver.save()
+  wrong = r'ckpt-3 holds values that are NaN or infinite, in trunk/.*\(1 var'
+  with pytest.raises(errors.ConfigError, match=wrong):
+    checkpoints.WarmStart(str(folder))(network)
+  with pytest.raises(errors.ConfigError, match=wrong):
+    checkpoints.restore_model(str(folder), network)
+
+
+def test_a_trunk_of_another_width_is_named(run, monkeypatch):
+  _, _, _, folder = run
+  parts = tiny.small_parts(16)
+  monkeypatch.setattr(tiny, 'small_parts', lambda *_, **__: parts)
+  with pytest.raises(errors.ConfigError, match='The trunk of .* of another si'):
+    checkpoints.WarmStart(str(folder))(tiny.network(softmax.Softmax()))
+
+
+def test_a_warm_start_from_the_original_says_how(run):
+  network, _, _, folder = run
+  path = str(folder / 'model.ckpt')
+  tf.raw_ops.SaveV2(
+    prefix=path,
+    tensor_names=['resnet_v1_18/conv1_1/weights'],
+    shape_and_slices=[''],
+    tensors=[tf.zeros([1])],
+  )
+  with pytest.raises(
+    errors.ConfigError, match='deeplab_contrast.convert import'
+  ):
+    checkpoints.WarmStart(path)(network)
+
+
+def test_weights_of_parts_are_no_run(run, tmp_path):
+  """As the conversion of an ImageNet checkpoint leaves them."""
+  network, _, step, _ = run
+  named = contents.names(network.trunk.backbone.variables)
+  weights = {
+    named[k]: v for k, v in tiny.weights(network).items() if k in named
+  }
+  model_dir = str(tmp_path / 'converted')
+  assert checkpoints.write_weights(model_dir, weights).endswith('/ckpt-0')
+  _, read, slots = checkpoints.read_weights(model_dir, network)
+  assert slots == 0 and set(read) == set(weights)
+  for name, value in weights.items():
+    np.testing.assert_array_equal(read[name], value)
+  checkpoints.WarmStart(model_dir, ('backbone',))(network)
+  with pytest.raises(errors.ConfigError, match='it holds: backbone; take only'):
+    checkpoints.WarmStart(model_dir)(network)
+  with pytest.raises(errors.ConfigError, match='holds the backbone only'):
+    checkpoints.restore_model(model_dir, network)
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  saver = checkpoints.Checkpoints(model_dir, network, optimizer, step)
+  with pytest.raises(errors.ConfigError, match='holds weights only'):
+    saver.restore()
+
+
+def test_a_head_of_other_classes_is_named(tmp_path, monkeypatch):
+  first = tiny.network(softmax.Softmax())
+  named = contents.names(first.variables)
+  weights = {named[k]: v for k, v in tiny.weights(first).items() if k in named}
+  checkpoints.write_weights(str(tmp_path), weights)
+  monkeypatch.setattr(tiny, 'CLASSES', 5)
+  second = tiny.network(softmax.Softmax())
+  both = checkpoints.WarmStart(str(tmp_path), ('trunk', 'head'))
+  with pytest.raises(errors.ConfigError) as caught:
+    both(second)
+  for phrase in ('(1, 1, 8, 3) there', '(1, 1, 8, 5) here', "('trunk',)"):
+    assert phrase in str(caught.value)
+  checkpoints.WarmStart(str(tmp_path))(second)
+
+
+def test_weights_that_have_no_place_are_told(run):
+  network, _, _, folder = run
+  path = checkpoints.path_of(folder, 2)
+  reader = tf.train.load_checkpoint(path)
+  weights = {
+    name: reader.get_tensor(contents.key(name))
+    for name in contents.by_path(network.variables)
+  }
+  weights['trunk/decoder/lost/kernel'] = np.zeros(3, np.float32)
+  other = folder / 'other'
+  checkpoints.write_weights(str(other), weights, 7)
+  told = 'ckpt-7 belongs to another network: it also has trunk/decoder/lost/'
+  with pytest.raises(errors.ConfigError, match=told):
+    checkpoints.restore_model(str(other), network)
+
+
+def test_a_warm_start_falls_back_too(run):
+  network, _, _, folder = run
+
+  def cut(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+  damage(folder, 'ckpt-2.data*', cut)
+  assert checkpoints.WarmStart(str(folder))(network).endswith('ckpt-1')
+  damage(folder, 'ckpt-1.data*', cut)
+  with pytest.raises(errors.SystemFault, match='No checkpoint can be read'):
+    checkpoints.WarmStart(str(folder))(network)
+
+
+def test_data_without_an_index_are_swept(run):
+  _, saver, _, folder = run
+  damage(folder, 'ckpt-2.index', pathlib.Path.unlink)
+  saver.restore()
+  assert not list((folder / 'checkpoints').glob('ckpt-2*'))
+  assert list((folder / 'checkpoints').glob('ckpt-1.data*'))
+
+
+def test_a_list_of_tensorflow_is_not_needed_and_not_kept(run):
+  network, _, step, folder = run
+  for name in ('checkpoint', 'checkpoint.tmp123'):
+    (folder / 'checkpoints' / name).write_bytes(b'\x85\xff')
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  again = checkpoints.Checkpoints(str(folder), network, optimizer, step)
+  assert again.restore().endswith('ckpt-2')
+  again.save()
+  assert not list((folder / 'checkpoints').glob('checkpoint*'))
+
+
+def test_old_checkpoints_go_after_a_restart_too(run):
+  _, _, step, folder = run
+  network = tiny.network(contrastive.Contrastive())
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  again = checkpoints.Checkpoints(str(folder), network, optimizer, step, keep=2)
+  assert again.restore().endswith('ckpt-2')
+  for number in (3, 4):
+    step.assign(number)
+    again.save()
+  paths = checkpoints.list_checkpoints(str(folder / 'checkpoints'))
+  assert [checkpoints.step_of(path) for path in paths] == [4, 3]
+
+
+def test_what_is_newer_and_damaged_costs_nothing_that_is_good(run):
+  _, _, step, folder = run
+  damage(folder, 'ckpt-2.data*', lambda p: p.write_bytes(b''))
+  network = tiny.network(contrastive.Contrastive())
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  step.assign(1)
+  again = checkpoints.Checkpoints(str(folder), network, optimizer, step, keep=1)
+  assert again.restore().endswith('ckpt-1')
+  # Saved before the damaged one is reached again.
+  assert again.save().endswith('ckpt-1')
+  assert again.restore().endswith('ckpt-1')
+
+
+def test_who_does_not_write_restores_and_leaves_the_files_alone(run):
+  network, _, step, folder = run
+  leftover = folder / 'checkpoints' / 'ckpt-3_temp'
+  leftover.mkdir()
+  before = sorted(folder.rglob('*'))
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  reader = checkpoints.Checkpoints(
+    str(folder), network, optimizer, step, writes=False
+  )
+  step.assign(1)
+  assert reader.restore().endswith('ckpt-2') and int(step) == 2
+  step.assign(7)
+  assert reader.save() == str(folder / 'checkpoints' / 'ckpt-7')
+  assert sorted(folder.rglob('*')) == before
+
+
+def test_the_digest_is_of_the_weights(run):
+  network, saver, _, _ = run
+  saver.restore()
+  whole = saver.state_digest()
+  variable = network.trunk.trainable_variables[0]
+  variable.assign(variable + 1)
+  assert saver.state_digest() != whole
+  saver.restore()
+  assert saver.state_digest() == whole
+
+
+def functional_network(seed):
+  """A network whose backbone was built outside of it, with Keras' paths."""
+  keras.utils.set_random_seed(seed)
+
+  class Backbone(keras.layers.Layer):
+    output_stride = 16
+
+    def __init__(self):
+      super().__init__(name='functional')
+      net, maps = keras.Input([None, None, 3]), []
+      inputs = net
+      for i in range(4):
+        conv = keras.layers.Conv2D(
+          4, 3, 2, 'same', use_bias=False, name=f'conv{i}'
+        )
+        net = keras.layers.BatchNormalization(name=f'norm{i}')(conv(net))
+        maps.append(net)
+      self.encoder = keras.Model(inputs, maps)
+
+    def normalize(self, images):
+      return images / 255.0
+
+    def call(self, images, training=False):
+      _, *low, features = self.encoder(images, training=training)
+      return features, dict(zip((4, 8), low, strict=True))
+
+  trunk = model.Trunk(Backbone(), *tiny.small_parts(8))
+  result = model.DeepLab(trunk, heads.Classifier(3))
+  result.build_variables()
+  return result
+
+
+def test_layers_built_outside_the_network_are_kept(tmp_path):
+  network = functional_network(seed=0)
+  assert 'conv0/kernel' in {v.path for v in network.variables}
+  optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
+  optimizer.build(network.trainable_variables)
+  moving = averages.of(optimizer, network)
+  for variable in network.trainable_variables:
+    moving[variable.path].assign(variable)
+  step = tf.Variable(1, dtype=tf.int64)
+  checkpoints.Checkpoints(str(tmp_path), network, optimizer, step).save()
+  expected = tiny.weights(network)
+  whole, started = functional_network(seed=1), functional_network(seed=2)
+  checkpoints.restore_model(str(tmp_path), whole)
+  checkpoints.WarmStart(str(tmp_path), ('trunk', 'head'))(started)
+  for restored in (whole, started):
+    for path, value in tiny.weights(restored).items():
+      np.testing.assert_array_equal(value, expected[path], err_msg=path)
+
+
+def test_layers_of_one_name_are_named():
+  layers = [keras.layers.Dense(2, name='same') for _ in range(2)]
+  for layer in layers:
+    layer.build([1, 3])
+  with pytest.raises(errors.ConfigError, match='same/kernel'):
+    contents.by_path([v for layer in layers for v in layer.variables])
+
+
+def test_errors_of_tensorflow_are_told_without_its_nodes():
+  error = tf.errors.ResourceExhaustedError(
+    None,
+    None,
+    '{{function_node __wrapped__SaveV2_device_/job:localhost/device:CPU:0}} '
+    'run/ckpt-2_temp/part-0; No space left on device [Op:SaveV2]\nmore',
+  )
+  assert contents.first_line(error) == (
+    'run/ckpt-2_temp/part-0; No space left on device.'
+  )

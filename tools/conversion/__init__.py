@@ -1,1 +1,0 @@
-"""The parts of `tools/convert_checkpoint.py`."""

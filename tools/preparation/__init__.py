@@ -1,1 +1,0 @@
-"""The parts of tools/prepare_dataset.py."""
