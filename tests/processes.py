@@ -104,7 +104,22 @@ def _command_line(argv, cwd):
     keras.config.set_dtype_policy(policy)
     for number, handler in handlers.items():
       signal.signal(number, handler)
-    flagsaver.restore_flag_values(flag_values, flags.FLAGS)
+    _restore_flags(flag_values)
+
+
+def _restore_flags(before):
+  """Restores the values of flags, and forgets those of the command itself."""
+  values, own = flags.FLAGS, set()
+  for module, defined in values.flags_by_module_dict().items():
+    if module.endswith(
+      '.py'
+    ):  # It ran as __main__, so it is known by its path.
+      own |= {flag.name for flag in defined}
+  for name in own:
+    delattr(values, name)
+  # Libraries imported meanwhile have defined flags that they still need.
+  now = flagsaver.save_flag_values(values)
+  flagsaver.restore_flag_values({**now, **before}, values)
 
 
 def run_apart(module, *arguments, cwd=None, **extra):

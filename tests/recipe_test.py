@@ -289,7 +289,7 @@ def snapshot(folder):
 @pytest.mark.slow
 def test_a_real_recipe_twice(tmp_path):
   command = flags(tmp_path, *TWO_ARMS)
-  first = processes.run_module('recipe', *command)
+  first = processes.run_apart('recipe', *command)
   assert first.returncode == 0, first.stdout + first.stderr
   run = tmp_path / 'run'
   for title in ('[1/3] pretrain', '[2/3] finetune', '[3/3] scratch'):
@@ -306,7 +306,7 @@ def test_a_real_recipe_twice(tmp_path):
     assert picture.width > 4 * 256
 
   before = snapshot(run)
-  second = processes.run_module('recipe', *command)
+  second = processes.run_apart('recipe', *command)
   assert second.returncode == 0, second.stdout + second.stderr
   assert second.stdout.count(': already complete\n') == 3
   assert '$ ' not in second.stdout
@@ -320,7 +320,7 @@ def test_a_stage_that_fails_gives_its_exit_code(tmp_path):
   bindings = (*fixtures.TINY_SCENES, 'LEARNING_RATE = 1e20')
   diverges = {'arm': 'bad', 'bindings': bindings}
   members = ('bad', 'softmax_scratch', diverges), TWO_ARMS[2]
-  done = processes.run_module('recipe', *flags(tmp_path, *members))
+  done = processes.run_apart('recipe', *flags(tmp_path, *members))
   assert done.returncode == 4
   said = [line for line in done.stderr.split('\n') if 'error: ' in line]
   assert said[0].startswith('error: Step ')
@@ -347,7 +347,7 @@ def test_a_stopped_recipe_goes_on(tmp_path):
   assert process.returncode == 143, stderr
   lines = metrics.read_text().count('\n')
   assert 3 <= lines < 40
-  done = processes.run_module('recipe', *command)
+  done = processes.run_apart('recipe', *command)
   assert done.returncode == 0, done.stderr
   steps = [json.loads(x)['step'] for x in metrics.open() if 'train' in x]
   assert steps == list(range(1, 41))
