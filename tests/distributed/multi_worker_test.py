@@ -242,7 +242,7 @@ def test_a_worker_that_sees_other_checkpoints_does_not_start(folder):
   ],
 )
 def test_a_wrong_start_ends_at_once(tmp_path, module, tf_config, sentence):
-  done = processes.run_module(
+  done = processes.run_apart(
     module,
     '--strategy=multi_worker',
     f'--model_dir={tmp_path}',
