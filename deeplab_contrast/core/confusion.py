@@ -1,10 +1,15 @@
 """The confusion matrix and the numbers that follow from it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 
-def confusion_matrix(labels, predictions, num_classes):
+def confusion_matrix(
+  labels: tf.Tensor, predictions: tf.Tensor, num_classes: int
+) -> tf.Tensor:
   """Counts pixels by true and predicted class; compiles under XLA.
 
   Args:
@@ -26,7 +31,7 @@ def confusion_matrix(labels, predictions, num_classes):
   return tf.reshape(counts, [num_classes, num_classes])
 
 
-def scores(matrix):
+def scores(matrix: np.ndarray) -> dict[str, Any]:
   """Intersection over union and accuracy from a confusion matrix.
 
   A class that neither occurs in the truth nor is predicted has no IoU (NaN) and
@@ -62,7 +67,9 @@ def scores(matrix):
   }
 
 
-def merged(matrix, groups):
+def merged(
+  matrix: np.ndarray, groups: Sequence[str]
+) -> tuple[dict[str, int], np.ndarray]:
   """The confusion matrix of groups of classes.
 
   Args:
@@ -80,7 +87,7 @@ def merged(matrix, groups):
   return index, result
 
 
-def near_outlines(labels, width, num_classes):
+def near_outlines(labels: tf.Tensor, width: int, num_classes: int) -> tf.Tensor:
   """Which pixels have one of another class near by.
 
   What is no class (void, padding) makes no outline and is never near one.

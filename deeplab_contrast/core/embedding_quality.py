@@ -8,6 +8,7 @@ nothing to count, or features that are not finite.
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from deeplab_contrast.core import confusion
 
@@ -18,7 +19,9 @@ _BLOCK = 1024
 _FLAT = 1e-6
 
 
-def class_similarities(features, labels, num_classes):
+def class_similarities(
+  features: ArrayLike, labels: ArrayLike, num_classes: int
+) -> tuple[float, float]:
   """Mean cosine similarity of pixels of one class, and of two classes.
 
   With u_i = f_i / |f_i| (0 for a feature of length 0) and labels y_i:
@@ -55,8 +58,13 @@ def class_similarities(features, labels, num_classes):
 
 
 def knn_miou(
-  fit_features, fit_labels, features, labels, num_classes, neighbours=10
-):
+  fit_features: ArrayLike,
+  fit_labels: ArrayLike,
+  features: ArrayLike,
+  labels: ArrayLike,
+  num_classes: int,
+  neighbours: int = 10,
+) -> float:
   """Mean IoU of a k-nearest-neighbour classification by cosine similarity.
 
   A pixel gets the class of which most of its `neighbours` most similar fit
@@ -89,14 +97,14 @@ def knn_miou(
 
 
 def probe_miou(
-  fit_features,
-  fit_labels,
-  features,
-  labels,
-  num_classes,
-  iterations=100,
-  penalty=1e-3,
-):
+  fit_features: ArrayLike,
+  fit_labels: ArrayLike,
+  features: ArrayLike,
+  labels: ArrayLike,
+  num_classes: int,
+  iterations: int = 100,
+  penalty: float = 1e-3,
+) -> float:
   """Mean IoU of a linear probe: multinomial logistic regression.
 
   Over channels x standardised by mean and spread of the fit part, the probe is

@@ -5,7 +5,9 @@ import tensorflow as tf
 from deeplab_contrast.common import IGNORE_LABEL
 
 
-def confident(probabilities, thresholds):
+def confident(
+  probabilities: tf.Tensor, thresholds: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """The most probable class where it is probable enough.
 
   The paper's rule: a hard label where the largest probability reaches the

@@ -4,10 +4,15 @@ Every size is k * stride + 1, so that a pixel of a smaller map sits exactly on
 a pixel of the larger one. (The original: deeplab/core/utils.py.)
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
+# One side of an image in pixels; a tensor where a graph is to take any size.
+Side = int | tf.Tensor
 
-def scale_dimension(size, scale):
+
+def scale_dimension(size: Side, scale: float) -> Side:
   """Scales a k * stride + 1 size: 513 * 1/4 gives 129, not 128.
 
   Args:
@@ -24,7 +29,7 @@ def scale_dimension(size, scale):
   return tf.cast((size - 1.0) * scale + 1.0, tf.int32)
 
 
-def fitting_size(size, stride):
+def fitting_size(size: Side, stride: int) -> Side:
   """The nearest k * stride + 1 size that is not below a side.
 
   Args:
@@ -37,7 +42,7 @@ def fitting_size(size, stride):
   return (size + stride - 2) // stride * stride + 1
 
 
-def fitting_sizes(size, stride):
+def fitting_sizes(size: int, stride: int) -> tuple[int, int]:
   """The nearest k * stride + 1 sizes of a side, below (or equal) and above.
 
   Args:
@@ -51,7 +56,7 @@ def fitting_sizes(size, stride):
   return below, fitting_size(size, stride)
 
 
-def misfit_note(size, stride):
+def misfit_note(size: Sequence[int], stride: int) -> str | None:
   """One line about a crop whose maps do not align at the corners.
 
   Args:
@@ -75,7 +80,7 @@ def misfit_note(size, stride):
   )
 
 
-def bilinear(images, size):
+def bilinear(images: tf.Tensor, size: Sequence[Side] | tf.Tensor) -> tf.Tensor:
   """Resizes images bilinearly, corners aligned.
 
   Args:
@@ -90,7 +95,7 @@ def bilinear(images, size):
   )
 
 
-def by_factor(images, scale):
+def by_factor(images: tf.Tensor, scale: float) -> tf.Tensor:
   """Resizes [batch, height, width, c] to `scale_dimension` of its sides."""
   if scale == 1.0:
     return images
@@ -98,7 +103,7 @@ def by_factor(images, scale):
   return bilinear(images, size)
 
 
-def nearest(images, size):
+def nearest(images: tf.Tensor, size: Sequence[Side] | tf.Tensor) -> tf.Tensor:
   """Resizes by the nearest pixel, corners aligned; ids stay ids.
 
   Args:
@@ -113,12 +118,14 @@ def nearest(images, size):
   )
 
 
-def labels_nearest(labels, size):
+def labels_nearest(
+  labels: tf.Tensor, size: Sequence[Side] | tf.Tensor
+) -> tf.Tensor:
   """Resizes label maps [batch, height, width] by the nearest pixel."""
   return nearest(labels[..., tf.newaxis], size)[..., 0]
 
 
-def spatial_size(images):
+def spatial_size(images: tf.Tensor) -> list[Side]:
   """Height and width of [batch, height, width, ...]: ints where known."""
   dynamic = tf.shape(images)
   return [

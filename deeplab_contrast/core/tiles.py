@@ -6,6 +6,7 @@ each tile counts for nothing, since there the network sees the tile's end in
 place of the image; over the half in between, one tile fades into the next.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -33,7 +34,7 @@ class Axis(NamedTuple):
   weights: tf.Tensor
 
 
-def axis(size, tile_size, overlap):
+def axis(size: int | tf.Tensor, tile_size: int, overlap: int) -> Axis:
   """Lays tiles along a side; one of the side's own size if that is enough.
 
   Args:
@@ -53,7 +54,14 @@ def axis(size, tile_size, overlap):
   return Axis(size, length, starts, _weights(starts, length, tile_size - step))
 
 
-def blend(predict, images, rows, columns, channels, labels=False):
+def blend(
+  predict: Callable[[tf.Tensor], tf.Tensor],
+  images: tf.Tensor,
+  rows: Axis,
+  columns: Axis,
+  channels: int,
+  labels: bool = False,
+) -> tf.Tensor:
   """Predicts tile by tile and blends.
 
   Beside its result it keeps one row of tiles: tile height x image width x

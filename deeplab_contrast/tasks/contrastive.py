@@ -1,11 +1,15 @@
 """Contrastive pretraining on pixels whose labels are known."""
 
+from collections.abc import Callable, Mapping
+
+import keras
 import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
 from deeplab_contrast.core.losses import pixel_contrast
 from deeplab_contrast.core.network import heads
+from deeplab_contrast.core.network.model import DeepLab
 from deeplab_contrast.tasks import task
 
 # What the loss draws at random has a seed of its own, which no transform has:
@@ -30,8 +34,8 @@ class Contrastive(task.Task):
   def __init__(
     self,
     loss: pixel_contrast.PixelContrast | None = None,
-    projection=heads.Projection,
-    views=2,
+    projection: Callable[[], keras.layers.Layer] = heads.Projection,
+    views: int = 2,
   ):
     if views not in (1, 2):
       raise ValueError(f'views is {views}; it must be 1 or 2.')
@@ -41,12 +45,18 @@ class Contrastive(task.Task):
     self.needs = (image, common.LABEL, common.SEED)
     self._projection = projection
 
-  def make_head(self, num_classes):
+  def make_head(self, num_classes: int) -> keras.layers.Layer:
     """The projection; it does not depend on the classes."""
     del num_classes
     return self._projection()
 
-  def losses(self, model, batch, training, step):
+  def losses(
+    self,
+    model: DeepLab,
+    batch: Mapping[str, tf.Tensor],
+    training: bool,
+    step: tf.Tensor,
+  ) -> dict[str, common.Weighted]:
     """Returns `{'contrastive': Weighted}`; see `Task.losses`."""
     del step
     anchors, contrast = self._embeddings(model, batch, training)

@@ -1,9 +1,15 @@
 """Pixel classification: training from scratch and fine-tuning."""
 
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
 from deeplab_contrast.core.losses import softmax_loss
 from deeplab_contrast.core.network import heads
+from deeplab_contrast.core.network.model import DeepLab
 from deeplab_contrast.tasks import task
 
 
@@ -27,11 +33,11 @@ class Softmax(task.Task):
 
   def __init__(
     self,
-    classifier=heads.Classifier,
-    upsample_logits=True,
-    label_weights=None,
-    top_k_percent_pixels=1.0,
-    hard_example_mining_step=0,
+    classifier: Callable[[int], keras.layers.Layer] = heads.Classifier,
+    upsample_logits: bool = True,
+    label_weights: Sequence[float] | None = None,
+    top_k_percent_pixels: float = 1.0,
+    hard_example_mining_step: int = 0,
   ):
     if not 0 < top_k_percent_pixels <= 1:
       raise ValueError(
@@ -44,7 +50,7 @@ class Softmax(task.Task):
     self.hard_example_mining_step = hard_example_mining_step
     self._classifier = classifier
 
-  def make_head(self, num_classes):
+  def make_head(self, num_classes: int) -> keras.layers.Layer:
     """A classifier of the dataset's classes.
 
     Raises:
@@ -57,7 +63,13 @@ class Softmax(task.Task):
       )
     return self._classifier(num_classes)
 
-  def losses(self, model, batch, training, step):
+  def losses(
+    self,
+    model: DeepLab,
+    batch: Mapping[str, tf.Tensor],
+    training: bool,
+    step: tf.Tensor,
+  ) -> dict[str, common.Weighted]:
     """Returns `{'softmax': Weighted over pixels}`; see `Task.losses`.
 
     Over an image pyramid there is one for every scale, and one for all merged.

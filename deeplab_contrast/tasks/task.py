@@ -1,8 +1,13 @@
 """The one interface of training: what a step teaches."""
 
 import abc
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
 
 from deeplab_contrast import common
+from deeplab_contrast.core.network.model import DeepLab
 
 
 class Task(abc.ABC):
@@ -15,11 +20,17 @@ class Task(abc.ABC):
   needs: tuple[str, ...]
 
   @abc.abstractmethod
-  def make_head(self, num_classes):
+  def make_head(self, num_classes: int) -> keras.layers.Layer:
     """The head this task trains, for a dataset of so many classes."""
 
   @abc.abstractmethod
-  def losses(self, model, batch, training, step) -> dict[str, common.Weighted]:
+  def losses(
+    self,
+    model: DeepLab,
+    batch: Mapping[str, tf.Tensor],
+    training: bool,
+    step: tf.Tensor,
+  ) -> dict[str, common.Weighted]:
     """Computes the losses of one replica's batch.
 
     Args:

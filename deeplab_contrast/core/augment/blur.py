@@ -6,7 +6,12 @@ import tensorflow as tf
 _REACH = 6
 
 
-def gaussian_blur(image, sigma, radius, largest_sigma):
+def gaussian_blur(
+  image: tf.Tensor,
+  sigma: tf.Tensor,
+  radius: int | tf.Tensor,
+  largest_sigma: float,
+) -> tf.Tensor:
   """Convolves with a Gaussian of 2 * radius + 1 taps along both axes.
 
   Outside the image there are zeros, as in SimCLR: within about two sigma of the
@@ -33,7 +38,13 @@ def gaussian_blur(image, sigma, radius, largest_sigma):
   return tf.ensure_shape(blurred[0], image.shape)
 
 
-def random_blur(image, probability, sigmas, kernel, seed):
+def random_blur(
+  image: tf.Tensor,
+  probability: float,
+  sigmas: tuple[float, float],
+  kernel: float,
+  seed: tf.Tensor,
+) -> tf.Tensor:
   """Blurs some images, each by a sigma of its own.
 
   Args:

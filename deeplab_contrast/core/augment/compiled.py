@@ -7,6 +7,8 @@ numbers, up to rounding.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,14 +16,16 @@ import tensorflow as tf
 LEAST_PIXELS = 256 * 256
 
 
-def pays(height, width):
+def pays(height: int | None, width: int | None) -> bool:
   """Whether to compile for images of a size (None where it is not known)."""
   if tf.executing_eagerly() or None in (height, width):
     return False
   return height * width >= LEAST_PIXELS
 
 
-def call(function, is_compiled, *arguments):
+def call(
+  function: Callable[..., Any], is_compiled: bool, *arguments: Any
+) -> Any:
   """Runs `function`, a module level one without settings, in either way.
 
   Args:

@@ -5,13 +5,17 @@ Throughout, `image` is float32 [height, width, 3], `label` is int32
 (The original: deeplab/core/preprocess_utils.py.)
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from deeplab_contrast.common import IGNORE_LABEL
 from deeplab_contrast.core import resize
 
 
-def random_scale_factor(minimum, maximum, step, seed):
+def random_scale_factor(
+  minimum: float, maximum: float, step: float, seed: tf.Tensor
+) -> tf.Tensor:
   """Draws a scale uniformly: 0.5 to 2.0 by 0.25 has seven equal chances.
 
   Args:
@@ -32,7 +36,9 @@ def random_scale_factor(minimum, maximum, step, seed):
   return tf.linspace(float(minimum), float(maximum), count)[index]
 
 
-def scale(image, label, factor):
+def scale(
+  image: tf.Tensor, label: tf.Tensor, factor: float | tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Resizes to int(side * factor), at least one pixel, corners aligned.
 
   Args:
@@ -46,13 +52,19 @@ def scale(image, label, factor):
   return _resize(image, label, scaled_size(tf.shape(label), factor))
 
 
-def scaled_size(size, factor):
+def scaled_size(size: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
   """The sides, int32 [2], of an image of int32 [2] `size` after `scale`."""
   size = tf.cast(size, tf.float32) * factor
   return tf.maximum(tf.cast(size, tf.int32), 1)
 
 
-def resize_to_range(image, label, min_size, max_size, factor):
+def resize_to_range(
+  image: tf.Tensor,
+  label: tf.Tensor,
+  min_size: int,
+  max_size: int | None,
+  factor: int | None,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Resizes so that the sides lie in a range, keeping their ratio.
 
   Args:
@@ -69,7 +81,12 @@ def resize_to_range(image, label, min_size, max_size, factor):
   return _resize(image, label, size)
 
 
-def range_size(size, min_size, max_size=None, factor=None):
+def range_size(
+  size: tf.Tensor,
+  min_size: int,
+  max_size: int | None = None,
+  factor: int | None = None,
+) -> tf.Tensor:
   """The size `resize_to_range` gives an image.
 
   The shorter side becomes `min_size`, unless the longer one exceeded `max_size`
@@ -99,7 +116,14 @@ def range_size(size, min_size, max_size=None, factor=None):
   return new
 
 
-def pad_to(image, label, height, width, pixel, ignore):
+def pad_to(
+  image: tf.Tensor,
+  label: tf.Tensor,
+  height: int,
+  width: int,
+  pixel: float | Sequence[float],
+  ignore: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Extends to at least height x width, at the bottom and at the right.
 
   An image that is already large enough along a side keeps that side.
@@ -123,7 +147,14 @@ def pad_to(image, label, height, width, pixel, ignore):
   )
 
 
-def random_crop(image, label, height, width, seed, class_uniform=0.0):
+def random_crop(
+  image: tf.Tensor,
+  label: tf.Tensor,
+  height: int,
+  width: int,
+  seed: tf.Tensor,
+  class_uniform: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Cuts one height x width window, every place having the same chance.
 
   Args:
@@ -154,7 +185,9 @@ def random_crop(image, label, height, width, seed, class_uniform=0.0):
   )
 
 
-def crop_offset(size, height, width, seed):
+def crop_offset(
+  size: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
   """The top and the left, int32 [], of a random window; see `random_crop`."""
   room = size - [height, width]
   fits = tf.debugging.assert_non_negative(
@@ -170,12 +203,14 @@ def crop_offset(size, height, width, seed):
   )
 
 
-def goes_to_a_class(probability, seed):
+def goes_to_a_class(probability: float, seed: tf.Tensor) -> tf.Tensor:
   """Draws whether a crop is class-uniform, bool []."""
   return _chance(_own_seed(seed, 2)) < probability
 
 
-def class_uniform_offset(label, height, width, seed):
+def class_uniform_offset(
+  label: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
   """The top and the left of a window around a pixel of a drawn class.
 
   Each class of the image has the same chance, and so has each of its pixels to
@@ -212,7 +247,9 @@ def class_uniform_offset(label, height, width, seed):
   )
 
 
-def random_flip(image, label, probability, seed):
+def random_flip(
+  image: tf.Tensor, label: tf.Tensor, probability: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Mirrors left and right, or leaves both as they are.
 
   Args:
@@ -231,7 +268,7 @@ def random_flip(image, label, probability, seed):
   )
 
 
-def is_flipped(probability, seed):
+def is_flipped(probability: float, seed: tf.Tensor) -> tf.Tensor:
   """Draws whether to mirror, bool []."""
   return _chance(seed) < probability
 

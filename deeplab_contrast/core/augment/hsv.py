@@ -6,13 +6,21 @@ the value, hue says where between both ends each channel lies. The two commute,
 and both leave the value.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 # Where red, green and blue stand on the wheel, in sixths.
 PLACES = (0.0, 4.0, 2.0)
 
 
-def adjusted(red, green, blue, saturation, sixths):
+def adjusted(
+  red: tf.Tensor,
+  green: tf.Tensor,
+  blue: tf.Tensor,
+  saturation: tf.Tensor,
+  sixths: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """The `low`, `span` and `hue` of pixels after changing the last two.
 
   Args:
@@ -37,14 +45,16 @@ def adjusted(red, green, blue, saturation, sixths):
   return value - span, span, hue
 
 
-def channel(low, span, hue, place):
+def channel(
+  low: tf.Tensor, span: tf.Tensor, hue: tf.Tensor, place: float | tf.Tensor
+) -> tf.Tensor:
   """One channel of such pixels; `place` is one of PLACES, or broadcasts."""
   distance = hue + place
   distance -= 6.0 * tf.floor(distance * (1 / 6))
   return low + span * tf.clip_by_value(tf.abs(distance - 3.0) - 1.0, 0.0, 1.0)
 
 
-def channels(pixels):
+def channels(pixels: Sequence[tf.Tensor]) -> tf.Tensor:
   """All channels of such pixels at once.
 
   Args:

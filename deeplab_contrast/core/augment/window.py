@@ -5,6 +5,7 @@ of the scaled image lies at i * (size - 1) / (scaled - 1) of the source, between
 two pixels weighted by its distances. (TensorFlow's align_corners.)
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -28,7 +29,13 @@ class Axis(NamedTuple):
   is_inside: tf.Tensor
 
 
-def axis(size, scaled, start, count, is_mirrored=False):
+def axis(
+  size: tf.Tensor,
+  scaled: tf.Tensor,
+  start: tf.Tensor,
+  count: int,
+  is_mirrored: bool | tf.Tensor = False,
+) -> Axis:
   """The rows or columns start, start + 1, ... of an image that was scaled.
 
   Args:
@@ -51,7 +58,14 @@ def axis(size, scaled, start, count, is_mirrored=False):
   return Axis(low, high, exact - tf.cast(low, tf.float32), places < scaled)
 
 
-def sample(image, label, rows, columns, pixel, ignore):
+def sample(
+  image: tf.Tensor,
+  label: tf.Tensor,
+  rows: Axis,
+  columns: Axis,
+  pixel: float | Sequence[float],
+  ignore: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Computes the pixels of a crop.
 
   Args:
@@ -81,7 +95,9 @@ def sample(image, label, rows, columns, pixel, ignore):
   return tf.ensure_shape(image, (*size, 3)), tf.ensure_shape(label, size)
 
 
-def labels(label, rows, columns, ignore):
+def labels(
+  label: tf.Tensor, rows: Axis, columns: Axis, ignore: int
+) -> tf.Tensor:
   """Computes the labels of a crop alone; see `sample`."""
   return _labels(label, rows, columns, ignore)
 

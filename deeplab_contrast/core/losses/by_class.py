@@ -6,7 +6,7 @@ import tensorflow as tf
 MAX_LABELS = 256
 
 
-def index(labels):
+def index(labels: tf.Tensor) -> tf.Tensor:
   """A row for each class of each image: int32 [batch, pixels].
 
   Args:
@@ -19,7 +19,7 @@ def index(labels):
   return labels + MAX_LABELS * tf.range(batch)[:, tf.newaxis]
 
 
-def sums(values, labels):
+def sums(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
   """Sums over the pixels of each class of each image.
 
   Args:
@@ -33,6 +33,6 @@ def sums(values, labels):
   return tf.math.unsorted_segment_sum(values, index(labels), segments)
 
 
-def sizes(labels):
+def sizes(labels: tf.Tensor) -> tf.Tensor:
   """How many pixels of its image have a pixel's id: int32 [batch, pixels]."""
   return tf.gather(sums(tf.ones_like(labels), labels), index(labels))

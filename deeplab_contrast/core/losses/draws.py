@@ -1,9 +1,11 @@
 """Random numbers that do not depend on how a graph is run."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 
-def uniform(shape, seed):
+def uniform(shape: Sequence[int] | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
   """Draws from [0, 1), the same numbers with XLA and without.
 
   TensorFlow's own uniform floats take other bits of the draw under XLA; without

@@ -39,17 +39,19 @@ class Pixels(NamedTuple):
   images: Any = None
 
   @property
-  def valid(self):
+  def valid(self) -> tf.Tensor:
     """float32 [batch, pixels]: 1 where the pixel takes part, else 0."""
     return tf.cast(self.labels != common.IGNORE_LABEL, tf.float32)
 
   @property
-  def image_index(self):
+  def image_index(self) -> tf.Tensor:
     """int32 [batch, pixels], 0 where a set is one image."""
     return tf.zeros_like(self.labels) if self.images is None else self.images
 
 
-def pair_losses(anchors, contrast, rule):
+def pair_losses(
+  anchors: Pixels, contrast: Pixels, rule: pair_tile.Rule
+) -> tf.Tensor:
   """The mean of the losses of the anchors of each set; see `Rule`.
 
   Anchors take part if they are valid and there is a positive for them; an

@@ -55,12 +55,14 @@ class Rule:
   tile: int | None = None
 
   @property
-  def dtype(self):
+  def dtype(self) -> tf.DType:
     """The tf.DType of the factors of the matrix products."""
     name = self.matmul or keras.config.dtype_policy().compute_dtype
     return tf.bfloat16 if name == 'bfloat16' else tf.float32
 
-  def rows(self, num_anchors, num_contrast):
+  def rows(
+    self, num_anchors: int | tf.Tensor, num_contrast: int | tf.Tensor
+  ) -> int:
     """How many anchors to take at a time; sizes may be unknown."""
     rows = self.tile
     if rows is None:
@@ -70,7 +72,7 @@ class Rule:
     return min(rows, num_anchors) if isinstance(num_anchors, int) else rows
 
   @property
-  def pull_in_pairs(self):
+  def pull_in_pairs(self) -> bool:
     """Whether the gradient of the positives is added pair by pair.
 
     Without `one_positive` it needs no pairs, see `_pull`. But the two parts of
@@ -95,7 +97,7 @@ class Set(NamedTuple):
   middle: Any  # float32, taken off all scores before they are rounded.
 
 
-def is_safe(batch, rule):
+def is_safe(batch: Set, rule: Rule) -> tf.Tensor:
   """Whether (bool []) no score is large, by the lengths of the features."""
   lengths = [
     tf.sqrt(tf.reduce_max(tf.reduce_sum(tf.square(x), axis=-1)))
@@ -104,7 +106,9 @@ def is_safe(batch, rule):
   return lengths[0] * lengths[1] / rule.temperature <= _SAFE_SCORE
 
 
-def anchor_factors(anchors, rule, middle):
+def anchor_factors(
+  anchors: tf.Tensor, rule: Rule, middle: tf.Tensor
+) -> tf.Tensor:
   """The left factor of scores - middle, in the rule's dtype.
 
   Args:
@@ -120,7 +124,7 @@ def anchor_factors(anchors, rule, middle):
   return tf.cast(anchors, rule.dtype)
 
 
-def contrast_factors(contrast, rule):
+def contrast_factors(contrast: tf.Tensor, rule: Rule) -> tf.Tensor:
   """The right factor of [pixels, channels]: [factors, pixels]."""
   if rule.dtype == tf.bfloat16:
     contrast = _with_channel(contrast, -1.0)
@@ -135,7 +139,9 @@ def _with_channel(x, value):
   return tf.concat([x, value * ones, zeros], axis=-1)
 
 
-def matmul(a, b, rule, transpose_a=False):
+def matmul(
+  a: tf.Tensor, b: tf.Tensor, rule: Rule, transpose_a: bool = False
+) -> tf.Tensor:
   """A float32 product of factors of the rule's dtype."""
   product = tf.matmul(
     tf.cast(a, rule.dtype), tf.cast(b, rule.dtype), transpose_a=transpose_a
@@ -143,7 +149,9 @@ def matmul(a, b, rule, transpose_a=False):
   return tf.cast(product, tf.float32)
 
 
-def losses(scores, rows, rule, safe):
+def losses(
+  scores: tf.Tensor, rows: Set, rule: Rule, safe: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """The losses of the anchors of a tile, and what their gradients are made of.
 
   Args:

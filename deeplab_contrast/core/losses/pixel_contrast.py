@@ -56,7 +56,13 @@ class PixelContrast(abc.ABC):
         f"matmul is '{self.matmul}'; it must be 'float32', 'bfloat16' or None."
       )
 
-  def __call__(self, anchors, contrast, labels, seed=_NO_SEED):
+  def __call__(
+    self,
+    anchors: tf.Tensor,
+    contrast: tf.Tensor,
+    labels: tf.Tensor,
+    seed: tf.Tensor | tuple[int, int] = _NO_SEED,
+  ) -> common.Weighted:
     """Computes the losses of the images (or of the batch) and sums them up.
 
     Args:

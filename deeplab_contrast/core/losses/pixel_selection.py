@@ -36,7 +36,7 @@ class PixelSelection:
         f'per_image is {self.per_image}; a contrast needs 2 pixels or more.'
       )
 
-  def labels(self, labels):
+  def labels(self, labels: tf.Tensor) -> tf.Tensor:
     """Ignores what is left out.
 
     Args:
@@ -52,7 +52,9 @@ class PixelSelection:
       labels = tf.where(few, common.IGNORE_LABEL, labels)
     return labels
 
-  def draw(self, labels, seed):
+  def draw(
+    self, labels: tf.Tensor, seed: tf.Tensor | tuple[int, int]
+  ) -> tf.Tensor | None:
     """Draws pixels of each image.
 
     Args:

@@ -1,11 +1,18 @@
 """Pixel cross entropy (deeplab/utils/train_utils.py of the original)."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from deeplab_contrast import common
 
 
-def pixel_cross_entropy(logits, labels, label_weights=None, mined=1.0):
+def pixel_cross_entropy(
+  logits: tf.Tensor,
+  labels: tf.Tensor,
+  label_weights: Sequence[float] | None = None,
+  mined: float | tf.Tensor = 1.0,
+) -> common.Weighted:
   """Softmax cross entropy over all pixels that are not ignored, or the hardest.
 
   As in the original, class weights weigh losses, but pixels are counted, not
@@ -35,7 +42,9 @@ def pixel_cross_entropy(logits, labels, label_weights=None, mined=1.0):
   return _hardest(tf.reshape(losses, [-1]), mined)
 
 
-def mined_share(top_k_percent_pixels, hard_example_mining_step, step):
+def mined_share(
+  top_k_percent_pixels: float, hard_example_mining_step: int, step: tf.Tensor
+) -> float | tf.Tensor:
   """The share of pixels to mine: falls from 1 to its final value.
 
   Args:

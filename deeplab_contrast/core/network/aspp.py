@@ -1,5 +1,7 @@
 """Atrous spatial pyramid pooling, deeplab/model.py of the original."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -7,7 +9,7 @@ from deeplab_contrast.core import resize
 from deeplab_contrast.core.network import conv, dropout
 
 
-def q_sigmoid(x):
+def q_sigmoid(x: tf.Tensor) -> tf.Tensor:
   """The piecewise linear sigmoid of the original's core/utils.py."""
   return tf.nn.relu6(x + 3.0) * 0.16667
 
@@ -42,19 +44,19 @@ class ASPP(keras.layers.Layer):
 
   def __init__(
     self,
-    atrous_rates=None,
-    add_image_level_feature=True,
-    image_pooling_crop_size=None,
-    image_pooling_stride=(1, 1),
-    aspp_convs_filters=256,
-    aspp_with_separable_conv=True,
-    aspp_with_concat_projection=True,
-    aspp_with_squeeze_and_excitation=False,
-    image_se_uses_qsigmoid=False,
-    use_bounded_activation=False,
-    batch_norm_decay=0.9997,
-    dropout_rate=0.1,
-    output_stride=16,
+    atrous_rates: Sequence[int] | None = None,
+    add_image_level_feature: bool = True,
+    image_pooling_crop_size: Sequence[int] | None = None,
+    image_pooling_stride: Sequence[int] = (1, 1),
+    aspp_convs_filters: int = 256,
+    aspp_with_separable_conv: bool = True,
+    aspp_with_concat_projection: bool = True,
+    aspp_with_squeeze_and_excitation: bool = False,
+    image_se_uses_qsigmoid: bool = False,
+    use_bounded_activation: bool = False,
+    batch_norm_decay: float = 0.9997,
+    dropout_rate: float = 0.1,
+    output_stride: int = 16,
   ):
     super().__init__(name='aspp')
     self.output_stride = output_stride
@@ -104,7 +106,7 @@ class ASPP(keras.layers.Layer):
     gate = q_sigmoid if uses_qsigmoid else tf.nn.sigmoid
     return self._conv(1, 'image_pooling', activation=gate, normalize=False)
 
-  def call(self, features, training=False):
+  def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, channels] to [batch, h, w, filters]."""
     outputs = [branch(features, training=training) for branch in self.branches]
     pooled = None

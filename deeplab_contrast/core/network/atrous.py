@@ -1,7 +1,9 @@
 """Trading strides for atrous rates, as all backbones of the original do it."""
 
+from collections.abc import Iterable, Sequence
 
-def plan(strides, target):
+
+def plan(strides: Iterable[int], target: int) -> list[tuple[int, int]]:
   """What becomes of the strides of a stack of units.
 
   Up to `target` a unit keeps its stride; from there on it has stride 1, and
@@ -32,7 +34,7 @@ def plan(strides, target):
   return result
 
 
-def check_output_stride(output_stride):
+def check_output_stride(output_stride: int) -> None:
   """Refuses other strides than the original is used with.
 
   Raises:
@@ -42,7 +44,9 @@ def check_output_stride(output_stride):
     raise ValueError(f'output_stride is {output_stride}; use 8, 16 or 32.')
 
 
-def check_multi_grid(multi_grid, length, variant):
+def check_multi_grid(
+  multi_grid: Sequence[int] | None, length: int, variant: str
+) -> tuple[int, ...]:
   """The rates as a tuple; all 1 for None.
 
   Raises:
@@ -57,7 +61,7 @@ def check_multi_grid(multi_grid, length, variant):
   return multi_grid
 
 
-def scale_channels(channels, width):
+def scale_channels(channels: int, width: float) -> int:
   """Channels times width, to a multiple of 8; exact for width 1.
 
   Raises:

@@ -1,22 +1,25 @@
 """Convolutions of DeepLab: explicit padding, batch norm, split separable."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from deeplab_contrast.core.network import norm
 
 
-def he_normal():
+def he_normal() -> keras.Initializer:
   """The backbone's initializer: He et al., fan-in, truncated normal."""
   return keras.initializers.VarianceScaling(2.0, 'fan_in', 'truncated_normal')
 
 
-def truncated_normal(stddev):
+def truncated_normal(stddev: float) -> keras.Initializer:
   """The initializer of Xception, MobileNet, separable convolutions, logits."""
   return keras.initializers.TruncatedNormal(stddev=stddev)
 
 
-def pad_same(inputs, kernel_size, rate=1):
+def pad_same(inputs: tf.Tensor, kernel_size: int, rate: int = 1) -> tf.Tensor:
   """Pads height and width so that a VALID convolution keeps k * stride + 1.
 
   TensorFlow's SAME pads an even-sized input unevenly under stride 2; the
@@ -47,17 +50,17 @@ class ConvNorm(keras.layers.Layer):
 
   def __init__(
     self,
-    filters,
-    kernel_size,
-    stride=1,
-    rate=1,
-    activation=tf.nn.relu,
-    normalize=True,
-    momentum=0.9997,
-    epsilon=1e-5,
-    initializer=None,
-    explicit_padding=True,
-    name=None,
+    filters: int,
+    kernel_size: int,
+    stride: int = 1,
+    rate: int = 1,
+    activation: Callable[[tf.Tensor], tf.Tensor] | None = tf.nn.relu,
+    normalize: bool = True,
+    momentum: float = 0.9997,
+    epsilon: float = 1e-5,
+    initializer: keras.Initializer | None = None,
+    explicit_padding: bool = True,
+    name: str | None = None,
   ):
     super().__init__(name=name)
     self.kernel_size = kernel_size
@@ -76,7 +79,7 @@ class ConvNorm(keras.layers.Layer):
     )
     self.norm = norm.BatchNorm(momentum, epsilon) if normalize else None
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., filters]."""
     if self.pads:
       inputs = pad_same(inputs, self.kernel_size, self.rate)
@@ -99,14 +102,14 @@ class DepthwiseConvNorm(keras.layers.Layer):
 
   def __init__(
     self,
-    stride=1,
-    rate=1,
-    activation=tf.nn.relu,
-    momentum=0.9997,
-    epsilon=1e-5,
-    initializer=None,
-    explicit_padding=True,
-    name=None,
+    stride: int = 1,
+    rate: int = 1,
+    activation: Callable[[tf.Tensor], tf.Tensor] | None = tf.nn.relu,
+    momentum: float = 0.9997,
+    epsilon: float = 1e-5,
+    initializer: keras.Initializer | None = None,
+    explicit_padding: bool = True,
+    name: str | None = None,
   ):
     super().__init__(name=name)
     self.rate = rate
@@ -123,7 +126,7 @@ class DepthwiseConvNorm(keras.layers.Layer):
     )
     self.norm = norm.BatchNorm(momentum, epsilon)
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., c]."""
     if self.pads:
       inputs = pad_same(inputs, 3, self.rate)
@@ -149,13 +152,16 @@ class SeparableConvNorm(keras.layers.Layer):
 
   def __init__(
     self,
-    filters,
-    name,
-    initializers=(None, None),
-    stride=1,
-    rate=1,
-    explicit_padding=True,
-    **common,
+    filters: int,
+    name: str,
+    initializers: tuple[keras.Initializer | None, keras.Initializer | None] = (
+      None,
+      None,
+    ),
+    stride: int = 1,
+    rate: int = 1,
+    explicit_padding: bool = True,
+    **common: Any,
   ):
     super().__init__(name=name)
     self.depthwise = DepthwiseConvNorm(
@@ -174,7 +180,7 @@ class SeparableConvNorm(keras.layers.Layer):
       **common,
     )
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., filters]."""
     outputs = self.depthwise(inputs, training=training)
     return self.pointwise(outputs, training=training)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+import keras
 import tensorflow as tf
 
 from deeplab_contrast.core import resize
@@ -46,7 +47,7 @@ class Pass:
   receptive_field: int | None
 
 
-def weights(model):
+def weights(model: keras.Model) -> dict[str, dict[str, int]]:
   """Numbers of weights by part.
 
   Args:
@@ -59,7 +60,9 @@ def weights(model):
   return {name: _count(layer) for name, layer in _layers(model).items()}
 
 
-def one_pass(model, size, scale=1.0):
+def one_pass(
+  model: keras.Model, size: Sequence[int], scale: float = 1.0
+) -> Pass:
   """Follows one image through the network, without computing anything.
 
   Args:

@@ -1,5 +1,7 @@
 """The decoder of DeepLabV3+, deeplab/model.py of the original."""
 
+from collections.abc import Mapping, Sequence
+
 import keras
 import tensorflow as tf
 
@@ -35,13 +37,13 @@ class Decoder(keras.layers.Layer):
 
   def __init__(
     self,
-    decoder_output_stride=(4,),
-    decoder_filters=256,
-    decoder_use_separable_conv=True,
-    decoder_use_sum_merge=False,
-    decoder_output_is_logits=False,
-    use_bounded_activation=False,
-    batch_norm_decay=0.9997,
+    decoder_output_stride: Sequence[int] | None = (4,),
+    decoder_filters: int = 256,
+    decoder_use_separable_conv: bool = True,
+    decoder_use_sum_merge: bool = False,
+    decoder_output_is_logits: bool = False,
+    use_bounded_activation: bool = False,
+    batch_norm_decay: float = 0.9997,
   ):
     super().__init__(name='decoder')
     self.strides = tuple(decoder_output_stride or ())
@@ -90,7 +92,13 @@ class Decoder(keras.layers.Layer):
   def _separable(self, name):
     return conv.SeparableConvNorm(self.filters, name, **self._shared)
 
-  def call(self, features, low, size, training=False):
+  def call(
+    self,
+    features: tf.Tensor,
+    low: Mapping[int, tf.Tensor],
+    size: Sequence[int | tf.Tensor],
+    training: bool = False,
+  ) -> tf.Tensor:
     """Refines features.
 
     Args:

@@ -1,5 +1,7 @@
 """Dropout whose mask is a pure function of a seed and a step counter."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -18,13 +20,19 @@ class Dropout(keras.layers.Layer):
       stochastic depth, on what is added to a shortcut.
   """
 
-  def __init__(self, rate, seed=0, name='dropout', whole_examples=False):
+  def __init__(
+    self,
+    rate: float,
+    seed: int = 0,
+    name: str = 'dropout',
+    whole_examples: bool = False,
+  ):
     super().__init__(name=name)
     self.rate = rate
     self.seed = seed
     self.whole_examples = whole_examples
 
-  def build(self, input_shape):
+  def build(self, input_shape: Sequence[int | None]) -> None:
     """Makes the counter of training calls, int64 []."""
     del input_shape
     self.calls = self.add_weight(
@@ -37,7 +45,7 @@ class Dropout(keras.layers.Layer):
       aggregation='only_first_replica',
     )
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Returns `inputs`, in training with values dropped and rescaled."""
     if not training or self.rate == 0.0:
       return inputs

@@ -1,6 +1,7 @@
 """Batch norm folded into the convolutions before it, for inference."""
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from deeplab_contrast.core.network import conv, norm
 
 
 @contextlib.contextmanager
-def folded(model):
+def folded(model: keras.Model) -> Iterator[int]:
   """While inside, batch norm is part of the convolutions; yields how many.
 
   With fixed statistics batch norm is one scale and one offset per channel; the

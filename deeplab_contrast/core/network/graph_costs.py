@@ -6,6 +6,8 @@ they run on rearranged and padded maps.
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +30,7 @@ class View:
   step: float
 
 
-def trace(function, *shapes):
+def trace(function: Callable[..., Any], *shapes: Any) -> tuple[tf.Graph, Any]:
   """The graph of a function of float32 tensors.
 
   Args:
@@ -44,7 +46,7 @@ def trace(function, *shapes):
   return concrete.graph, concrete.graph.structured_outputs
 
 
-def flops(graph):
+def flops(graph: tf.Graph) -> int:
   """Floating-point operations of convolutions and matrix products.
 
   A multiply-add counts as 2. Everything else (normalization, activations,
@@ -56,19 +58,19 @@ def flops(graph):
   return sum(_flops(operation) for operation in graph.get_operations())
 
 
-def first_convolution(graph):
+def first_convolution(graph: tf.Graph) -> tf.Tensor:
   """The map that the first convolution of a graph gives."""
   found = [op for op in graph.get_operations() if op.type == 'Conv2D']
   return found[0].outputs[0]
 
 
-def atrous_rates(graph):
+def atrous_rates(graph: tf.Graph) -> list[int]:
   """The sorted rates above 1 that convolutions of a graph have."""
   rates = {max(_rates(operation)) for operation in graph.get_operations()}
   return sorted(rates - {1})
 
 
-def receptive_field(output, source):
+def receptive_field(output: tf.Tensor, source: tf.Tensor) -> View | None:
   """The `View` that a map has of the input of its graph.
 
   Args:

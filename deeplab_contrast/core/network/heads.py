@@ -1,5 +1,7 @@
 """What sits on the trunk: a classifier, or a projection for contrast."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -22,7 +24,12 @@ class Classifier(keras.layers.Layer):
     ValueError: on a larger kernel without rates.
   """
 
-  def __init__(self, num_classes, logits_kernel_size=1, atrous_rates=None):
+  def __init__(
+    self,
+    num_classes: int,
+    logits_kernel_size: int = 1,
+    atrous_rates: Sequence[int] | None = None,
+  ):
     if not atrous_rates and logits_kernel_size != 1:
       raise ValueError(
         f'logits_kernel_size is {logits_kernel_size}; without atrous_rates it '
@@ -44,7 +51,7 @@ class Classifier(keras.layers.Layer):
       for i, rate in enumerate(atrous_rates or (1,))
     ]
 
-  def call(self, features, training=False):
+  def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, c] to float32 logits [batch, h, w, num_classes]."""
     del training
     features = tf.cast(features, tf.float32)
@@ -67,7 +74,9 @@ class Projection(keras.layers.Layer):
     ValueError: when the scale is not greater than 0.
   """
 
-  def __init__(self, filters=256, num_layers=3, scale=0.5):
+  def __init__(
+    self, filters: int = 256, num_layers: int = 3, scale: float = 0.5
+  ):
     if scale <= 0:
       raise ValueError(f'scale is {scale}; it must be greater than 0.')
     super().__init__(name='projection')
@@ -83,7 +92,7 @@ class Projection(keras.layers.Layer):
       for i in range(num_layers)
     ]
 
-  def call(self, features, training=False):
+  def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Projects.
 
     Args:

@@ -15,6 +15,8 @@ At sizes that keras-cv can do itself, outputs are equal.
 import collections
 import contextlib
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -43,10 +45,10 @@ class KerasCvBackbone(keras.layers.Layer):
 
   def __init__(
     self,
-    variant='efficientnet_v2_b0',
-    output_stride=32,
-    width=1.0,
-    arguments=None,
+    variant: str = 'efficientnet_v2_b0',
+    output_stride: int = 32,
+    width: float = 1.0,
+    arguments: Mapping[str, Any] | None = None,
   ):
     family, size = keras_cv_variants.find(variant)
     if output_stride != 32:
@@ -73,7 +75,9 @@ class KerasCvBackbone(keras.layers.Layer):
       _pad_by_size(self.encoder)
     self._stages = _mit_stages(self.encoder) if family == 'mit' else None
 
-  def call(self, images, training=False):
+  def call(
+    self, images: tf.Tensor, training: bool = False
+  ) -> tuple[tf.Tensor, dict[int, tf.Tensor]]:
     """Extracts features.
 
     Args:

@@ -168,7 +168,7 @@ NAMES = tuple(
 )
 
 
-def find(variant):
+def find(variant: str) -> tuple[str, str]:
   """Splits the name of a variant.
 
   Args:

@@ -99,7 +99,12 @@ class MobileNetV2(keras.layers.Layer):
     ValueError: on an unknown output stride, or a multiplier that is not > 0.
   """
 
-  def __init__(self, output_stride=16, depth_multiplier=1.0, divisible_by=None):
+  def __init__(
+    self,
+    output_stride: int = 16,
+    depth_multiplier: float = 1.0,
+    divisible_by: int | None = None,
+  ):
     super().__init__(name='MobilenetV2')
     atrous.check_output_stride(output_stride)
     if depth_multiplier <= 0:
@@ -136,7 +141,9 @@ class MobileNetV2(keras.layers.Layer):
       for i, (stride, rate) in enumerate(planned[1:])
     ]
 
-  def call(self, images, training=False):
+  def call(
+    self, images: tf.Tensor, training: bool = False
+  ) -> tuple[tf.Tensor, dict[int, tf.Tensor]]:
     """Extracts features.
 
     Args:

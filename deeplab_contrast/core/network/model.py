@@ -1,5 +1,7 @@
 """DeepLabV3+: a trunk (backbone, ASPP, decoder) and a head."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
 
@@ -26,11 +28,11 @@ class Trunk(keras.layers.Layer):
 
   def __init__(
     self,
-    backbone,
-    aspp=aspp_lib.ASPP,
-    decoder=decoder_lib.Decoder,
-    aspp_with_batch_norm=True,
-    fine_tune_batch_norm=True,
+    backbone: keras.layers.Layer,
+    aspp: Callable[..., aspp_lib.ASPP] = aspp_lib.ASPP,
+    decoder: Callable[[], decoder_lib.Decoder] = decoder_lib.Decoder,
+    aspp_with_batch_norm: bool = True,
+    fine_tune_batch_norm: bool = True,
   ):
     super().__init__(name='trunk')
     self.backbone = backbone
@@ -43,7 +45,7 @@ class Trunk(keras.layers.Layer):
     if not fine_tune_batch_norm:
       _freeze(self._flatten_layers(include_self=False))
 
-  def call(self, images, training=False):
+  def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps pixels to features.
 
     Args:
@@ -76,7 +78,13 @@ class DeepLab(keras.Model):
     ValueError: when trunk and head do not fit, or on an unknown merge_method.
   """
 
-  def __init__(self, trunk, head, image_pyramid=None, merge_method='max'):
+  def __init__(
+    self,
+    trunk: Trunk,
+    head: keras.layers.Layer,
+    image_pyramid: Sequence[float] | None = None,
+    merge_method: str = 'max',
+  ):
     super().__init__(name='deeplab')
     self.trunk = trunk
     self.head = head
@@ -86,11 +94,11 @@ class DeepLab(keras.Model):
     _check(self)
 
   @property
-  def logits_stride(self):
+  def logits_stride(self) -> int:
     """Of what the head gets, from the image."""
     return self.trunk.stride
 
-  def call(self, images, training=False):
+  def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps pixels 0..255 [batch, height, width, 3] to what the head gives.
 
     Over several scales, logits are merged as in the original's
@@ -100,7 +108,9 @@ class DeepLab(keras.Model):
       return self._at_one_scale(images, training)
     return self.logits_of_scales(images, training)['merged_logits']
 
-  def logits_of_scales(self, images, training=False):
+  def logits_of_scales(
+    self, images: tf.Tensor, training: bool = False
+  ) -> dict[str, tf.Tensor]:
     """The logits of every scale, and all of them merged.
 
     Args:
@@ -133,7 +143,7 @@ class DeepLab(keras.Model):
       return tf.cast(features, tf.float32)
     return self.head(features, training=training)
 
-  def build_variables(self):
+  def build_variables(self) -> None:
     """Makes all variables; call it inside the strategy's scope."""
     # Keras would build a layer that holds others by tracing its call twice, and
     # so at every level. One real call makes the same variables three times as
@@ -144,7 +154,7 @@ class DeepLab(keras.Model):
     # The smallest image with two pixels at every stride.
     self(tf.zeros([1, 65, 65, 3]), training=False)
 
-  def decayed_kernels(self):
+  def decayed_kernels(self) -> list[keras.Variable]:
     """Variables under weight decay: convolution kernels, but no depthwise.
 
     As in the original: no biases, no batch norm, no depthwise kernels. The
@@ -155,7 +165,9 @@ class DeepLab(keras.Model):
     layers = self._flatten_layers(include_self=False)
     return [x.kernel for x in layers if isinstance(x, kinds) and x.built]
 
-  def gradient_multipliers(self, multiplier=1.0, logits_only=False):
+  def gradient_multipliers(
+    self, multiplier: float = 1.0, logits_only: bool = False
+  ) -> list[float]:
     """How much more each trainable variable learns; see `original_names`.
 
     Args:

@@ -4,6 +4,8 @@ Keras' own layer is unfused on TensorFlow. A whole DeepLabV3+ training step is
 1.3x (float32) to 1.7x (bfloat16) faster with the fused operation.
 """
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -36,7 +38,12 @@ class BatchNorm(keras.layers.Layer):
     ValueError: when momentum is no share.
   """
 
-  def __init__(self, momentum=0.9997, epsilon=1e-5, name='BatchNorm'):
+  def __init__(
+    self,
+    momentum: float = 0.9997,
+    epsilon: float = 1e-5,
+    name: str = 'BatchNorm',
+  ):
     if not 0 <= momentum <= 1:
       raise ValueError(f'momentum is {momentum}; it must be from 0 to 1.')
     super().__init__(name=name)
@@ -45,7 +52,7 @@ class BatchNorm(keras.layers.Layer):
     self.is_frozen = False
     self.is_folded = False
 
-  def build(self, input_shape):
+  def build(self, input_shape: Sequence[int | None]) -> None:
     """Makes gamma, beta and the moving statistics, each [channels]."""
     shape = (input_shape[-1],)
 
@@ -66,7 +73,7 @@ class BatchNorm(keras.layers.Layer):
     self.moving_mean = weight('moving_mean', 'zeros', False)
     self.moving_variance = weight('moving_variance', 'ones', False)
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Normalizes [batch, height, width, channels], keeping shape and type."""
     inputs = tf.convert_to_tensor(inputs)
     if self.is_folded:
@@ -81,7 +88,7 @@ class BatchNorm(keras.layers.Layer):
     self._move(self.moving_variance, variance)
     return outputs
 
-  def fold(self):
+  def fold(self) -> np.ndarray:
     """Becomes a plain offset, kept in beta; see `folding.folded`.
 
     Returns:

@@ -13,6 +13,10 @@ A separable convolution `x` of ours holds `x_depthwise` and `x_pointwise`, which
 in the original have no parent.
 """
 
+from collections.abc import Iterable
+
+import keras
+
 _OURS = ('deeplab', 'trunk', 'aspp', 'conv')
 _LAST = {
   'kernel': 'weights',
@@ -35,7 +39,7 @@ EXTRA_LAYERS = (
 )
 
 
-def original_name(path):
+def original_name(path: str) -> str | None:
   """The original's name of a variable.
 
   Args:
@@ -59,14 +63,18 @@ def original_name(path):
   return f'{name}/{"depthwise_weights" if is_depthwise else _LAST[last]}'
 
 
-def by_original_name(variables):
+def by_original_name(
+  variables: Iterable[keras.Variable],
+) -> dict[str, keras.Variable]:
   """{original name: variable}, without those that have none."""
   named = {original_name(v.path): v for v in variables}
   named.pop(None, None)
   return named
 
 
-def gradient_multiplier(path, multiplier=1.0, last_layers=EXTRA_LAYERS):
+def gradient_multiplier(
+  path: str, multiplier: float = 1.0, last_layers: Iterable[str] = EXTRA_LAYERS
+) -> float:
   """How much more a variable learns, utils/train_utils.py of the original.
 
   Biases learn twice as fast as the rest, last layers `multiplier` times.
@@ -84,7 +92,9 @@ def gradient_multiplier(path, multiplier=1.0, last_layers=EXTRA_LAYERS):
   )
 
 
-def multiplier_of_name(name, multiplier, last_layers):
+def multiplier_of_name(
+  name: str, multiplier: float, last_layers: Iterable[str]
+) -> float:
   """As `gradient_multiplier`, of a variable's original name."""
   result = 2.0 if 'biases' in name else 1.0
   # Any part of the name counts, as in the original.

@@ -10,16 +10,16 @@ import tensorflow as tf
 MEAN_RGB = (123.15, 115.90, 103.06)
 
 
-def zero_mean_unit_range(images):
+def zero_mean_unit_range(images: tf.Tensor) -> tf.Tensor:
   """To -1..1: beta ResNets, Xception and MobileNet."""
   return images * (2.0 / 255.0) - 1.0
 
 
-def unit_range(images):
+def unit_range(images: tf.Tensor) -> tf.Tensor:
   """To 0..1: the backbones of keras-cv."""
   return images / 255.0
 
 
-def subtract_imagenet_mean(images):
+def subtract_imagenet_mean(images: tf.Tensor) -> tf.Tensor:
   """Takes the mean off: ResNets with the 7x7 root."""
   return images - tf.constant(MEAN_RGB)

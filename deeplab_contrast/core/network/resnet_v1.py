@@ -10,6 +10,7 @@ units that follow. `beta` replaces the 7x7 root by three 3x3 convolutions.
 """
 
 import functools
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -111,10 +112,10 @@ class ResNetV1(keras.layers.Layer):
 
   def __init__(
     self,
-    variant='resnet_v1_50_beta',
-    output_stride=16,
-    multi_grid=None,
-    width=1.0,
+    variant: str = 'resnet_v1_50_beta',
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    width: float = 1.0,
   ):
     if variant not in self.variants:
       raise ValueError(
@@ -137,7 +138,9 @@ class ResNetV1(keras.layers.Layer):
       for block, n in enumerate(low_units, start=1)
     }
 
-  def call(self, images, training=False):
+  def call(
+    self, images: tf.Tensor, training: bool = False
+  ) -> tuple[tf.Tensor, dict[int, tf.Tensor]]:
     """Extracts features.
 
     Args:

@@ -6,6 +6,7 @@ a module, so that any output stride can be had by atrous convolution. See
 """
 
 import functools
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -116,11 +117,11 @@ class Xception(keras.layers.Layer):
 
   def __init__(
     self,
-    variant='xception_65',
-    output_stride=16,
-    multi_grid=None,
-    width=1.0,
-    use_bounded_activation=False,
+    variant: str = 'xception_65',
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    width: float = 1.0,
+    use_bounded_activation: bool = False,
   ):
     if variant not in self.variants:
       raise ValueError(
@@ -145,7 +146,9 @@ class Xception(keras.layers.Layer):
       'exit_flow.block1.unit_1.xception_module': 16,
     }
 
-  def call(self, images, training=False):
+  def call(
+    self, images: tf.Tensor, training: bool = False
+  ) -> tuple[tf.Tensor, dict[int, tf.Tensor]]:
     """Extracts features.
 
     Args:

@@ -72,22 +72,6 @@ def assert_equals_unit(image, unit_image):
   np.testing.assert_allclose(image / 255, unit_image, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-  'ours, by_hand, amounts',
-  [
-    (color.adjust_brightness, brightness_by_hand, (0.0, 0.3, 1.0, 1.7)),
-    (color.adjust_contrast, contrast_by_hand, (0.0, 0.3, 1.0, 1.7)),
-    (color.adjust_saturation, saturation_by_hand, (0.0, 0.3, 1.0, 1.7)),
-    (color.adjust_hue, hue_by_hand, (-0.5, -0.2, 0.0, 0.13, 0.2)),
-  ],
-)
-def test_each_change_equals_numpy(ours, by_hand, amounts):
-  image = colors()
-  for amount in amounts:
-    for result in both_ways(lambda e, a=amount: ours(e['i'], a), {'i': image}):
-      assert_equals_unit(result, by_hand(image / 255, amount))
-
-
 def test_gray_equals_numpy():
   image = colors()
   for result in both_ways(lambda e: color.grayscale(e['i']), {'i': image}):
@@ -100,7 +84,9 @@ def jitter_by_hand(unit_image, amounts, order):
   return unit_image
 
 
-@pytest.mark.parametrize('amounts', [(1.6, 1.5, 0.4, 0.15), (0.3, 1.8, 1.7, 0)])
+@pytest.mark.parametrize(
+  'amounts', [(1.6, 1.5, 0.4, 0.15), (0.3, 1.8, 1.7, 0), (1, 0, 0, -0.5)]
+)
 def test_jitter_equals_numpy_in_all_orders(amounts):
   image = colors()
   orders = np.int32(list(itertools.permutations(range(4))))
