@@ -1,15 +1,16 @@
 """Resizing by the original's convention: corners of input and output align.
 
-Every size is k * stride + 1, so that a pixel of a smaller map sits exactly on
+Every size is k * stride + 1, so that each pixel of a smaller map coincides with
 a pixel of the larger one. (The original: deeplab/core/utils.py.)
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import tensorflow as tf
 
-# One side of an image in pixels; a tensor where a graph is to take any size.
-Side = int | tf.Tensor
+# A side of an image in pixels; a tensor in graphs that take any size.
+Side: TypeAlias = int | tf.Tensor
 
 
 def scale_dimension(size: Side, scale: float) -> Side:
@@ -24,13 +25,13 @@ def scale_dimension(size: Side, scale: float) -> Side:
   """
   if isinstance(size, int):
     return int((float(size) - 1.0) * scale + 1.0)
-  # With the bits of a Python float: 361 * 0.7 gives 252 both ways.
+  # In the precision of a Python float: 361 * 0.7 gives 252 either way.
   size = tf.cast(size, tf.float64)
   return tf.cast((size - 1.0) * scale + 1.0, tf.int32)
 
 
 def fitting_size(size: Side, stride: int) -> Side:
-  """The nearest k * stride + 1 size that is not below a side.
+  """The smallest k * stride + 1 size that is not below a side.
 
   Args:
     size: int, or int32 tensor, 1 or more.
@@ -50,14 +51,14 @@ def fitting_sizes(size: int, stride: int) -> tuple[int, int]:
     stride: of the network.
 
   Returns:
-    (below, above), both `size` if it fits.
+    (below, above), both equal to `size` if it fits.
   """
   below = max(size - 1, 0) // stride * stride + 1
   return below, fitting_size(size, stride)
 
 
 def misfit_note(size: Sequence[int], stride: int) -> str | None:
-  """One line about a crop whose maps do not align at the corners.
+  """A line about a crop whose feature maps do not align at the corners.
 
   Args:
     size: (height, width) of the crop.
@@ -104,14 +105,14 @@ def by_factor(images: tf.Tensor, scale: float) -> tf.Tensor:
 
 
 def nearest(images: tf.Tensor, size: Sequence[Side] | tf.Tensor) -> tf.Tensor:
-  """Resizes by the nearest pixel, corners aligned; ids stay ids.
+  """Resizes to the nearest pixel, corners aligned; creates no new values.
 
   Args:
     images: [batch, height, width, channels], any numeric type.
     size: (height, width), ints or int32 tensors.
 
   Returns:
-    [batch, size[0], size[1], channels] of the type of `images`.
+    [batch, size[0], size[1], channels], with the dtype of `images`.
   """
   return tf.raw_ops.ResizeNearestNeighbor(
     images=images, size=tf.stack(size), align_corners=True
@@ -121,12 +122,12 @@ def nearest(images: tf.Tensor, size: Sequence[Side] | tf.Tensor) -> tf.Tensor:
 def labels_nearest(
   labels: tf.Tensor, size: Sequence[Side] | tf.Tensor
 ) -> tf.Tensor:
-  """Resizes label maps [batch, height, width] by the nearest pixel."""
+  """Resizes label maps [batch, height, width] to the nearest pixel."""
   return nearest(labels[..., tf.newaxis], size)[..., 0]
 
 
 def spatial_size(images: tf.Tensor) -> list[Side]:
-  """Height and width of [batch, height, width, ...]: ints where known."""
+  """Height and width of [batch, height, width, ...]; ints if known."""
   dynamic = tf.shape(images)
   return [
     known if known is not None else dynamic[axis]

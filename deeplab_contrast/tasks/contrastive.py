@@ -12,23 +12,23 @@ from deeplab_contrast.core.network import heads
 from deeplab_contrast.core.network.model import DeepLab
 from deeplab_contrast.tasks import task
 
-# What the loss draws at random has a seed of its own, which no transform has:
-# those are numbered from 0.
+# The loss has its own seed for random draws, different from those of transforms:
+# these are numbered from 0.
 _LOSS_SEED = 1_000_000
 
 
 class Contrastive(task.Task):
-  """Contrast between an image and its colour-distorted twin.
+  """Contrast between an image and its colour-distorted view.
 
   Args:
     loss: a `pixel_contrast.PixelContrast`; the within-image loss of the paper
       by default.
-    projection: makes the projection head.
-    views: 2, or 1 where the image is its own twin: no distortion, and half the
-      work of the network. Batches then need `IMAGE`, not `VIEWS`.
+    projection: builds the projection head.
+    views: 2, or 1 to contrast the image with itself: no distortion, and half the
+      work for the network. Batches then need `IMAGE`, not `VIEWS`.
 
   Raises:
-    ValueError: on another number of views.
+    ValueError: when `views` is neither 1 nor 2.
   """
 
   def __init__(
@@ -69,7 +69,7 @@ class Contrastive(task.Task):
     return {'contrastive': self.loss(anchors, contrast, labels, seed)}
 
   def _embeddings(self, model, batch, training):
-    """Of the image and of its twin."""
+    """The embeddings of the image and of its distorted view."""
     if self.views == 1:
       embeddings = model(batch[common.IMAGE], training=training)
       return embeddings, embeddings

@@ -1,4 +1,4 @@
-"""The one interface of training: what a step teaches."""
+"""The interface of a training task: a head and its losses."""
 
 import abc
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from deeplab_contrast.core.network.model import DeepLab
 
 
 class Task(abc.ABC):
-  """A head for the network; then a batch goes in, named losses come out.
+  """Makes a head for the network, and computes named losses of a batch.
 
   Attributes:
-    needs: keys a batch must have.
+    needs: keys that a batch must have.
   """
 
   needs: tuple[str, ...]
 
   @abc.abstractmethod
   def make_head(self, num_classes: int) -> keras.layers.Layer:
-    """The head this task trains, for a dataset of so many classes."""
+    """The head that this task trains, for a dataset of `num_classes`."""
 
   @abc.abstractmethod
   def losses(
@@ -37,8 +37,8 @@ class Task(abc.ABC):
       model: a `model.DeepLab`.
       batch: dict of tensors with at least the keys `needs`.
       training: bool.
-      step: int64 [], how many steps of the training are done.
+      step: int64 [], number of training steps done so far.
 
     Returns:
-      `Weighted` pairs by name; the objective is the sum of their quotients.
+      `Weighted` terms by name; the objective is the sum of their means.
     """

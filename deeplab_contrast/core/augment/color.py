@@ -1,10 +1,10 @@
-"""Stateless colour distortion of one image: the labels stay where they are.
+"""Stateless colour distortion of one image; labels do not change.
 
 Throughout, `image` is float32 [height, width, 3] in 0..255 and so is every
 result; `seed` is int32 [2]: the same seed draws the same numbers.
 
 SimCLR defines the steps for values in [0, 1]. Each of them commutes with a
-common factor on all channels, so here they run on 0..255 as it is, clipped to
+common factor on all channels, so here they run directly on 0..255, clipped to
 [0, 255] where SimCLR clips to [0, 1]: the same numbers, two passes fewer.
 
 Taken one by one, the four steps of the jitter are some twelve passes over
@@ -30,13 +30,13 @@ _BLOCKS = 8
 
 
 class _Segment(NamedTuple):
-  """What comes before or after the contrast.
+  """The steps before or after the contrast.
 
   Attributes:
     count: int32 [], how many turns there are.
     turns: float32 [2, 2], the saturation and the sixths of hue of each.
-    bright: float32 [2], the brightness before and after the first turn; 1 where
-      there is none.
+    bright: float32 [2], the brightness before and after the first turn; 1 for
+      none.
   """
 
   count: tf.Tensor
@@ -45,18 +45,19 @@ class _Segment(NamedTuple):
 
 
 def grayscale(image: tf.Tensor) -> tf.Tensor:
-  """Gives all three channels the luma of the pixel."""
+  """Sets all three channels to the luma of the pixel."""
   return compiled.call(_luma, compiled.pays(*image.shape[:2]), image)
 
 
 def jitter(image: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
-  """Changes brightness, contrast, saturation and hue, one after the other.
+  """Changes brightness, contrast, saturation and hue in the given order.
 
   Args:
     image: float32 [height, width, 3], 0 to 255.
     amounts: float32 [4], the factors of brightness, contrast and saturation
       and the turns of the hue.
-    order: int32 [4], a permutation: which of the amounts comes first, ...
+    order: int32 [4], a permutation: the index of the amount that is applied
+      first, and so on.
 
   Returns:
     float32 [height, width, 3], 0 to 255, clipped after every step.
@@ -85,10 +86,10 @@ def draw_jitter(
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Draws the `amounts` and the `order` of `jitter`.
 
-  Factors come from [max(0, 1 - 0.8 strength), 1 + 0.8 strength], turns from
-  [-0.2 strength, 0.2 strength], uniformly; all 24 orders are equally likely.
-  (SimCLR cuts off at 0 only for brightness: above strength 1.25 its contrast
-  and saturation refuse to work.)
+  Factors are uniform in [max(0, 1 - 0.8 strength), 1 + 0.8 strength], turns in
+  [-0.2 strength, 0.2 strength]; all 24 orders are equally likely.
+  (SimCLR limits only brightness to at least 0: above strength 1.25 its contrast
+  and saturation fail.)
 
   Args:
     strength: float, SimCLR's colour jitter strength; its default is 1.
@@ -148,8 +149,8 @@ def random_brightness_contrast(
 
   Args:
     image: float32 [height, width, 3], 0 to 255.
-    brightness: float b, at least 0: the factor lies in [max(0, 1-b), 1+b]; or
-      its (lowest, highest) value.
+    brightness: float b, at least 0: the factor is in [max(0, 1-b), 1+b]; or its
+      (lowest, highest) value.
     contrast: the same for the contrast.
     seed: int32 [2].
 
@@ -164,10 +165,11 @@ def random_brightness_contrast(
 
 
 def factor_range(span: float | Sequence[float]) -> tuple[float, float]:
-  """The (lowest, highest) factor that a number or a pair stands for."""
-  if isinstance(span, (tuple, list)):
-    return tuple(map(float, span))
-  return max(0.0, 1.0 - span), 1.0 + span
+  """The (lowest, highest) factor given by a number or a pair."""
+  if isinstance(span, (int, float)):
+    return max(0.0, 1.0 - span), 1.0 + span
+  low, high = span
+  return float(low), float(high)
 
 
 def _brightness_contrast(image, factors):
@@ -184,13 +186,13 @@ def _luma(image):
 
 
 def _uniform(low, high, seed):
-  """Draws one float32 for each pair of bounds."""
+  """Draws a float32 for each pair of bounds."""
   low, high = tf.constant(low), tf.constant(high)
   return low + (high - low) * tf.random.stateless_uniform(low.shape, seed)
 
 
 def _channel_means(image):
-  """The means of float32 [height, width, 3], float32 [3]."""
+  """The mean of each channel of float32 [height, width, 3]: float32 [3]."""
   height, width = image.shape[:2]
   if None in (height, width) or height < _BLOCKS:
     return tf.reduce_mean(image, axis=(0, 1))
@@ -231,7 +233,7 @@ def _segment(places, amounts, is_in):
 
 
 def _run(image, contrast, segment, is_compiled):
-  """Contrast, given as factors and offsets [2, 3], then the segment."""
+  """Applies contrast, given as factors and offsets [2, 3], then the segment."""
   arguments = image, contrast, segment.turns, segment.bright
   return tf.switch_case(
     segment.count,
@@ -256,7 +258,7 @@ def _one_turn(image, contrast, turns, bright):
 
 
 def _two_turns(image, contrast, turns, bright):
-  # With two turns, the brightness lies between them.
+  # With two turns, the brightness is between them.
   pixels = hsv.adjusted(*_planes(image, contrast), *tf.unstack(turns[0]))
   planes = [
     tf.minimum(hsv.channel(*pixels, place) * bright[1], 255.0)

@@ -1,4 +1,4 @@
-"""Scale, pad, crop and flip an image and its label alike, statelessly.
+"""Scales, pads, crops and flips an image and its label alike, statelessly.
 
 Throughout, `image` is float32 [height, width, 3], `label` is int32
 [height, width] and `seed` is int32 [2]: the same seed draws the same numbers.
@@ -21,7 +21,7 @@ def random_scale_factor(
   Args:
     minimum: float, the smallest factor, above 0.
     maximum: float, the largest factor.
-    step: float, the distance of neighbouring factors; 0 draws from the whole
+    step: float, the difference of neighbouring factors; 0 draws from the whole
       range instead.
     seed: int32 [2].
 
@@ -65,7 +65,7 @@ def resize_to_range(
   max_size: int | None,
   factor: int | None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Resizes so that the sides lie in a range, keeping their ratio.
+  """Resizes so that the sides are in a range, keeping their ratio.
 
   Args:
     image: float32 [height, width, 3].
@@ -87,18 +87,18 @@ def range_size(
   max_size: int | None = None,
   factor: int | None = None,
 ) -> tf.Tensor:
-  """The size `resize_to_range` gives an image.
+  """The size of an image after `resize_to_range`.
 
-  The shorter side becomes `min_size`, unless the longer one exceeded `max_size`
-  then: in that case it becomes `max_size`. Sides are cut to whole pixels, at
-  least one, and then enlarged to the next k * factor + 1; `max_size` is cut to
-  the last such number before. (The original: resize_to_range.)
+  The shorter side becomes `min_size`, unless the longer side would then exceed
+  `max_size`: in that case the longer side becomes `max_size`. Sides are rounded
+  down to whole pixels, at least one, and then up to the next k * factor + 1;
+  `max_size` is first rounded down to such a number. (The original: resize_to_range.)
 
   Args:
     size: int32 [2], height and width.
     min_size: int.
     max_size: int; None for no limit.
-    factor: int; None leaves the sides as they are.
+    factor: int; None keeps the sides.
 
   Returns:
     int32 [2].
@@ -124,9 +124,9 @@ def pad_to(
   pixel: float | Sequence[float],
   ignore: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Extends to at least height x width, at the bottom and at the right.
+  """Pads to at least height x width, at the bottom and at the right.
 
-  An image that is already large enough along a side keeps that side.
+  A side that is already large enough does not change.
 
   Args:
     image: float32 [h, w, 3].
@@ -155,7 +155,7 @@ def random_crop(
   seed: tf.Tensor,
   class_uniform: float = 0.0,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Cuts one height x width window, every place having the same chance.
+  """Crops a height x width window, each position being equally likely.
 
   Args:
     image: float32 [h, w, 3].
@@ -163,7 +163,7 @@ def random_crop(
     height: int, at most h.
     width: int, at most w.
     seed: int32 [2].
-    class_uniform: float, how often to go to a class instead; see
+    class_uniform: float, how often to crop around a class instead; see
       `class_uniform_offset`.
 
   Returns:
@@ -191,9 +191,9 @@ def crop_offset(
   """The top and the left, int32 [], of a random window; see `random_crop`."""
   room = size - [height, width]
   fits = tf.debugging.assert_non_negative(
-    room, f'An image is smaller than the {height} x {width} crop: pad it first.'
+    room, f'An image is smaller than the {height} x {width} crop; pad it first.'
   )
-  # So that this sentence comes first, not that of an op further down.
+  # So that this message appears, not that of a later op.
   with tf.control_dependencies([fits]):
     room = tf.identity(room)
   seeds = tf.random.split(seed)
@@ -213,12 +213,12 @@ def class_uniform_offset(
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """The top and the left of a window around a pixel of a drawn class.
 
-  Each class of the image has the same chance, and so has each of its pixels to
-  be in the middle, as far as the borders allow: it is always inside. An image
-  without any valid pixel gives a random window.
+  All classes in the image are equally likely, and so are all pixels of a class:
+  the chosen pixel is in the middle of the window, as far as the borders allow,
+  and always inside. An image without any valid pixel gets a random window.
 
   Args:
-    label: int32 [h, w], ids from 0 to 254; others are not drawn.
+    label: int32 [h, w], ids from 0 to 254; other values are not drawn.
     height: int, at most h.
     width: int, at most w.
     seed: int32 [2].
@@ -250,7 +250,7 @@ def class_uniform_offset(
 def random_flip(
   image: tf.Tensor, label: tf.Tensor, probability: float, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Mirrors left and right, or leaves both as they are.
+  """Mirrors image and label from left to right, or changes neither.
 
   Args:
     image: float32 [height, width, 3].
@@ -285,19 +285,19 @@ def _chance(seed):
 
 
 def _own_seed(seed, number):
-  """Another seed; 0 and 1 would be those of `crop_offset`'s split."""
+  """A different seed; 0 and 1 would be those of `crop_offset`'s split."""
   return tf.random.experimental.stateless_fold_in(seed, number)
 
 
 def _pick(values, seed):
-  """One of [n] values, n > 0, each with the same chance."""
+  """One of [n] values, n > 0, all equally likely."""
   index = tf.random.stateless_uniform([], seed, 0, tf.size(values), tf.int32)
   return values[index]
 
 
 def _extend(values, bottom, right, fill):
-  # tf.pad would be one pass, but knows no value per channel; and subtracting
-  # the value, padding zeros and adding it again rounds the pixels.
+  # tf.pad would be one pass, but cannot pad with a value per channel; and
+  # subtracting the value, padding zeros and adding it again rounds the pixels.
   rest = values.shape[2:]
   side = tf.broadcast_to(fill, [tf.shape(values)[0], right, *rest])
   values = tf.concat([values, side], axis=1)

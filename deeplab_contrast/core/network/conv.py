@@ -1,4 +1,4 @@
-"""Convolutions of DeepLab: explicit padding, batch norm, split separable."""
+"""DeepLab's convolutions: explicit padding, batch norm, split separable."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,10 +20,10 @@ def truncated_normal(stddev: float) -> keras.Initializer:
 
 
 def pad_same(inputs: tf.Tensor, kernel_size: int, rate: int = 1) -> tf.Tensor:
-  """Pads height and width so that a VALID convolution keeps k * stride + 1.
+  """Pads so that a VALID convolution maps k * stride + 1 pixels to k + 1.
 
-  TensorFlow's SAME pads an even-sized input unevenly under stride 2; the
-  original pads by hand (deeplab/core/conv2d_ws.py, conv2d_same).
+  TensorFlow's SAME pads an input of even size unevenly under stride 2; the
+  original pads explicitly (deeplab/core/conv2d_ws.py, conv2d_same).
   """
   total = (kernel_size - 1) * rate
   before = total // 2
@@ -40,7 +40,7 @@ class ConvNorm(keras.layers.Layer):
     stride: 1 or 2.
     rate: atrous rate.
     activation: a function of tensors, or None.
-    normalize: without it the convolution has a bias and no batch norm follows.
+    normalize: adds batch norm; without it the convolution has a bias instead.
     momentum: of the batch norm.
     epsilon: of the batch norm.
     initializer: of the kernel; He by default.
@@ -136,18 +136,18 @@ class DepthwiseConvNorm(keras.layers.Layer):
 class SeparableConvNorm(keras.layers.Layer):
   """3x3 depthwise and 1x1 pointwise, each with batch norm and activation.
 
-  The original splits them (deeplab/core/utils.py, split_separable_conv2d), so
-  there is an activation in between, which Keras' SeparableConv2D lacks.
+  The original splits them (deeplab/core/utils.py, split_separable_conv2d), with
+  an activation in between, which Keras' SeparableConv2D lacks.
 
   Args:
     filters: number of output channels.
     name: the original's scope name, before `_depthwise` and `_pointwise`.
-    initializers: of the depthwise and of the pointwise kernel; those of ASPP
-      and decoder by default.
+    initializers: of the depthwise and the pointwise kernel; by default those of
+      the ASPP and the decoder.
     stride: of the depthwise convolution.
     rate: atrous rate of the depthwise convolution.
     explicit_padding: see `DepthwiseConvNorm`.
-    **common: what both take: activation, momentum, epsilon.
+    **common: arguments of both: activation, momentum, epsilon.
   """
 
   def __init__(
@@ -187,7 +187,7 @@ class SeparableConvNorm(keras.layers.Layer):
 
 
 def _finish(layer, outputs, training):
-  """Batch norm and activation, where a layer has them."""
+  """Applies batch norm and activation, if the layer has them."""
   if layer.norm is not None:
     outputs = layer.norm(outputs, training=training)
   return outputs if layer.activation is None else layer.activation(outputs)

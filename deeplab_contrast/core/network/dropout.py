@@ -10,14 +10,14 @@ class Dropout(keras.layers.Layer):
   """Drops values; the seed state is an ordinary, saved variable.
 
   Keras' own layer keeps its random state where checkpoints of the model do not
-  look (keras#19796) and where replicas may not write. Here the state is one
-  counter: a resumed run draws the masks it would have drawn.
+  save it (keras#19796) and replicas cannot write it. Here the state is one
+  counter: a resumed run draws the same masks as an uninterrupted one.
 
   Args:
     rate: the share of values set to zero in training.
-    seed: tells several such layers of one network apart.
-    whole_examples: drops examples of the batch rather than single values:
-      stochastic depth, on what is added to a shortcut.
+    seed: different for each such layer of a network.
+    whole_examples: drops whole examples of the batch rather than single values:
+      stochastic depth, for a residual branch.
   """
 
   def __init__(
@@ -33,7 +33,7 @@ class Dropout(keras.layers.Layer):
     self.whole_examples = whole_examples
 
   def build(self, input_shape: Sequence[int | None]) -> None:
-    """Makes the counter of training calls, int64 []."""
+    """Creates the counter of training calls, int64 []."""
     del input_shape
     self.calls = self.add_weight(
       name='calls',

@@ -1,4 +1,4 @@
-"""What sits on the trunk: a classifier, or a projection for contrast."""
+"""Heads on top of the trunk: a classifier, or a projection for contrast."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from deeplab_contrast.core.network import conv
 class Classifier(keras.layers.Layer):
   """The original's logits layer: one 1x1 convolution with bias.
 
-  Or, with atrous rates, the sum of several: DeepLabV2, which the original does
-  with `aspp_with_batch_norm=False`, that is, a trunk without ASPP.
+  With atrous rates it is the sum of several convolutions, as in DeepLabV2: the
+  original's `aspp_with_batch_norm=False`, a trunk without ASPP.
 
   Args:
     num_classes: number of classes of the dataset.
-    logits_kernel_size: side of the kernels; 1 unless there are rates.
-    atrous_rates: of several convolutions whose sum the logits are.
+    logits_kernel_size: side of the kernels; must be 1 without rates.
+    atrous_rates: of the convolutions whose sum gives the logits.
 
   Raises:
     ValueError: on a larger kernel without rates.
@@ -59,7 +59,7 @@ class Classifier(keras.layers.Layer):
 
 
 class Projection(keras.layers.Layer):
-  """The paper's projection head: three 1x1 convolutions, then unit length.
+  """The paper's projection head: three 1x1 convolutions, normalized outputs.
 
   ReLU follows the first two. Features are first resized to half their size
   (129 to 65 for crops of 513), the resolution of the loss. The head is dropped
@@ -68,7 +68,8 @@ class Projection(keras.layers.Layer):
   Args:
     filters: channels of all three convolutions.
     num_layers: number of convolutions; 3 in the paper.
-    scale: of the resizing, by the k * stride + 1 rule; 0.5 takes stride 4 to 8.
+    scale: of the resizing, by the k * stride + 1 rule; 0.5 turns stride 4 into
+      8.
 
   Raises:
     ValueError: when the scale is not greater than 0.
@@ -101,7 +102,7 @@ class Projection(keras.layers.Layer):
 
     Returns:
       float32 [batch, (h - 1) * scale + 1, (w - 1) * scale + 1, filters], of
-      length 1 along the last axis.
+      unit length along the last axis.
     """
     del training
     size = [

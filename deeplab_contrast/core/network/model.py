@@ -12,18 +12,18 @@ from deeplab_contrast.core.network import heads, norm, original_names
 
 
 class Trunk(keras.layers.Layer):
-  """Pixels to features: all that pretraining hands on.
+  """Pixels to features: everything that pretraining passes on.
 
   Args:
-    backbone: `features, low = backbone(images)`; tells `output_stride`, and
-      `normalize`s pixels. See `core.network.resnet_v1`.
-    aspp: makes the ASPP, given `output_stride`.
-    decoder: makes the decoder.
+    backbone: `features, low = backbone(images)`, with an `output_stride` and a
+      `normalize` of pixels. See `core.network.resnet_v1`.
+    aspp: builds the ASPP, given `output_stride`.
+    decoder: builds the decoder.
     aspp_with_batch_norm: the original's name for having an ASPP at all; without
       it the head has atrous rates, see `core.network.heads.Classifier`.
-    fine_tune_batch_norm: whether batch norm uses and moves statistics of
-      batches in training, or keeps to those it starts from. Scale and offset
-      are trained either way.
+    fine_tune_batch_norm: whether batch norm uses and updates the statistics of
+      batches in training, or keeps its initial ones. Scale and offset are
+      trained either way.
   """
 
   def __init__(
@@ -50,7 +50,8 @@ class Trunk(keras.layers.Layer):
 
     Args:
       images: float [batch, height, width, 3], 0..255.
-      training: whether dropout drops, and batch norm uses batches.
+      training: whether dropout is active and batch norm uses the statistics of
+        the batch.
 
     Returns:
       [batch, (height - 1) / stride + 1, ..., channels].
@@ -75,7 +76,7 @@ class DeepLab(keras.Model):
     merge_method: of the logits of several scales, 'max' or 'avg'.
 
   Raises:
-    ValueError: when trunk and head do not fit, or on an unknown merge_method.
+    ValueError: if trunk and head do not match, or merge_method is unknown.
   """
 
   def __init__(
@@ -95,11 +96,11 @@ class DeepLab(keras.Model):
 
   @property
   def logits_stride(self) -> int:
-    """Of what the head gets, from the image."""
+    """The stride of the head's input relative to the image."""
     return self.trunk.stride
 
   def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-    """Maps pixels 0..255 [batch, height, width, 3] to what the head gives.
+    """Maps pixels 0..255 [batch, height, width, 3] to the head's output.
 
     Over several scales, logits are merged as in the original's
     `multi_scale_logits`.
@@ -111,16 +112,16 @@ class DeepLab(keras.Model):
   def logits_of_scales(
     self, images: tf.Tensor, training: bool = False
   ) -> dict[str, tf.Tensor]:
-    """The logits of every scale, and all of them merged.
+    """The logits of every scale, and their merge.
 
     Args:
       images: [batch, height, width, 3], pixels 0..255.
       training: see `Trunk`.
 
     Returns:
-      {name: float32 [batch, h, w, classes]}, all of the size of the largest
-      scale, or of scale 1; named as in the original: 'merged_logits', and for
-      several scales 'logits_0.50' and so on.
+      {name: float32 [batch, h, w, classes]}, all with the size of the largest
+      scale, at least that of scale 1; named as in the original:
+      'merged_logits' and, with several scales, 'logits_0.50' and so on.
     """
     size = resize.spatial_size(images)
     finest = max(1.0, *self.image_pyramid) / self.logits_stride
@@ -144,10 +145,9 @@ class DeepLab(keras.Model):
     return self.head(features, training=training)
 
   def build_variables(self) -> None:
-    """Makes all variables; call it inside the strategy's scope."""
-    # Keras would build a layer that holds others by tracing its call twice, and
-    # so at every level. One real call makes the same variables three times as
-    # fast.
+    """Creates all variables; call it inside the strategy's scope."""
+    # Keras builds a layer that contains others by tracing its call twice, at
+    # every level. One real call creates the same variables three times as fast.
     for layer in self._flatten_layers():
       if getattr(layer.build, '_is_default', False):
         layer.built = True
@@ -155,11 +155,11 @@ class DeepLab(keras.Model):
     self(tf.zeros([1, 65, 65, 3]), training=False)
 
   def decayed_kernels(self) -> list[keras.Variable]:
-    """Variables under weight decay: convolution kernels, but no depthwise.
+    """Variables under weight decay: convolution kernels, except depthwise ones.
 
     As in the original: no biases, no batch norm, no depthwise kernels. The
-    Dense layers of foreign backbones are 1x1 convolutions; some of their layers
-    have no part in the network and are never built.
+    Dense layers of keras-cv backbones are 1x1 convolutions; some layers of
+    those backbones are not used here and never built.
     """
     kinds = (keras.layers.Conv2D, keras.layers.Dense)
     layers = self._flatten_layers(include_self=False)
@@ -168,7 +168,7 @@ class DeepLab(keras.Model):
   def gradient_multipliers(
     self, multiplier: float = 1.0, logits_only: bool = False
   ) -> list[float]:
-    """How much more each trainable variable learns; see `original_names`.
+    """The gradient's factor for each trainable variable; see `original_names`.
 
     Args:
       multiplier: the original's last_layer_gradient_multiplier.
@@ -177,9 +177,9 @@ class DeepLab(keras.Model):
     Returns:
       A list of floats, in the order of `trainable_variables`.
     """
-    layers = original_names.EXTRA_LAYERS
-    if logits_only:
-      layers = original_names.LOGITS_ONLY
+    layers = (
+      original_names.LOGITS_ONLY if logits_only else original_names.EXTRA_LAYERS
+    )
     return [
       original_names.gradient_multiplier(v.path, multiplier, layers)
       for v in self.trainable_variables
@@ -187,12 +187,12 @@ class DeepLab(keras.Model):
 
 
 def _freeze(layers):
-  """Batch norm keeps to the statistics it starts from."""
+  """Makes batch norm keep its initial statistics."""
   for layer in layers:
     if isinstance(layer, norm.BatchNorm):
       layer.is_frozen = True
     elif isinstance(layer, keras.layers.BatchNormalization):
-      # Of a foreign backbone; Keras can freeze only all of it.
+      # From keras-cv; Keras can only freeze the whole layer.
       layer.trainable = False
 
 
@@ -205,14 +205,15 @@ def _check(model):
   if model.image_pyramid != (1.0,) and not classifies:
     raise ValueError(
       f'image_pyramid is {model.image_pyramid}; only logits can be merged over '
-      'scales, and this head gives none.'
+      'scales, and this head has none.'
     )
   if not model.trunk_gives_logits:
     return
   decoder = model.trunk.decoder
   if not (classifies and decoder.filters == model.head.num_classes):
-    wanted = model.head.num_classes if classifies else 'no'
+    classes = model.head.num_classes if classifies else 'no'
     raise ValueError(
-      f'decoder_output_is_logits needs decoder_filters (now {decoder.filters}) '
-      f'to be the number of classes, and a classifier: here {wanted} classes.'
+      'decoder_output_is_logits needs a classifier, and decoder_filters equal '
+      f'to the number of classes; here there are {decoder.filters} filters and '
+      f'{classes} classes.'
     )

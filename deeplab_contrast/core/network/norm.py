@@ -1,4 +1,4 @@
-"""The one batch normalization: fused on one replica, synchronized over several.
+"""Batch normalization: fused on one replica, synchronized over several.
 
 Keras' own layer is unfused on TensorFlow. A whole DeepLabV3+ training step is
 1.3x (float32) to 1.7x (bfloat16) faster with the fused operation.
@@ -19,13 +19,13 @@ def _num_replicas():
 class BatchNorm(keras.layers.Layer):
   """Batch normalization as in the original DeepLab.
 
-  It normalizes with the biased variance of the batch and moves the unbiased
-  one (n / (n - 1)) into the moving variance, as the fused operation of TF1
-  does, also when the statistics come from several replicas. Statistics, scale
-  and offset stay float32 under mixed precision.
+  It normalizes with the biased variance of the batch and updates the moving
+  variance with the unbiased one (n / (n - 1)), as the fused operation of TF1
+  does, also when the statistics are those of several replicas. Statistics,
+  scale and offset stay float32 under mixed precision.
 
   With `is_frozen` the moving statistics are used in training too, while gamma
-  and beta go on learning: this is the original's `fine_tune_batch_norm=False`.
+  and beta still learn: this is the original's `fine_tune_batch_norm=False`.
   `trainable = False` stops those as well.
 
   Args:
@@ -35,7 +35,7 @@ class BatchNorm(keras.layers.Layer):
     name: name of the layer; the original's scope name is `BatchNorm`.
 
   Raises:
-    ValueError: when momentum is no share.
+    ValueError: when momentum is not in [0, 1].
   """
 
   def __init__(
@@ -53,7 +53,7 @@ class BatchNorm(keras.layers.Layer):
     self.is_folded = False
 
   def build(self, input_shape: Sequence[int | None]) -> None:
-    """Makes gamma, beta and the moving statistics, each [channels]."""
+    """Creates gamma, beta and the moving statistics, each [channels]."""
     shape = (input_shape[-1],)
 
     def weight(name, initial, trainable):
@@ -89,10 +89,10 @@ class BatchNorm(keras.layers.Layer):
     return outputs
 
   def fold(self) -> np.ndarray:
-    """Becomes a plain offset, kept in beta; see `folding.folded`.
+    """Turns into a plain offset, stored in beta; see `folding.folded`.
 
     Returns:
-      float64 [channels], by which what comes in must now be multiplied.
+      float64 [channels], the factor that the inputs now need.
     """
     mean, variance, gamma, beta = (
       np.asarray(variable, np.float64)

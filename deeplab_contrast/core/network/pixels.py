@@ -1,4 +1,4 @@
-"""How the original brings pixels to a backbone's range.
+"""The original's preprocessing of pixels for each backbone.
 
 All map float32 pixels 0..255 [batch, height, width, 3] to the same shape. The
 original does this inside the network (deeplab/core/feature_extractor.py).
@@ -21,5 +21,5 @@ def unit_range(images: tf.Tensor) -> tf.Tensor:
 
 
 def subtract_imagenet_mean(images: tf.Tensor) -> tf.Tensor:
-  """Takes the mean off: ResNets with the 7x7 root."""
+  """Subtracts the mean: ResNets with the 7x7 root."""
   return images - tf.constant(MEAN_RGB)

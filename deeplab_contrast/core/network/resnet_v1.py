@@ -1,12 +1,13 @@
 """ResNet v1 with atrous convolutions, as in the original's resnet_v1_beta.py.
 
-One promise, shared by all backbones: `features, low = backbone(images)`, where
+All backbones share one interface: `features, low = backbone(images)`, where
 `features` has the output stride and `low` maps the nominal strides 4, 8 and 16
-to the low-level feature that the original's decoder takes there.
+to the low-level features that the original's decoder takes at that stride.
 
-Stride 2 sits in the LAST unit of blocks 1 to 3, on its 3x3 convolution. Once
-the output stride is reached, strides become 1 and the atrous rate grows for the
-units that follow. `beta` replaces the 7x7 root by three 3x3 convolutions.
+Blocks 1 to 3 have their stride of 2 in the 3x3 convolution of the LAST unit.
+Once the output stride is reached, strides become 1 and the atrous rate grows
+for the units that follow. `beta` replaces the 7x7 root by three 3x3
+convolutions.
 """
 
 import functools
@@ -71,7 +72,7 @@ class _LiteBottleneck(_Bottleneck):
 
 
 class ResNetV1(keras.layers.Layer):
-  """The variants of the original behind one constructor.
+  """The original's ResNet variants in one class.
 
   Args:
     variant: `resnet_v1_{18,50,101}`, each also with `_beta`.

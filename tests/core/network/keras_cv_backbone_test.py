@@ -237,7 +237,7 @@ def test_unknown_names_and_strides_are_refused():
   with pytest.raises(ValueError, match='mit_b0') as error:
     keras_cv_backbone.KerasCvBackbone('mit_b9')
   assert all(name in str(error.value) for name in keras_cv_variants.NAMES)
-  with pytest.raises(ValueError, match='native one, 32'):
+  with pytest.raises(ValueError, match='native stride, 32'):
     keras_cv_backbone.KerasCvBackbone('mit_b0', output_stride=16)
 
 
