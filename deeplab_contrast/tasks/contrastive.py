@@ -12,8 +12,8 @@ from deeplab_contrast.core.network import heads
 from deeplab_contrast.core.network.model import DeepLab
 from deeplab_contrast.tasks import task
 
-# The loss has its own seed for random draws, different from those of transforms:
-# these are numbered from 0.
+# The loss has its own seed for random draws. Those of transforms are numbered
+# from 0.
 _LOSS_SEED = 1_000_000
 
 
@@ -24,8 +24,8 @@ class Contrastive(task.Task):
     loss: a `pixel_contrast.PixelContrast`; the within-image loss of the paper
       by default.
     projection: builds the projection head.
-    views: 2, or 1 to contrast the image with itself: no distortion, and half the
-      work for the network. Batches then need `IMAGE`, not `VIEWS`.
+    views: 2, or 1 to contrast the image with itself: no distortion, and half
+      the work for the network. Batches then need `IMAGE`, not `VIEWS`.
 
   Raises:
     ValueError: when `views` is neither 1 nor 2.

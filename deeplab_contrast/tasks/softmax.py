@@ -18,8 +18,8 @@ class Softmax(task.Task):
 
   Args:
     classifier: builds the logits layer, given the number of classes.
-    upsample_logits: computes the loss at the resolution of the labels; otherwise
-      labels are resized to that of the logits.
+    upsample_logits: computes the loss at the resolution of the labels;
+      otherwise labels are resized to that of the logits.
     label_weights: a weight for every class; None weights all classes equally.
     top_k_percent_pixels: the share of the pixels, the hardest ones, that count;
       0..1. With several replicas, each takes this share of its own batch.
@@ -72,8 +72,8 @@ class Softmax(task.Task):
   ) -> dict[str, common.Weighted]:
     """Returns `{'softmax': Weighted over pixels}`; see `Task.losses`.
 
-    With an image pyramid there is a term for every scale, and one for the merged
-    logits.
+    With an image pyramid there is a term for every scale, and one for the
+    merged logits.
     """
     images = batch[common.IMAGE]
     if len(model.image_pyramid) == 1:

@@ -1,4 +1,4 @@
-"""Random numbers that do not depend on how a graph is run."""
+"""Random numbers that are the same with XLA and without."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import tensorflow as tf
 
 
 def uniform(shape: Sequence[int] | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-  """Draws from [0, 1), the same numbers with XLA and without.
+  """Draws uniformly from [0, 1), the same numbers with XLA and without.
 
-  TensorFlow's own uniform floats take other bits of the draw under XLA; without
-  it, these are those.
+  TensorFlow's own uniform floats use different bits of the draw under XLA. These
+  equal them without XLA.
 
   Args:
     shape: ints, or an int tensor.
