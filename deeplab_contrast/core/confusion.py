@@ -34,9 +34,9 @@ def confusion_matrix(
 def scores(matrix: np.ndarray) -> dict[str, Any]:
   """Intersection over union and accuracy from a confusion matrix.
 
-  A class that is neither in the truth nor predicted has no IoU (NaN) and is left
-  out of the mean. A class that is predicted but not in the truth has IoU 0,
-  which counts in the mean, and no accuracy.
+  A class that is neither in the truth nor predicted has no IoU (NaN) and is
+  left out of the mean. A class that is predicted but not in the truth has IoU
+  0, which counts in the mean, and no accuracy.
 
   Args:
     matrix: int64 array [classes, classes], rows are truth.

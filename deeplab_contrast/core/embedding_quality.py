@@ -1,9 +1,9 @@
 """Metrics of how well the features of pixels separate classes.
 
-All take features [pixels, channels] (any float type, arrays or tensors; computed
-in float64) and labels [pixels] (int; values outside [0, num_classes) are
-ignored). Everything here is deterministic. NaN stands for an undefined result:
-no pixels to count, or features that are not finite.
+All take features [pixels, channels] (any float type, arrays or tensors;
+computed in float64) and labels [pixels] (int; values outside [0, num_classes)
+are ignored). Everything here is deterministic. NaN stands for an undefined
+result: no pixels to count, or features that are not finite.
 """
 
 import numpy as np
@@ -29,8 +29,8 @@ def class_similarities(
     within  = mean of u_i . u_j over all pairs i != j with y_i == y_j
     between = mean of u_i . u_j over all pairs with y_i != y_j
 
-  Sums over classes S_c = sum of u_i with y_i == c give both means in linear time:
-  the sum over pairs of one class is |S_c|^2 - sum |u_i|^2.
+  Sums over classes S_c = sum of u_i with y_i == c give both means in linear
+  time: the sum over pairs of one class is |S_c|^2 - sum |u_i|^2.
 
   Args:
     features: float [pixels, channels].
@@ -81,7 +81,8 @@ def knn_miou(
     neighbours: int; all fit pixels if there are fewer.
 
   Returns:
-    A float in [0, 1], see `confusion.scores`; NaN if either set of pixels is empty.
+    A float in [0, 1], see `confusion.scores`; NaN if either set of pixels is
+    empty.
   """
 
   def classify(fit_features, fit_labels, features):

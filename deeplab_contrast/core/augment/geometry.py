@@ -92,7 +92,8 @@ def range_size(
   The shorter side becomes `min_size`, unless the longer side would then exceed
   `max_size`: in that case the longer side becomes `max_size`. Sides are rounded
   down to whole pixels, at least one, and then up to the next k * factor + 1;
-  `max_size` is first rounded down to such a number. (The original: resize_to_range.)
+  `max_size` is first rounded down to such a number. (The original:
+  resize_to_range.)
 
   Args:
     size: int32 [2], height and width.

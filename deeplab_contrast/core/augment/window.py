@@ -103,7 +103,7 @@ def labels(
 
 
 def _shifted(places):
-  """The (first, last + 1) source pixel of an axis, and the axis from the first."""
+  """The (first, last + 1) source pixel of an axis, and the axis from there."""
   first = tf.reduce_min(places.low)
   last = tf.reduce_max(tf.where(places.is_inside, places.high, first))
   # Pixels outside are overwritten: they may point to any existing pixel.

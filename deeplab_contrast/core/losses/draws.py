@@ -8,8 +8,8 @@ import tensorflow as tf
 def uniform(shape: Sequence[int] | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
   """Draws uniformly from [0, 1), the same numbers with XLA and without.
 
-  TensorFlow's own uniform floats use different bits of the draw under XLA. These
-  equal them without XLA.
+  TensorFlow's own uniform floats use different bits of the draw under XLA.
+  These equal them without XLA.
 
   Args:
     shape: ints, or an int tensor.

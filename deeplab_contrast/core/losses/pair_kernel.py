@@ -93,7 +93,7 @@ def _middle(pull, rule):
 
 
 def _count_positives(anchors, contrast):
-  """float32 [batch, anchors]: number of contrast pixels of the anchor's class."""
+  """float32 [batch, anchors]: contrast pixels of the anchor's class."""
   counts = by_class.sums(contrast.valid, contrast.labels)
   return tf.gather(counts, by_class.index(anchors.labels))
 
@@ -207,7 +207,8 @@ def _front(counts):
     counts: bool [pixels].
 
   Returns:
-    int32 [pixels]: the pixels in that order; int32 [pixels]: each one's position.
+    int32 [pixels]: the pixels in that order; int32 [pixels]: each one's
+    position.
   """
   first = tf.cast(counts, tf.int32)
   total = tf.reduce_sum(first)
@@ -258,8 +259,8 @@ def _sweep_columns(pixels, order, rule, safe, width):
     width: int, or int32 [].
 
   Returns:
-    The loss, []; its gradients by the anchors in that order, padded with rows of
-    zeros, and by all contrast pixels.
+    The loss, []; its gradients by the anchors in that order, padded with rows
+    of zeros, and by all contrast pixels.
   """
   missing = _size(pixels.contrast) - width
   pixels = _of_contrast(pixels, lambda x: x[:width])

@@ -13,13 +13,13 @@ import tensorflow as tf
 from deeplab_contrast import common
 
 # Anchors per tile, and pairs per tile. At 4,225 contrast pixels, 256 and 512
-# anchors were fastest on a CPU, 128 a fifth slower. At 16,641, tiles of 64 were a
-# tenth slower than those of 256, in less than half the memory.
+# anchors were fastest on a CPU, 128 a fifth slower. At 16,641, tiles of 64 were
+# a tenth slower than those of 256, in less than half the memory.
 _FEWEST, _MOST, _PAIRS = 64, 256, 2**20
 
-# Scores up to this size need no maximum subtracted before the exponential: up to
-# twice this (after subtracting a middle), exponentials, their inverses and sums
-# of 1e9 of either are normal float32 numbers.
+# Scores up to this size need no maximum subtracted before the exponential: up
+# to twice this (after subtracting a middle), exponentials, their inverses and
+# sums of 1e9 of either are normal float32 numbers.
 _SAFE_SCORE = 30.0
 
 # An exponential next to which a sum of 1e9 ones vanishes in float32.
@@ -75,9 +75,9 @@ class Rule:
   def pull_in_pairs(self) -> bool:
     """Whether the gradient of the positives is added pair by pair.
 
-    Without `one_positive` it needs no pairs, see `pair_kernel._pull`. But the two
-    terms of the gradient almost cancel once classes are compact, and products
-    in bfloat16 are not precise enough to be subtracted.
+    Without `one_positive` it needs no pairs, see `pair_kernel._pull`. But the
+    two terms of the gradient almost cancel once classes are compact, and
+    products in bfloat16 are not precise enough to be subtracted.
     """
     return self.dtype == tf.bfloat16 and not self.one_positive
 

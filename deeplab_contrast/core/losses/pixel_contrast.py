@@ -1,9 +1,9 @@
 """Contrastive losses between pixels whose labels are known.
 
 Notation of the paper: f_p is the unit-length feature of pixel p of image I, and
-fhat_q that of pixel q of Ihat, the distorted view of I, which has the same label
-map y. s_pq = f_p . fhat_q / temperature. N_c is the number of pixels of class c.
-Ignored pixels are left out everywhere.
+fhat_q that of pixel q of Ihat, the distorted view of I, which has the same
+label map y. s_pq = f_p . fhat_q / temperature. N_c is the number of pixels of
+class c. Ignored pixels are left out everywhere.
 
 With one view, Ihat is I: anchors and contrast are the same features. All losses
 use all pixels; see `pair_kernel` for their cost.
@@ -37,8 +37,8 @@ class PixelContrast(abc.ABC):
       separate similar pixels more sharply.
     selection: which pixels count; all labelled ones by default.
     matmul: dtype of the factors of the matrix products, 'float32' or
-      'bfloat16'; None takes the compute dtype of layers, which is bfloat16 under
-      mixed_bfloat16. Everything else is float32.
+      'bfloat16'; None takes the compute dtype of layers, which is bfloat16
+      under mixed_bfloat16. Everything else is float32.
   """
 
   temperature: float = 0.07
@@ -110,8 +110,8 @@ class WithinImage(PixelContrast):
                  log(exp(s_pq) / sum_{k in Ihat} exp(s_pk))
 
   The denominator runs over all pixels of Ihat, positives and negatives; the
-  pixel's own position in Ihat is a positive. One direction, I to Ihat; mean over
-  images.
+  pixel's own position in Ihat is a positive. One direction, I to Ihat; mean
+  over images.
   """
 
   def _sum(self, anchors, contrast, labels, seed):

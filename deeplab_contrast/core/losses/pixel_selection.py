@@ -62,15 +62,15 @@ class PixelSelection:
       seed: int32 [2].
 
     Returns:
-      Their positions, int32 [batch, min(per_image, pixels)]: if an image has too
-      few labelled pixels, the rest are ignored ones. None for all pixels.
+      Their positions, int32 [batch, min(per_image, pixels)]: if an image has
+      too few labelled pixels, the rest are ignored ones. None for all pixels.
     """
     if self.per_image is None:
       return None
     # Far enough below 1 that label + key is not rounded up to the next label.
     keys = 0.99 * draws.uniform(tf.shape(labels), seed)
-    # Each pixel has a random rank within its class. All first ones come first, then
-    # all second ones, and so on: as even as the classes allow.
+    # Each pixel has a random rank within its class. All first ones come first,
+    # then all second ones, and so on: as even as the classes allow.
     order = tf.argsort(tf.cast(labels, tf.float32) + keys)
     rank = _rank_in_class(labels, order) + keys
     rank = tf.where(labels == common.IGNORE_LABEL, tf.float32.max, rank)

@@ -19,8 +19,8 @@ class ASPP(keras.layers.Layer):
   """Image pooling, a 1x1 and three 3x3 atrous branches, joined by a 1x1.
 
   Arguments have the names and defaults of the original's flags, except for
-  `atrous_rates`: the original has no rates by default, since its default network
-  is MobileNetV2.
+  `atrous_rates`: the original has no rates by default, since its default
+  network is MobileNetV2.
 
   Args:
     atrous_rates: of the 3x3 branches; None means (6, 12, 18) at output stride

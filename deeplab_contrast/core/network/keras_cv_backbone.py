@@ -29,8 +29,8 @@ from deeplab_contrast.core.network import dropout, keras_cv_variants, pixels
 class KerasCvBackbone(keras.layers.Layer):
   """A backbone of keras-cv as the encoder of a DeepLab.
 
-  Every family expects pixels from 0 to 1, as `normalize` returns them (keras-cv's
-  own `include_rescaling`).
+  Every family expects pixels from 0 to 1, as `normalize` returns them
+  (keras-cv's own `include_rescaling`).
 
   Args:
     variant: one of `keras_cv_variants.NAMES`, such as 'efficientnet_v2_b0',
