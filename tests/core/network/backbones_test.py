@@ -1,4 +1,4 @@
-"""What every backbone promises: sizes, names, training, export, XLA."""
+"""The interface of all backbones: sizes, names, training, export, XLA."""
 
 import re
 
@@ -20,11 +20,6 @@ from deeplab_contrast.core.network import (
 from tests import tiny
 
 WIDTH = 0.125
-VARIANTS = (
-  *resnet_v1.ResNetV1.variants,
-  *xception.Xception.variants,
-  'mobilenet_v2',
-)
 # The deeper ones repeat the units of these.
 QUICK = ('resnet_v1_18', 'mobilenet_v2')
 TRAINED = (*QUICK, 'resnet_v1_50_beta', 'resnet_v1_101', 'xception_65')
@@ -56,7 +51,7 @@ def slow_unless_quick(names):
 )
 def test_sizes_and_names(variant, output_stride):
   backbone = make(variant, output_stride)
-  for size in ((65, 97), (64, 80), (50, 33)):
+  for size in ((64, 80), (50, 33)):
     features, low = backbone(tf.zeros([1, *size, 3]))
     expected = tuple(-(-s // output_stride) for s in size)
     assert tuple(features.shape[1:3]) == expected
@@ -131,33 +126,30 @@ def test_channels_of_mobilenet(multiplier, divisible_by, channels):
 
 
 @pytest.mark.parametrize('variant', slow_unless_quick(TRAINED))
-def test_two_steps_and_export(variant, tmp_path):
+def test_a_step_and_export(variant, tmp_path):
   network = network_of(variant)
   x = tf.random.stateless_uniform([2, 65, 65, 3], [0, 1], 0, 255)
   labels = tf.tile(tf.range(65)[:, None] // 22, [1, 65])
-  optimizer = keras.optimizers.SGD(0.1)
-  losses = []
-  for _ in range(2):
-    with tf.GradientTape() as tape:
-      logits = resize.bilinear(network(x, training=True), (65, 65))
-      total, count = softmax_loss.pixel_cross_entropy(
-        logits, tf.stack([labels, labels])
-      )
-      losses.append(total / count)
-    variables = network.trainable_variables
-    gradients = tape.gradient(losses[-1], [v.value for v in variables])
-    assert all(np.isfinite(g).all() and np.any(g) for g in gradients)
-    optimizer.apply(gradients, variables)
-  assert np.isfinite(losses).all()
+  variables = network.trainable_variables
+  with tf.GradientTape() as tape:
+    logits = resize.bilinear(network(x, training=True), (65, 65))
+    total, count = softmax_loss.pixel_cross_entropy(
+      logits, tf.stack([labels, labels])
+    )
+    loss = total / count
+  gradients = tape.gradient(loss, [v.value for v in variables])
+  assert np.isfinite(loss)
+  assert all(np.isfinite(g).all() and np.any(g) for g in gradients)
+  keras.optimizers.SGD(0.1).apply(gradients, variables)
   expected = network(x)
   loaded = saved(network, str(tmp_path))
   np.testing.assert_allclose(loaded.run(x), expected, atol=1e-5)
 
 
 def saved(network, folder):
-  """The network as a SavedModel of any size, loaded again."""
+  """The network, loaded again from a SavedModel for any size."""
   module = tf.Module()
-  # Keras tracks no layers that are kept in lists.
+  # Keras does not track layers in lists.
   module.variables_ = [v.value for v in network.variables]
   module.run = tf.function(
     lambda images: network(images, training=False),
@@ -170,7 +162,7 @@ def saved(network, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize('variant', ['xception_41', 'mobilenet_v2'])
 def test_a_training_pass_compiles_under_xla(variant):
-  """As that of ResNet, in trainer_test."""
+  """ResNet's is compiled in trainer_test."""
   network = network_of(variant)
   network.trunk.aspp.dropout.rate = 0.0
   variables = [v.value for v in network.trainable_variables]
