@@ -54,8 +54,7 @@ def scale(
 
 def scaled_size(size: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
   """The sides, int32 [2], of an image of int32 [2] `size` after `scale`."""
-  size = tf.cast(size, tf.float32) * factor
-  return tf.maximum(tf.cast(size, tf.int32), 1)
+  return tf.maximum(tf.cast(tf.cast(size, tf.float32) * factor, tf.int32), 1)
 
 
 def resize_to_range(
@@ -87,13 +86,12 @@ def range_size(
   max_size: int | None = None,
   factor: int | None = None,
 ) -> tf.Tensor:
-  """The size of an image after `resize_to_range`.
+  """The size of an image after the original's `resize_to_range`.
 
   The shorter side becomes `min_size`, unless the longer side would then exceed
   `max_size`: in that case the longer side becomes `max_size`. Sides are rounded
   down to whole pixels, at least one, and then up to the next k * factor + 1;
-  `max_size` is first rounded down to such a number. (The original:
-  resize_to_range.)
+  `max_size` is first rounded down to such a number.
 
   Args:
     size: int32 [2], height and width.
@@ -206,7 +204,7 @@ def crop_offset(
 
 def goes_to_a_class(probability: float, seed: tf.Tensor) -> tf.Tensor:
   """Draws whether a crop is class-uniform, bool []."""
-  return _chance(_own_seed(seed, 2)) < probability
+  return tf.random.stateless_uniform([], _own_seed(seed, 2)) < probability
 
 
 def class_uniform_offset(
@@ -271,7 +269,7 @@ def random_flip(
 
 def is_flipped(probability: float, seed: tf.Tensor) -> tf.Tensor:
   """Draws whether to mirror, bool []."""
-  return _chance(seed) < probability
+  return tf.random.stateless_uniform([], seed) < probability
 
 
 def _resize(image, label, size):
@@ -279,10 +277,6 @@ def _resize(image, label, size):
     resize.bilinear(image[tf.newaxis], size)[0],
     resize.labels_nearest(label[tf.newaxis], size)[0],
   )
-
-
-def _chance(seed):
-  return tf.random.stateless_uniform([], seed)
 
 
 def _own_seed(seed, number):
