@@ -1,33 +1,33 @@
-"""The words every part of the house shares: keys of an example, the loss pair.
+"""Names that all rooms share: the keys of an example, and a weighted loss.
 
-An example (and a batch) is a dict. Steps take a dict and return a dict.
+An example (and a batch) is a dict. Transforms take a dict and return a dict.
 """
 
 from typing import Any, NamedTuple
 
 # Keys of an example and of a batch of examples.
 IMAGE = 'image'  # float32 [..., height, width, 3], 0 to 255.
-VIEWS = 'views'  # float32 [..., 2, height, width, 3]: image, distorted twin.
+VIEWS = 'views'  # float32 [..., 2, height, width, 3]: image, distorted view.
 LABEL = 'label'  # int32 [..., height, width], class ids or IGNORE_LABEL.
 ID = 'id'  # string []: the name of the image in its dataset.
 SEED = 'seed'  # int32 [2]: the stateless seed of this example.
 
-# Pixels with this label take no part in any loss or metric.
+# Pixels with this label are left out of every loss and metric.
 IGNORE_LABEL = 255
 
-# The value that pads images: zero after the network's x * 2 / 255 - 1.
+# The value of padded pixels: zero after the network's x * 2 / 255 - 1.
 MEAN_PIXEL = 127.5
 
 
 class Weighted(NamedTuple):
-  """A loss as a sum and a count, so that replicas can be averaged rightly.
+  """A loss as a sum and a count, so that replicas are averaged correctly.
 
-  The mean of the means of replicas is wrong when ignored pixels fall unevenly
-  on them; the sum of totals over the sum of counts is not.
+  The mean of the replicas' means is wrong if they differ in how many pixels are
+  ignored; the sum of totals over the sum of counts is right.
 
   Attributes:
-    total: float32 [], summed over everything that counts on this replica.
-    count: float32 [], how many there were.
+    total: float32 [], the sum over all terms of this replica.
+    count: float32 [], the number of terms.
   """
 
   total: Any

@@ -40,7 +40,7 @@ def summarize(experiment, strategy):
     `network`: names of backbone and head, `output_stride`, `precision`;
     `parameters`: {part: {'trainable', 'fixed', 'bytes'}} and their 'total';
     `passes`: {'training', 'evaluation' or, of other scales than 1, 'evaluation
-    at scale 0.5': {'size', 'flops', 'stops', 'atrous_rates',
+    at scale 0.5': {'size', 'flops', 'feature_maps', 'atrous_rates',
     'receptive_field'}}; a size that only the data tell has no pass; `notes`:
     lines.
   """
@@ -123,7 +123,7 @@ def _pass(name, one):
     f'  {part:<14}{flops / 1e9:>12.3f} GFLOPs'
     for part, flops in one['flops'].items()
   ]
-  for stop in one['stops']:
+  for stop in one['feature_maps']:
     size = ' x '.join(map(str, stop['size']))
     lines.append(f'  {stop["name"]:<14}stride {stop["stride"]:>2}   {size}')
   for part, rates in one['atrous_rates'].items():

@@ -1,7 +1,6 @@
-"""The contrastive losses by double loop over pixels, in float64.
+"""The contrastive losses with a double loop over pixels, in float64.
 
-Slow and plain: every equation of the docstrings of `core.losses.pixel_contrast`
-is written out once more, pixel by pixel, without its tricks.
+Slow and simple: every equation of `core.losses.pixel_contrast`, pixel by pixel.
 """
 
 import math
@@ -124,7 +123,7 @@ def unit(x):
 
 
 def random_case(seed, batch=2, pixels=20, channels=5, classes=4, ignored=0.2):
-  """Random unit features of two views, and labels of which some are ignored."""
+  """Random unit features of two views, and labels, some of them ignored."""
   rng = np.random.default_rng(seed)
   f, g = unit(rng.normal(size=(2, batch, pixels, channels)))
   y = rng.integers(0, classes, (batch, pixels))

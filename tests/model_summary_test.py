@@ -54,8 +54,8 @@ def test_a_small_network_by_hand():
   network = model.DeepLab(trunk, heads.Classifier(3))
   network.build_variables()
   seen = costs.one_pass(network, (65, 97))
-  stops = {stop.name: (stop.stride, *stop.size) for stop in seen.stops}
-  assert stops == {
+  maps = {x.name: (x.stride, *x.size) for x in seen.feature_maps}
+  assert maps == {
     'root': (2, 33, 49, 8),
     'low-level 4': (4, 17, 25, 8),
     'low-level 8': (8, 9, 13, 16),
@@ -118,7 +118,7 @@ def test_an_evaluation_has_the_sizes_of_its_scales():
   passes = summarize(*files, bindings=size)['passes']
   half, whole = passes['evaluation at scale 0.5'], passes['evaluation']
   assert (half['size'], whole['size']) == ((65, 81), (129, 161))
-  assert half['stops'][-1]['size'] == (17, 21, 11)
+  assert half['feature_maps'][-1]['size'] == (17, 21, 11)
   assert half['flops']['total'] < whole['flops']['total'] / 3
 
 
@@ -154,8 +154,8 @@ def test_every_network(name):
   summary = summarize(
     SCRATCH, f'gin_configs/{name}', configs_test.TINY, bindings=['WIDTH = 0.25']
   )
-  stops = summary['passes']['training']['stops']
-  assert stops[-1]['size'][2] == 21
+  maps = summary['passes']['training']['feature_maps']
+  assert maps[-1]['size'][2] == 21
   assert all(row['bytes'] for row in summary['parameters'].values())
 
 

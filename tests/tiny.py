@@ -15,7 +15,7 @@ CLASSES = 3
 
 
 def small_parts(filters, **aspp_arguments):
-  """Makers of a narrow ASPP and decoder, for `model.Trunk`."""
+  """Functions that build a narrow ASPP and decoder, for `model.Trunk`."""
   return (
     functools.partial(aspp.ASPP, aspp_convs_filters=filters, **aspp_arguments),
     functools.partial(decoder.Decoder, decoder_filters=filters),
@@ -23,7 +23,7 @@ def small_parts(filters, **aspp_arguments):
 
 
 def network(task, seed=0, dropout_rate=0.1, **trunk_arguments):
-  """A built network with the task's head; equal for equal seeds."""
+  """A built network with the task's head, a function of the seed."""
   keras.utils.set_random_seed(seed)
   backbone = resnet_v1.ResNetV1('resnet_v1_18_beta', width=0.125)
   parts = small_parts(8, dropout_rate=dropout_rate)
@@ -34,7 +34,7 @@ def network(task, seed=0, dropout_rate=0.1, **trunk_arguments):
 
 
 def make_trainer(steps=4, learning_rate=0.05, **kwargs):
-  """A trainer of two images a step that saves after every step."""
+  """A trainer with two images per step that saves after every step."""
   schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
   optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
   arguments = {'batch_size': 2, 'save_every': 1, 'log_every': 1, **kwargs}
@@ -44,7 +44,7 @@ def make_trainer(steps=4, learning_rate=0.05, **kwargs):
 def example(position, size=33, views=False):
   """The example at a position of the stream, as NumPy arrays."""
   rng = np.random.default_rng(position)
-  # Stripes wide enough for features at stride 4.
+  # Stripes that are wide enough for features at stride 4.
   stripes = rng.integers(0, CLASSES, -(-size // 11)).repeat(11)[:size]
   label = np.tile(stripes, (size, 1))
   label[: position % 3] = common.IGNORE_LABEL
@@ -65,9 +65,9 @@ def make_stream(views=False, fail_at=None, spoil_at=None, period=None, size=33):
 
   Args:
     views: examples for `Contrastive` rather than `Softmax`.
-    fail_at: the position whose reading raises an error.
+    fail_at: the position at which reading raises an error.
     spoil_at: the position whose pixels are not finite.
-    period: after so many examples they repeat.
+    period: number of examples after which they repeat.
   """
   first = example(0, views=views)
 

@@ -1,14 +1,19 @@
-"""The confusion matrix and the numbers that follow from it."""
+"""The confusion matrix and the metrics computed from it."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 
-def confusion_matrix(labels, predictions, num_classes):
+def confusion_matrix(
+  labels: tf.Tensor, predictions: tf.Tensor, num_classes: int
+) -> tf.Tensor:
   """Counts pixels by true and predicted class; compiles under XLA.
 
   Args:
-    labels: int, any shape; values outside [0, num_classes) are left out.
+    labels: int, any shape; values outside [0, num_classes) are ignored.
     predictions: int of the same shape, in [0, num_classes).
     num_classes: int.
 
@@ -19,28 +24,28 @@ def confusion_matrix(labels, predictions, num_classes):
   predictions = tf.cast(tf.reshape(predictions, [-1]), tf.int32)
   known = (labels >= 0) & (labels < num_classes)
   size = num_classes**2
-  # What does not count falls into one cell past the end.
+  # Ignored pixels fall into one cell past the end.
   cells = tf.where(known, labels * num_classes + predictions, size)
   counts = tf.math.bincount(cells, minlength=size + 1, maxlength=size + 1)
   counts = tf.cast(counts[:-1], tf.int64)
   return tf.reshape(counts, [num_classes, num_classes])
 
 
-def scores(matrix):
+def scores(matrix: np.ndarray) -> dict[str, Any]:
   """Intersection over union and accuracy from a confusion matrix.
 
-  A class that neither occurs in the truth nor is predicted has no IoU (NaN) and
-  takes no part in the mean. A class that is absent from the truth but predicted
-  has IoU 0 and does; it has no accuracy.
+  A class that is neither in the truth nor predicted has no IoU (NaN) and is
+  left out of the mean. A class that is predicted but not in the truth has IoU
+  0, which counts in the mean, and no accuracy.
 
   Args:
     matrix: int64 array [classes, classes], rows are truth.
 
   Returns:
-    dict: `miou`, `pixel_accuracy`, `mean_accuracy` (over the classes of the
+    dict: `miou`, `pixel_accuracy`, `mean_accuracy` (over the classes in the
     truth) and `frequency_weighted_iou` (weighted by their pixels), floats in
-    [0, 1], NaN when nothing was counted; `iou` and `accuracy` (found among the
-    pixels of a class), float64 [classes]; `pixels` (int).
+    [0, 1], NaN if nothing was counted; `iou` and `accuracy` (the share of a
+    class's pixels that are correct), float64 [classes]; `pixels` (int).
   """
   matrix = np.asarray(matrix, np.int64)
   hits = np.diag(matrix)
@@ -62,16 +67,17 @@ def scores(matrix):
   }
 
 
-def merged(matrix, groups):
+def merged(
+  matrix: np.ndarray, groups: Sequence[str]
+) -> tuple[dict[str, int], np.ndarray]:
   """The confusion matrix of groups of classes.
 
   Args:
     matrix: int64 array [classes, classes].
-    groups: the name of the group of each class.
+    groups: the name of each class's group.
 
   Returns:
-    {name: index} in the order in which the names first occur, and int64
-    [groups, groups].
+    {name: index} in order of first occurrence, and int64 [groups, groups].
   """
   index = {name: i for i, name in enumerate(dict.fromkeys(groups))}
   places = np.array([index[name] for name in groups])
@@ -80,21 +86,23 @@ def merged(matrix, groups):
   return index, result
 
 
-def near_outlines(labels, width, num_classes):
-  """Which pixels have one of another class near by.
+def near_outlines(labels: tf.Tensor, width: int, num_classes: int) -> tf.Tensor:
+  """Which pixels are near a pixel of a different class.
 
-  What is no class (void, padding) makes no outline and is never near one.
+  Pixels without a class (void, padding) form no outline and are never near one.
 
   Args:
     labels: int [batch, height, width].
-    width: int, how near: so many pixels up, down or across, diagonals included.
-    num_classes: int; other values are no class.
+    width: int, the largest distance in pixels along each side, diagonals
+      included.
+    num_classes: int; any other value is not a class.
 
   Returns:
     bool [batch, height, width].
   """
   known = (labels >= 0) & (labels < num_classes)
-  # Of no class: lower than all in the search for the highest, and vice versa.
+  # Pixels without a class are below all others when searching for the highest,
+  # and above all others when searching for the lowest.
   ids = tf.cast(labels, tf.float32)
   highest = _highest(tf.where(known, ids, -1.0), width)
   lowest = -_highest(tf.where(known, -ids, -float(num_classes)), width)
@@ -105,7 +113,7 @@ def _highest(values, reach):
   """The highest value around each pixel of [batch, height, width]."""
   side = 2 * reach + 1
   values = values[..., tf.newaxis]
-  # One direction after the other: side + side in place of side x side.
+  # One direction after the other: side + side instead of side x side.
   values = tf.nn.max_pool2d(values, (side, 1), 1, 'SAME')
   return tf.nn.max_pool2d(values, (1, side), 1, 'SAME')[..., 0]
 

@@ -1,33 +1,36 @@
-"""How well the features of pixels tell classes apart, as numbers.
+"""Metrics of how well the features of pixels separate classes.
 
-All take features [pixels, channels] (any float type, arrays or tensors; counted
-in float64) and labels [pixels] (int; anything outside [0, num_classes) is left
-out). Everything here is deterministic. NaN stands for what is not defined:
-nothing to count, or features that are not finite.
+All take features [pixels, channels] (any float type, arrays or tensors;
+computed in float64) and labels [pixels] (int; values outside [0, num_classes)
+are ignored). Everything here is deterministic. NaN stands for an undefined
+result: no pixels to count, or features that are not finite.
 """
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from deeplab_contrast.core import confusion
 
-# Rows of judged pixels at a time: bounds the memory for similarities.
+# Pixels evaluated at a time: bounds the memory for similarities.
 _BLOCK = 1024
 
-# A channel whose spread is within the rounding of float32 is constant.
+# A channel whose standard deviation is within float32's rounding is constant.
 _FLAT = 1e-6
 
 
-def class_similarities(features, labels, num_classes):
-  """Mean cosine similarity of pixels of one class, and of two classes.
+def class_similarities(
+  features: ArrayLike, labels: ArrayLike, num_classes: int
+) -> tuple[float, float]:
+  """Mean cosine similarity within classes and between classes.
 
   With u_i = f_i / |f_i| (0 for a feature of length 0) and labels y_i:
 
     within  = mean of u_i . u_j over all pairs i != j with y_i == y_j
     between = mean of u_i . u_j over all pairs with y_i != y_j
 
-  Sums over classes S_c = sum of u_i with y_i == c give both in linear time:
-  the sum over pairs of one class is |S_c|^2 - sum |u_i|^2.
+  Sums over classes S_c = sum of u_i with y_i == c give both means in linear
+  time: the sum over pairs of one class is |S_c|^2 - sum |u_i|^2.
 
   Args:
     features: float [pixels, channels].
@@ -35,7 +38,7 @@ def class_similarities(features, labels, num_classes):
     num_classes: int.
 
   Returns:
-    (within, between), floats in [-1, 1]; NaN where there is no such pair.
+    (within, between), floats in [-1, 1]; NaN if there is no such pair.
   """
   features, labels = _known(features, labels, num_classes)
   if not np.isfinite(features).all():
@@ -55,25 +58,31 @@ def class_similarities(features, labels, num_classes):
 
 
 def knn_miou(
-  fit_features, fit_labels, features, labels, num_classes, neighbours=10
-):
+  fit_features: ArrayLike,
+  fit_labels: ArrayLike,
+  features: ArrayLike,
+  labels: ArrayLike,
+  num_classes: int,
+  neighbours: int = 10,
+) -> float:
   """Mean IoU of a k-nearest-neighbour classification by cosine similarity.
 
-  A pixel gets the class of which most of its `neighbours` most similar fit
-  pixels are. Of classes with as many, the one with the greater sum of
-  similarities wins; of equally similar pixels, the earlier one is nearer.
+  A pixel gets the most frequent class among its `neighbours` most similar fit
+  pixels. If classes are equally frequent, the one with the greater sum of
+  similarities wins; of equally similar pixels, the first one is nearest.
 
   Args:
     fit_features: float [fit pixels, channels].
     fit_labels: int [fit pixels].
-    features: float [pixels, channels], of the pixels that are judged.
-    labels: int [pixels]. Classes without a fit pixel cannot be found by any
-      features: their pixels are left out.
+    features: float [pixels, channels], of the pixels to evaluate.
+    labels: int [pixels]. No features can find a class without a fit pixel, so
+      pixels of such classes are left out.
     num_classes: int.
-    neighbours: int; all fit pixels where there are fewer.
+    neighbours: int; all fit pixels if there are fewer.
 
   Returns:
-    A float in [0, 1], see `confusion.scores`; NaN when either part is empty.
+    A float in [0, 1], see `confusion.scores`; NaN if either set of pixels is
+    empty.
   """
 
   def classify(fit_features, fit_labels, features):
@@ -89,48 +98,48 @@ def knn_miou(
 
 
 def probe_miou(
-  fit_features,
-  fit_labels,
-  features,
-  labels,
-  num_classes,
-  iterations=100,
-  penalty=1e-3,
-):
+  fit_features: ArrayLike,
+  fit_labels: ArrayLike,
+  features: ArrayLike,
+  labels: ArrayLike,
+  num_classes: int,
+  iterations: int = 100,
+  penalty: float = 1e-3,
+) -> float:
   """Mean IoU of a linear probe: multinomial logistic regression.
 
-  Over channels x standardised by mean and spread of the fit part, the probe is
-  the minimum over W, b of
+  With channels x standardised by the mean and standard deviation of the fit
+  pixels, the probe is the minimum over W, b of
 
     mean over fit pixels of -log softmax(W x + b)[y] + penalty / 2 * |W|^2
 
-  approached by full batches from W = b = 0, see `_fit_probe`.
+  found by full-batch steps from W = b = 0, see `_fit_probe`.
 
   Args:
     fit_features: float [fit pixels, channels].
     fit_labels: int [fit pixels].
-    features: float [pixels, channels], of the pixels that are judged.
+    features: float [pixels, channels], of the pixels to evaluate.
     labels: int [pixels]; see `knn_miou`.
     num_classes: int.
-    iterations: int, how many steps are made.
+    iterations: int, number of steps.
     penalty: float > 0.
 
   Returns:
-    A float in [0, 1]; NaN when either part is empty.
+    A float in [0, 1]; NaN if either set of pixels is empty.
   """
 
   def classify(fit_features, fit_labels, features):
     mean, spread = fit_features.mean(axis=0), fit_features.std(axis=0)
     flat = spread <= _FLAT * np.abs(mean)
     factor = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
-    inputs, judged = (
+    inputs, evaluated = (
       np.pad((x - mean) * factor, ((0, 0), (0, 1)), constant_values=1.0)
       for x in (fit_features, features)
     )
     classes, targets = np.unique(fit_labels, return_inverse=True)
     targets = _one_hot(targets, len(classes))
     weights = _fit_probe(inputs, targets, iterations, penalty)
-    return classes[(judged @ weights).argmax(axis=1)]
+    return classes[(evaluated @ weights).argmax(axis=1)]
 
   fit = _known(fit_features, fit_labels, num_classes)
   return _miou(classify, fit, features, labels, num_classes)
@@ -141,9 +150,9 @@ def _fit_probe(inputs, targets, iterations, penalty):
 
   The second derivative of the cross entropy is nowhere more than
   0.5 * mean(x x^T) for each class (Boehning, Annals of the Institute of
-  Statistical Mathematics 44, 1992). A step by the inverse of that bound needs
-  no step size and cannot overshoot; Nesterov's momentum, begun anew whenever it
-  points uphill, makes it fast.
+  Statistical Mathematics 44, 1992). Steps by the inverse of that bound need
+  no step size and cannot overshoot; Nesterov's momentum, restarted whenever it
+  points uphill, makes them fast.
 
   Args:
     inputs: float64 [pixels, channels], the last channel all 1.
@@ -158,8 +167,8 @@ def _fit_probe(inputs, targets, iterations, penalty):
   penalties[-1] = 0.0
   bound = 0.5 * inputs.T @ inputs / len(inputs) + np.diag(penalties[:, 0])
   weights = ahead = tf.zeros([inputs.shape[1], targets.shape[1]], tf.float64)
-  # Not in NumPy, whose threads wait busily for each other: small products like
-  # these took ten times as long on cores that others used too.
+  # Not in NumPy, whose threads spin while waiting for each other: on busy cores
+  # small products like these took ten times as long.
   inverse, penalties, targets = map(
     tf.constant, (np.linalg.inv(bound), penalties, targets)
   )
@@ -178,8 +187,8 @@ def _fit_probe(inputs, targets, iterations, penalty):
 def _miou(classify, fit, features, labels, num_classes):
   """Mean IoU of `classify(fit features, fit labels, features)`."""
   features, labels = _known(features, labels, num_classes)
-  can_be_told = np.isin(labels, fit[1])
-  features, labels = features[can_be_told], labels[can_be_told]
+  can_be_found = np.isin(labels, fit[1])
+  features, labels = features[can_be_found], labels[can_be_found]
   if not len(labels):
     return float('nan')
   if not (np.isfinite(fit[0]).all() and np.isfinite(features).all()):
@@ -190,13 +199,13 @@ def _miou(classify, fit, features, labels, num_classes):
 
 
 def _vote(similarities, labels, neighbours):
-  """The class of each row of similarities to fit pixels of known labels."""
+  """The class for each row of similarities to fit pixels with `labels`."""
   nearest = np.argsort(-similarities, axis=1, kind='stable')[:, :neighbours]
   count = nearest.shape[1]
   votes = np.zeros([len(similarities), labels.max() + 1])
   rows = np.arange(len(similarities))
   for column in nearest.T:
-    # The sum of similarities, at most `count`, decides between equals only.
+    # The sum of similarities, at most `count`, only breaks ties.
     share = similarities[rows, column] / (2 * count + 1)
     votes[rows, labels[column]] += 1 + share
   return votes.argmax(axis=1)

@@ -1,14 +1,16 @@
-"""Which predictions are sure enough to be labels (paper, semi-supervision)."""
+"""Which predictions are confident enough to be labels (semi-supervision)."""
 
 import tensorflow as tf
 
 from deeplab_contrast.common import IGNORE_LABEL
 
 
-def confident(probabilities, thresholds):
-  """The most probable class where it is probable enough.
+def confident(
+  probabilities: tf.Tensor, thresholds: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """The most probable class, if it is probable enough.
 
-  The paper's rule: a hard label where the largest probability reaches the
+  The paper's rule: a hard label where the highest probability reaches the
   threshold of its class, no label elsewhere.
 
   Args:

@@ -1,13 +1,19 @@
 """Resizing by the original's convention: corners of input and output align.
 
-Every size is k * stride + 1, so that a pixel of a smaller map sits exactly on
+Every size is k * stride + 1, so that each pixel of a smaller map coincides with
 a pixel of the larger one. (The original: deeplab/core/utils.py.)
 """
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import tensorflow as tf
 
+# A side of an image in pixels; a tensor in graphs that take any size.
+Side: TypeAlias = int | tf.Tensor
 
-def scale_dimension(size, scale):
+
+def scale_dimension(size: Side, scale: float) -> Side:
   """Scales a k * stride + 1 size: 513 * 1/4 gives 129, not 128.
 
   Args:
@@ -19,13 +25,13 @@ def scale_dimension(size, scale):
   """
   if isinstance(size, int):
     return int((float(size) - 1.0) * scale + 1.0)
-  # With the bits of a Python float: 361 * 0.7 gives 252 both ways.
+  # In the precision of a Python float: 361 * 0.7 gives 252 either way.
   size = tf.cast(size, tf.float64)
   return tf.cast((size - 1.0) * scale + 1.0, tf.int32)
 
 
-def fitting_size(size, stride):
-  """The nearest k * stride + 1 size that is not below a side.
+def fitting_size(size: Side, stride: int) -> Side:
+  """The smallest k * stride + 1 size that is not below a side.
 
   Args:
     size: int, or int32 tensor, 1 or more.
@@ -37,7 +43,7 @@ def fitting_size(size, stride):
   return (size + stride - 2) // stride * stride + 1
 
 
-def fitting_sizes(size, stride):
+def fitting_sizes(size: int, stride: int) -> tuple[int, int]:
   """The nearest k * stride + 1 sizes of a side, below (or equal) and above.
 
   Args:
@@ -45,14 +51,14 @@ def fitting_sizes(size, stride):
     stride: of the network.
 
   Returns:
-    (below, above), both `size` if it fits.
+    (below, above), both equal to `size` if it fits.
   """
   below = max(size - 1, 0) // stride * stride + 1
   return below, fitting_size(size, stride)
 
 
-def misfit_note(size, stride):
-  """One line about a crop whose maps do not align at the corners.
+def misfit_note(size: Sequence[int], stride: int) -> str | None:
+  """A line about a crop whose feature maps do not align at the corners.
 
   Args:
     size: (height, width) of the crop.
@@ -75,7 +81,7 @@ def misfit_note(size, stride):
   )
 
 
-def bilinear(images, size):
+def bilinear(images: tf.Tensor, size: Sequence[Side] | tf.Tensor) -> tf.Tensor:
   """Resizes images bilinearly, corners aligned.
 
   Args:
@@ -90,7 +96,7 @@ def bilinear(images, size):
   )
 
 
-def by_factor(images, scale):
+def by_factor(images: tf.Tensor, scale: float) -> tf.Tensor:
   """Resizes [batch, height, width, c] to `scale_dimension` of its sides."""
   if scale == 1.0:
     return images
@@ -98,28 +104,30 @@ def by_factor(images, scale):
   return bilinear(images, size)
 
 
-def nearest(images, size):
-  """Resizes by the nearest pixel, corners aligned; ids stay ids.
+def nearest(images: tf.Tensor, size: Sequence[Side] | tf.Tensor) -> tf.Tensor:
+  """Resizes to the nearest pixel, corners aligned; creates no new values.
 
   Args:
     images: [batch, height, width, channels], any numeric type.
     size: (height, width), ints or int32 tensors.
 
   Returns:
-    [batch, size[0], size[1], channels] of the type of `images`.
+    [batch, size[0], size[1], channels], with the dtype of `images`.
   """
   return tf.raw_ops.ResizeNearestNeighbor(
     images=images, size=tf.stack(size), align_corners=True
   )
 
 
-def labels_nearest(labels, size):
-  """Resizes label maps [batch, height, width] by the nearest pixel."""
+def labels_nearest(
+  labels: tf.Tensor, size: Sequence[Side] | tf.Tensor
+) -> tf.Tensor:
+  """Resizes label maps [batch, height, width] to the nearest pixel."""
   return nearest(labels[..., tf.newaxis], size)[..., 0]
 
 
-def spatial_size(images):
-  """Height and width of [batch, height, width, ...]: ints where known."""
+def spatial_size(images: tf.Tensor) -> list[Side]:
+  """Height and width of [batch, height, width, ...]; ints if known."""
   dynamic = tf.shape(images)
   return [
     known if known is not None else dynamic[axis]

@@ -1,11 +1,12 @@
-"""Large images by overlapping tiles, in memory that one row of tiles needs.
+"""Predicts large images by overlapping tiles, in the memory of a row of tiles.
 
-Tiles begin at multiples of GRID, so that the maps of a network (strides up to
-32) are cut where the whole image's are. Of an overlap, the outer quarter of
-each tile counts for nothing, since there the network sees the tile's end in
-place of the image; over the half in between, one tile fades into the next.
+Tiles start at multiples of GRID, so that a network's feature maps (strides up
+to 32) align with those of the whole image. The outer quarter of an overlap is
+not used, since there the network sees the border of the tile instead of the
+image; over the half in between, one tile fades into the next.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -16,15 +17,15 @@ GRID = 32
 
 
 class Axis(NamedTuple):
-  """Where tiles lie along one side of an image.
+  """The positions of tiles along one side of an image.
 
   Attributes:
-    size: int, or int32 [], of the side, in pixels.
-    length: int, or int32 [], of every tile.
+    size: int, or int32 [], pixels of the side.
+    length: int, or int32 [], pixels of every tile.
     starts: int32 [tiles], multiples of GRID; the last tile may reach up to
       GRID - 1 pixels beyond the image.
-    weights: float32 [tiles, length], how much each pixel of a tile counts: 1
-      in all for every pixel of the image.
+    weights: float32 [tiles, length], of each pixel of a tile; they add up to 1
+      for every pixel of the image.
   """
 
   size: int | tf.Tensor
@@ -33,13 +34,13 @@ class Axis(NamedTuple):
   weights: tf.Tensor
 
 
-def axis(size, tile_size, overlap):
-  """Lays tiles along a side; one of the side's own size if that is enough.
+def axis(size: int | tf.Tensor, tile_size: int, overlap: int) -> Axis:
+  """Places tiles along a side; a single tile of its size if that is enough.
 
   Args:
     size: int, or int32 [], of the side.
     tile_size: int, k * GRID + 1.
-    overlap: int, of neighbours at least, in [0, tile_size - GRID].
+    overlap: int, the least overlap of neighbours, in [0, tile_size - GRID].
 
   Returns:
     An `Axis`.
@@ -53,11 +54,18 @@ def axis(size, tile_size, overlap):
   return Axis(size, length, starts, _weights(starts, length, tile_size - step))
 
 
-def blend(predict, images, rows, columns, channels, labels=False):
+def blend(
+  predict: Callable[[tf.Tensor], tf.Tensor],
+  images: tf.Tensor,
+  rows: Axis,
+  columns: Axis,
+  channels: int,
+  labels: bool = False,
+) -> tf.Tensor:
   """Predicts tile by tile and blends.
 
-  Beside its result it keeps one row of tiles: tile height x image width x
-  channels floats for each image, and some copies of them.
+  Besides the result it holds one row of tiles in memory: tile height x image
+  width x channels floats for each image, and some copies of them.
 
   Args:
     predict: maps float32 [batch, tile height, tile width, 3] to float32
@@ -66,7 +74,7 @@ def blend(predict, images, rows, columns, channels, labels=False):
     rows: `Axis` of the height.
     columns: `Axis` of the width.
     channels: int.
-    labels: gives the channel with the highest value in place of the values.
+    labels: returns the channel with the highest value instead of the values.
 
   Returns:
     float32 [batch, height, width, channels], or int32 [batch, height, width].
@@ -76,14 +84,14 @@ def blend(predict, images, rows, columns, channels, labels=False):
 
   def one_row(i, kept, done):
     kept = _add_row(predict, images, rows, columns, i, kept)
-    # What the next row of tiles does not reach is final.
+    # Pixels that the next row of tiles does not reach are final.
     fresh = ends[i] - rows.starts[i]
     done = done.write(i, _finished(kept[: columns.size, :fresh], labels))
     rest = tf.pad(kept[:, fresh:], [[0, 0], [0, fresh], [0, 0], [0, 0]])
     return i + 1, tf.ensure_shape(rest, kept.shape), done
 
   width = columns.starts[-1] + columns.length
-  # The width comes first: so a tile is added to whole slices, in place.
+  # The width comes first, so that a tile is added to whole slices, in place.
   kept = tf.zeros([width, rows.length, tf.shape(images)[0], channels])
   done = tf.TensorArray(
     tf.int32 if labels else tf.float32, count, infer_shape=False
@@ -143,7 +151,7 @@ def _weights(starts, length, overlap):
   """float32 [tiles, length]; see `Axis`."""
   number = tf.range(tf.shape(starts)[0])[:, tf.newaxis]
   ramp = _ramp(tf.range(length), overlap)
-  # The ends of the image are no ends of a tile.
+  # The borders of the image are not blended.
   weights = tf.where(number > 0, ramp, 1.0)
   weights *= tf.where(number < tf.shape(starts)[0] - 1, ramp[::-1], 1.0)
   places = starts[:, tf.newaxis] + tf.range(length)
@@ -154,7 +162,7 @@ def _weights(starts, length, overlap):
 
 
 def _ramp(distance, overlap):
-  """From 0 to 1 over an overlap, smoothly; with its mirror image it adds to 1.
+  """Rises smoothly from 0 to 1 over an overlap; adds up to 1 with its mirror.
 
   Args:
     distance: int32 [...], pixels from the end of the tile.

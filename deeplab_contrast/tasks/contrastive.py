@@ -1,37 +1,41 @@
 """Contrastive pretraining on pixels whose labels are known."""
 
+from collections.abc import Callable, Mapping
+
+import keras
 import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
 from deeplab_contrast.core.losses import pixel_contrast
 from deeplab_contrast.core.network import heads
+from deeplab_contrast.core.network.model import DeepLab
 from deeplab_contrast.tasks import task
 
-# What the loss draws at random has a seed of its own, which no transform has:
-# those are numbered from 0.
+# The loss has its own seed for random draws. Those of transforms are numbered
+# from 0.
 _LOSS_SEED = 1_000_000
 
 
 class Contrastive(task.Task):
-  """Contrast between an image and its colour-distorted twin.
+  """Contrast between an image and its colour-distorted view.
 
   Args:
     loss: a `pixel_contrast.PixelContrast`; the within-image loss of the paper
       by default.
-    projection: makes the projection head.
-    views: 2, or 1 where the image is its own twin: no distortion, and half the
-      work of the network. Batches then need `IMAGE`, not `VIEWS`.
+    projection: builds the projection head.
+    views: 2, or 1 to contrast the image with itself: no distortion, and half
+      the work for the network. Batches then need `IMAGE`, not `VIEWS`.
 
   Raises:
-    ValueError: on another number of views.
+    ValueError: when `views` is neither 1 nor 2.
   """
 
   def __init__(
     self,
     loss: pixel_contrast.PixelContrast | None = None,
-    projection=heads.Projection,
-    views=2,
+    projection: Callable[[], keras.layers.Layer] = heads.Projection,
+    views: int = 2,
   ):
     if views not in (1, 2):
       raise ValueError(f'views is {views}; it must be 1 or 2.')
@@ -41,12 +45,18 @@ class Contrastive(task.Task):
     self.needs = (image, common.LABEL, common.SEED)
     self._projection = projection
 
-  def make_head(self, num_classes):
+  def make_head(self, num_classes: int) -> keras.layers.Layer:
     """The projection; it does not depend on the classes."""
     del num_classes
     return self._projection()
 
-  def losses(self, model, batch, training, step):
+  def losses(
+    self,
+    model: DeepLab,
+    batch: Mapping[str, tf.Tensor],
+    training: bool,
+    step: tf.Tensor,
+  ) -> dict[str, common.Weighted]:
     """Returns `{'contrastive': Weighted}`; see `Task.losses`."""
     del step
     anchors, contrast = self._embeddings(model, batch, training)
@@ -59,7 +69,7 @@ class Contrastive(task.Task):
     return {'contrastive': self.loss(anchors, contrast, labels, seed)}
 
   def _embeddings(self, model, batch, training):
-    """Of the image and of its twin."""
+    """The embeddings of the image and of its distorted view."""
     if self.views == 1:
       embeddings = model(batch[common.IMAGE], training=training)
       return embeddings, embeddings

@@ -1,9 +1,15 @@
 """Pixel classification: training from scratch and fine-tuning."""
 
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
 from deeplab_contrast.core.losses import softmax_loss
 from deeplab_contrast.core.network import heads
+from deeplab_contrast.core.network.model import DeepLab
 from deeplab_contrast.tasks import task
 
 
@@ -11,32 +17,32 @@ class Softmax(task.Task):
   """Cross entropy, with the original's options under the original's names.
 
   Args:
-    classifier: makes the logits layer, given the number of classes.
-    upsample_logits: compares at the labels' resolution; otherwise labels are
-      brought to that of the logits.
-    label_weights: a weight for every class; None weighs all alike.
-    top_k_percent_pixels: only this share of the pixels, the hardest, counts;
-      0..1. With several replicas each takes its share of its own batch.
-    hard_example_mining_step: until this step that share falls linearly from 1.
+    classifier: builds the logits layer, given the number of classes.
+    upsample_logits: computes the loss at the resolution of the labels;
+      otherwise labels are resized to that of the logits.
+    label_weights: a weight for every class; None weights all classes equally.
+    top_k_percent_pixels: the share of the pixels, the hardest ones, that count;
+      0..1. With several replicas, each takes this share of its own batch.
+    hard_example_mining_step: until this step, that share falls linearly from 1.
 
   Raises:
-    ValueError: on a share that is not in (0, 1].
+    ValueError: when top_k_percent_pixels is not in (0, 1].
   """
 
   needs = (common.IMAGE, common.LABEL)
 
   def __init__(
     self,
-    classifier=heads.Classifier,
-    upsample_logits=True,
-    label_weights=None,
-    top_k_percent_pixels=1.0,
-    hard_example_mining_step=0,
+    classifier: Callable[[int], keras.layers.Layer] = heads.Classifier,
+    upsample_logits: bool = True,
+    label_weights: Sequence[float] | None = None,
+    top_k_percent_pixels: float = 1.0,
+    hard_example_mining_step: int = 0,
   ):
     if not 0 < top_k_percent_pixels <= 1:
       raise ValueError(
-        f'top_k_percent_pixels is {top_k_percent_pixels}; it is a share, more '
-        'than 0 and at most 1.'
+        f'top_k_percent_pixels is {top_k_percent_pixels}; it must be a '
+        'share, greater than 0 and at most 1.'
       )
     self.upsample_logits = upsample_logits
     self.label_weights = label_weights and tuple(label_weights)
@@ -44,11 +50,11 @@ class Softmax(task.Task):
     self.hard_example_mining_step = hard_example_mining_step
     self._classifier = classifier
 
-  def make_head(self, num_classes):
-    """A classifier of the dataset's classes.
+  def make_head(self, num_classes: int) -> keras.layers.Layer:
+    """A classifier for the dataset's classes.
 
     Raises:
-      ValueError: when there are not as many label_weights.
+      ValueError: when label_weights has a different number of weights.
     """
     weights = self.label_weights
     if weights is not None and len(weights) != num_classes:
@@ -57,10 +63,17 @@ class Softmax(task.Task):
       )
     return self._classifier(num_classes)
 
-  def losses(self, model, batch, training, step):
+  def losses(
+    self,
+    model: DeepLab,
+    batch: Mapping[str, tf.Tensor],
+    training: bool,
+    step: tf.Tensor,
+  ) -> dict[str, common.Weighted]:
     """Returns `{'softmax': Weighted over pixels}`; see `Task.losses`.
 
-    Over an image pyramid there is one for every scale, and one for all merged.
+    With an image pyramid there is a term for every scale, and one for the
+    merged logits.
     """
     images = batch[common.IMAGE]
     if len(model.image_pyramid) == 1:

@@ -1,33 +1,44 @@
-"""The one interface of training: what a step teaches."""
+"""The interface of a training task: a head and its losses."""
 
 import abc
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
 
 from deeplab_contrast import common
+from deeplab_contrast.core.network.model import DeepLab
 
 
 class Task(abc.ABC):
-  """A head for the network; then a batch goes in, named losses come out.
+  """Makes a head for the network, and computes named losses of a batch.
 
   Attributes:
-    needs: keys a batch must have.
+    needs: keys that a batch must have.
   """
 
   needs: tuple[str, ...]
 
   @abc.abstractmethod
-  def make_head(self, num_classes):
-    """The head this task trains, for a dataset of so many classes."""
+  def make_head(self, num_classes: int) -> keras.layers.Layer:
+    """The head that this task trains, for a dataset of `num_classes`."""
 
   @abc.abstractmethod
-  def losses(self, model, batch, training, step) -> dict[str, common.Weighted]:
+  def losses(
+    self,
+    model: DeepLab,
+    batch: Mapping[str, tf.Tensor],
+    training: bool,
+    step: tf.Tensor,
+  ) -> dict[str, common.Weighted]:
     """Computes the losses of one replica's batch.
 
     Args:
       model: a `model.DeepLab`.
       batch: dict of tensors with at least the keys `needs`.
       training: bool.
-      step: int64 [], how many steps of the training are done.
+      step: int64 [], number of training steps done so far.
 
     Returns:
-      `Weighted` pairs by name; the objective is the sum of their quotients.
+      `Weighted` terms by name; the objective is the sum of their means.
     """

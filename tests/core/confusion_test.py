@@ -30,7 +30,7 @@ def test_scores_by_hand():
 
 
 def scores_by_hand(truth, guess, classes):
-  """Every score from its definition, pixel by pixel."""
+  """Every score by its definition, pixel by pixel."""
   pairs = [(t, g) for t, g in zip(truth, guess, strict=True) if t < classes]
   iou, found, share = {}, {}, {}
   for c in range(classes):
@@ -56,7 +56,7 @@ def scores_by_hand(truth, guess, classes):
 @pytest.mark.parametrize('seed', range(4))
 def test_scores_equal_their_definitions(seed):
   rng = np.random.default_rng(seed)
-  # Class 4 is nowhere, class 3 only predicted.
+  # Class 4 does not occur, class 3 is only predicted.
   truth = rng.choice([0, 1, 2, 255], 60)
   guess = rng.choice([0, 1, 2, 3], 60)
   matrix = confusion.confusion_matrix(truth, guess, 5).numpy()
@@ -68,7 +68,7 @@ def test_scores_equal_their_definitions(seed):
   assert np.isnan(found['iou'][4]) and np.isnan(found['accuracy'][3])
 
 
-def test_groups_are_judged_as_if_they_were_the_labels():
+def test_groups_are_scored_as_if_they_were_the_labels():
   rng = np.random.default_rng(1)
   groups = ('ground', 'sky', 'ground', 'thing')
   truth, guess = rng.integers(0, 4, (2, 200))

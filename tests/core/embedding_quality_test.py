@@ -1,4 +1,4 @@
-"""Against double loops, plain gradient descent, and clusters made by hand."""
+"""Against double loops, plain gradient descent, and hand-made clusters."""
 
 import collections
 import itertools
@@ -13,17 +13,17 @@ CLASSES = 4
 
 
 def data(pixels, channels=6, seed=0, spread=1.0):
-  """Features that tell something about their labels, of which some are void."""
+  """Features that depend on their labels, some of which are void."""
   rng = np.random.default_rng(seed)
   labels = rng.choice([*range(CLASSES), 255, -1], pixels)
-  # The same centres whatever the seed.
+  # The same centres for every seed.
   centres = np.random.default_rng(99).normal(size=(CLASSES + 2, channels))
   features = centres[labels % 6] + spread * rng.normal(size=(pixels, channels))
   return features.astype(np.float32), labels.astype(np.int32)
 
 
 def clusters(pixels_of_each, cosine):
-  """Three unit directions whose angles all have this cosine."""
+  """Three unit directions, each pair with this cosine."""
   corners = np.linalg.cholesky(
     np.full([3, 3], cosine) + np.eye(3) * (1 - cosine)
   )
@@ -49,7 +49,7 @@ def counted(features, labels, present=range(CLASSES)):
 
 def test_similarities_by_a_double_loop():
   features, labels = data(60)
-  features[3] = 0.0  # Without a direction; similar to nothing.
+  features[3] = 0.0  # Has no direction, so is not similar to any.
   rows, classes = counted(features, labels)
   pairs = collections.defaultdict(list)
   for i, j in itertools.permutations(range(len(rows)), 2):
@@ -65,7 +65,7 @@ def test_similarities_by_a_double_loop():
 def test_neighbours_by_brute_force(neighbours):
   fit, fit_labels = data(70)
   features, labels = data(50, seed=1)
-  # As similar to two fit pixels: the earlier one is the nearer one.
+  # Equally similar to two fit pixels: the first one is nearer.
   fit[20], features[5] = fit[10], fit[10]
   rows, classes = counted(fit, fit_labels)
   judged, truth = counted(features, labels)
@@ -91,7 +91,7 @@ def test_neighbours_by_brute_force(neighbours):
 
 
 def objective(weights, inputs, classes, penalty):
-  """What the probe minimises, and its gradient."""
+  """The objective of the probe, and its gradient."""
   logits = inputs @ weights
   logits -= logits.max(1, keepdims=True)
   chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -129,7 +129,7 @@ def test_probe_by_plain_gradient_descent():
 
 
 def test_probe_ends_near_the_optimum_where_channels_are_alike():
-  """As in features that have nearly collapsed to one direction."""
+  """Like features that have nearly collapsed to one direction."""
   rng = np.random.default_rng(0)
   classes = rng.integers(0, 3, 300)
   inputs = rng.normal(size=(300, 1)) + 0.01 * rng.normal(size=(300, 40))
@@ -156,7 +156,7 @@ def test_perfect_clusters(cosine):
   assert quality.probe_miou(*fit, *judged, 3) == 1.0
 
 
-def test_features_that_know_nothing_are_near_chance():
+def test_random_features_are_near_chance():
   rng = np.random.default_rng(0)
   features, labels = rng.normal(size=(3000, 8)), rng.integers(0, 3, 3000)
   parts = features[:1500], labels[:1500], features[1500:], labels[1500:]
@@ -172,11 +172,11 @@ def _both(fit, fit_labels, features, labels, num_classes=CLASSES):
   return quality.knn_miou(*arguments), quality.probe_miou(*arguments)
 
 
-def test_what_no_features_could_find_is_left_out():
+def test_classes_without_a_fit_pixel_are_left_out():
   fit, judged = clusters(20, 0.0), clusters(7, 0.0)
   known = fit[1] != 2
   assert _both(fit[0][known], fit[1][known], *judged) == (1.0, 1.0)
-  # A class that nothing judged has counts only if it is predicted.
+  # A class of no evaluated pixel counts only if it is predicted.
   seen = judged[1] != 2
   assert _both(*fit, judged[0][seen], judged[1][seen]) == (1.0, 1.0)
 
@@ -219,8 +219,8 @@ def test_features_without_a_direction_are_finite():
   assert all(map(np.isfinite, _both(features, labels, features, labels)))
 
 
-def test_a_channel_that_is_constant_decides_nothing():
-  """Its rounding would, blown up to unit spread, or by other pixels."""
+def test_a_constant_channel_has_no_effect():
+  """Scaled to unit deviation, its rounding errors would have one."""
   fit, judged = clusters(20, 0.0), clusters(7, 0.0)
   noise = np.random.default_rng(0).uniform(0.1, 0.1 + 1e-8, [60, 1])
   features = np.hstack([fit[0], noise.astype(np.float32)])
@@ -236,6 +236,6 @@ def test_features_that_are_not_finite_are_nan(bad):
   np.testing.assert_equal(found, (NAN, NAN))
   similarities = quality.class_similarities(features, labels, CLASSES)
   np.testing.assert_equal(similarities, (NAN, NAN))
-  # Of a pixel that does not count it does not matter.
+  # It does not matter for an ignored pixel.
   labels[labels == 1] = 255
   assert all(map(np.isfinite, _both(features, labels, features, labels)))

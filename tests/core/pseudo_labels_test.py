@@ -1,4 +1,4 @@
-"""Confident labels against a NumPy oracle."""
+"""Confident labels against NumPy."""
 
 import numpy as np
 import pytest

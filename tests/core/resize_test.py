@@ -13,7 +13,7 @@ needs_golden = pytest.mark.skipif(
 
 
 def bilinear_by_hand(image, height, width):
-  """Output pixel i of n lies at i * (m - 1) / (n - 1) of m input pixels."""
+  """Output pixel i of n is at i * (m - 1) / (n - 1) of m input pixels."""
 
   def matrix(old, new):
     places = np.linspace(0, old - 1, new) if new > 1 else np.zeros(1)
@@ -55,7 +55,7 @@ def test_scale_dimension_of_the_stages_of_a_513_crop():
 
 
 @pytest.mark.parametrize('scale', [0.1, 0.35, 0.7, 1 / 3, 1.4, 2.1])
-def test_scale_dimension_is_the_same_for_sizes_known_late(scale):
+def test_scale_dimension_is_the_same_for_tensors(scale):
   sizes = range(1, 1100)
   late = resize.scale_dimension(tf.constant(sizes), scale)
   assert late.dtype == tf.int32
@@ -64,7 +64,7 @@ def test_scale_dimension_is_the_same_for_sizes_known_late(scale):
   ]
 
 
-def test_spatial_size_is_static_where_it_can_be():
+def test_spatial_size_is_static_if_known():
   @tf.function(input_signature=[tf.TensorSpec([None, 5, None, 3])])
   def sizes(images):
     height, width = resize.spatial_size(images)

@@ -9,7 +9,7 @@ from tests import processes
 
 
 class LocalNetwork:
-  """Convolutions at stride 4, no pooling: each pixel sees 6 pixels around."""
+  """Convolutions at stride 4, no pooling: a pixel sees 6 pixels around it."""
 
   logits_stride = 4
 
@@ -39,7 +39,7 @@ def network():
 
 
 def picture(*size, batch=1, seed=3):
-  """Blobs, as uint8: not the same anywhere."""
+  """Blobs, as uint8, different everywhere."""
   shape = [batch, *(side // 4 + 2 for side in size), 3]
   small = tf.random.stateless_uniform(shape, [seed, 1], 0, 255)
   return tf.cast(resize.bilinear(small, size), tf.uint8)
@@ -49,7 +49,7 @@ def picture(*size, batch=1, seed=3):
   ('size', 'tile', 'overlap'),
   [(65, 129, 64), (129, 129, 0), (130, 129, 32), (600, 129, 33), (513, 65, 0)],
 )
-def test_every_pixel_counts_for_one(size, tile, overlap):
+def test_the_weights_of_every_pixel_add_up_to_one(size, tile, overlap):
   axis = tiles.axis(size, tile, overlap)
   starts, weights = axis.starts.numpy(), axis.weights.numpy()
   assert starts[0] == 0 and not (starts % tiles.GRID).any()
@@ -59,7 +59,7 @@ def test_every_pixel_counts_for_one(size, tile, overlap):
   for start, row in zip(starts, weights, strict=True):
     total[start : start + axis.length] += row
   np.testing.assert_allclose(total, 1.0, atol=1e-6)
-  # Away from the image's ends, nothing is taken from the rim of a tile.
+  # Away from the image's borders, the rim of a tile is not used.
   rim = max(overlap // 4 - 1, 0)
   assert not weights[1:, :rim].any()
   assert not weights[:-1, axis.length - rim :].any()
@@ -87,7 +87,7 @@ def test_seams_are_invisible(network, kind):
   if kind != 'dynamic':
     assert network.shapes == {(2, 65, 65, 3)}
   assert probabilities.shape == expected.shape
-  # 149 is rounded up to the grid, which the network sees near that end.
+  # 149 is rounded up to the grid, which the network sees near that border.
   inner = np.s_[:, :, :140]
   np.testing.assert_allclose(probabilities[inner], expected[inner], atol=1e-5)
   top_two = np.sort(expected, -1)[..., -2:]
@@ -170,6 +170,6 @@ def test_4096_pixels_in_bounded_memory():
     print(before, after)
     """
   before, after = map(int, processes.run_python(code).split())
-  # Blended probabilities of the whole image alone are 1.4 GB.
+  # The blended probabilities of the whole image alone take 1.4 GB.
   print(f'{before / 1024:.0f} MB before, {after / 1024:.0f} MB at most')
   assert after - before < 900 * 1024

@@ -1,23 +1,28 @@
-"""Gaussian blur of one image, as SimCLR does it."""
+"""Gaussian blur of one image, as in SimCLR."""
 
 import tensorflow as tf
 
-# Beyond six standard deviations weights are below float32's precision.
+# Beyond six standard deviations, weights are below float32's precision.
 _REACH = 6
 
 
-def gaussian_blur(image, sigma, radius, largest_sigma):
+def gaussian_blur(
+  image: tf.Tensor,
+  sigma: tf.Tensor,
+  radius: int | tf.Tensor,
+  largest_sigma: float,
+) -> tf.Tensor:
   """Convolves with a Gaussian of 2 * radius + 1 taps along both axes.
 
-  Outside the image there are zeros, as in SimCLR: within about two sigma of the
-  border it gets darker.
+  Outside the image there are zeros, as in SimCLR: the image gets darker within
+  about two sigma of its border.
 
   Args:
     image: float32 [height, width, 3].
     sigma: float32 [], the standard deviation in pixels, above 0.
     radius: int or int32 [], of the kernel.
-    largest_sigma: float, which `sigma` does not exceed; taps that are zero to
-      float32's precision then are left out.
+    largest_sigma: float, upper bound of `sigma`; taps that are then zero to
+      float32's precision are left out.
 
   Returns:
     float32 [height, width, 3].
@@ -33,15 +38,21 @@ def gaussian_blur(image, sigma, radius, largest_sigma):
   return tf.ensure_shape(blurred[0], image.shape)
 
 
-def random_blur(image, probability, sigmas, kernel, seed):
-  """Blurs some images, each by a sigma of its own.
+def random_blur(
+  image: tf.Tensor,
+  probability: float,
+  sigmas: tuple[float, float],
+  kernel: float,
+  seed: tf.Tensor,
+) -> tf.Tensor:
+  """Blurs some images, each with its own sigma.
 
   Args:
     image: float32 [height, width, 3], 0 to 255.
     probability: float, how often to blur; 0.5 in SimCLR.
     sigmas: (lowest, highest), floats, in pixels; (0.1, 2.0) in SimCLR.
-    kernel: float, the width of the kernel as a part of the image's height; 0.1
-      in SimCLR.
+    kernel: float, the width of the kernel as a fraction of the image's height;
+      0.1 in SimCLR.
     seed: int32 [2].
 
   Returns:

@@ -1,9 +1,11 @@
-"""Scale, pad, crop and flip an image and its label alike, statelessly.
+"""Scales, pads, crops and flips an image and its label alike, statelessly.
 
 Throughout, `image` is float32 [height, width, 3], `label` is int32
 [height, width] and `seed` is int32 [2]: the same seed draws the same numbers.
 (The original: deeplab/core/preprocess_utils.py.)
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -11,13 +13,15 @@ from deeplab_contrast.common import IGNORE_LABEL
 from deeplab_contrast.core import resize
 
 
-def random_scale_factor(minimum, maximum, step, seed):
+def random_scale_factor(
+  minimum: float, maximum: float, step: float, seed: tf.Tensor
+) -> tf.Tensor:
   """Draws a scale uniformly: 0.5 to 2.0 by 0.25 has seven equal chances.
 
   Args:
     minimum: float, the smallest factor, above 0.
     maximum: float, the largest factor.
-    step: float, the distance of neighbouring factors; 0 draws from the whole
+    step: float, the difference of neighbouring factors; 0 draws from the whole
       range instead.
     seed: int32 [2].
 
@@ -32,7 +36,9 @@ def random_scale_factor(minimum, maximum, step, seed):
   return tf.linspace(float(minimum), float(maximum), count)[index]
 
 
-def scale(image, label, factor):
+def scale(
+  image: tf.Tensor, label: tf.Tensor, factor: float | tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Resizes to int(side * factor), at least one pixel, corners aligned.
 
   Args:
@@ -46,14 +52,19 @@ def scale(image, label, factor):
   return _resize(image, label, scaled_size(tf.shape(label), factor))
 
 
-def scaled_size(size, factor):
+def scaled_size(size: tf.Tensor, factor: float | tf.Tensor) -> tf.Tensor:
   """The sides, int32 [2], of an image of int32 [2] `size` after `scale`."""
-  size = tf.cast(size, tf.float32) * factor
-  return tf.maximum(tf.cast(size, tf.int32), 1)
+  return tf.maximum(tf.cast(tf.cast(size, tf.float32) * factor, tf.int32), 1)
 
 
-def resize_to_range(image, label, min_size, max_size, factor):
-  """Resizes so that the sides lie in a range, keeping their ratio.
+def resize_to_range(
+  image: tf.Tensor,
+  label: tf.Tensor,
+  min_size: int,
+  max_size: int | None,
+  factor: int | None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Resizes so that the sides are in a range, keeping their ratio.
 
   Args:
     image: float32 [height, width, 3].
@@ -69,19 +80,24 @@ def resize_to_range(image, label, min_size, max_size, factor):
   return _resize(image, label, size)
 
 
-def range_size(size, min_size, max_size=None, factor=None):
-  """The size `resize_to_range` gives an image.
+def range_size(
+  size: tf.Tensor,
+  min_size: int,
+  max_size: int | None = None,
+  factor: int | None = None,
+) -> tf.Tensor:
+  """The size of an image after the original's `resize_to_range`.
 
-  The shorter side becomes `min_size`, unless the longer one exceeded `max_size`
-  then: in that case it becomes `max_size`. Sides are cut to whole pixels, at
-  least one, and then enlarged to the next k * factor + 1; `max_size` is cut to
-  the last such number before. (The original: resize_to_range.)
+  The shorter side becomes `min_size`, unless the longer side would then exceed
+  `max_size`: in that case the longer side becomes `max_size`. Sides are rounded
+  down to whole pixels, at least one, and then up to the next k * factor + 1;
+  `max_size` is first rounded down to such a number.
 
   Args:
     size: int32 [2], height and width.
     min_size: int.
     max_size: int; None for no limit.
-    factor: int; None leaves the sides as they are.
+    factor: int; None keeps the sides.
 
   Returns:
     int32 [2].
@@ -99,10 +115,17 @@ def range_size(size, min_size, max_size=None, factor=None):
   return new
 
 
-def pad_to(image, label, height, width, pixel, ignore):
-  """Extends to at least height x width, at the bottom and at the right.
+def pad_to(
+  image: tf.Tensor,
+  label: tf.Tensor,
+  height: int,
+  width: int,
+  pixel: float | Sequence[float],
+  ignore: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Pads to at least height x width, at the bottom and at the right.
 
-  An image that is already large enough along a side keeps that side.
+  A side that is already large enough does not change.
 
   Args:
     image: float32 [h, w, 3].
@@ -123,8 +146,15 @@ def pad_to(image, label, height, width, pixel, ignore):
   )
 
 
-def random_crop(image, label, height, width, seed, class_uniform=0.0):
-  """Cuts one height x width window, every place having the same chance.
+def random_crop(
+  image: tf.Tensor,
+  label: tf.Tensor,
+  height: int,
+  width: int,
+  seed: tf.Tensor,
+  class_uniform: float = 0.0,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Crops a height x width window, each position being equally likely.
 
   Args:
     image: float32 [h, w, 3].
@@ -132,7 +162,7 @@ def random_crop(image, label, height, width, seed, class_uniform=0.0):
     height: int, at most h.
     width: int, at most w.
     seed: int32 [2].
-    class_uniform: float, how often to go to a class instead; see
+    class_uniform: float, how often to crop around a class instead; see
       `class_uniform_offset`.
 
   Returns:
@@ -154,13 +184,15 @@ def random_crop(image, label, height, width, seed, class_uniform=0.0):
   )
 
 
-def crop_offset(size, height, width, seed):
+def crop_offset(
+  size: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
   """The top and the left, int32 [], of a random window; see `random_crop`."""
   room = size - [height, width]
   fits = tf.debugging.assert_non_negative(
-    room, f'An image is smaller than the {height} x {width} crop: pad it first.'
+    room, f'An image is smaller than the {height} x {width} crop; pad it first.'
   )
-  # So that this sentence comes first, not that of an op further down.
+  # So that this message appears, not that of a later op.
   with tf.control_dependencies([fits]):
     room = tf.identity(room)
   seeds = tf.random.split(seed)
@@ -170,20 +202,22 @@ def crop_offset(size, height, width, seed):
   )
 
 
-def goes_to_a_class(probability, seed):
+def goes_to_a_class(probability: float, seed: tf.Tensor) -> tf.Tensor:
   """Draws whether a crop is class-uniform, bool []."""
-  return _chance(_own_seed(seed, 2)) < probability
+  return tf.random.stateless_uniform([], _own_seed(seed, 2)) < probability
 
 
-def class_uniform_offset(label, height, width, seed):
+def class_uniform_offset(
+  label: tf.Tensor, height: int, width: int, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
   """The top and the left of a window around a pixel of a drawn class.
 
-  Each class of the image has the same chance, and so has each of its pixels to
-  be in the middle, as far as the borders allow: it is always inside. An image
-  without any valid pixel gives a random window.
+  All classes in the image are equally likely, and so are all pixels of a class:
+  the chosen pixel is in the middle of the window, as far as the borders allow,
+  and always inside. An image without any valid pixel gets a random window.
 
   Args:
-    label: int32 [h, w], ids from 0 to 254; others are not drawn.
+    label: int32 [h, w], ids from 0 to 254; other values are not drawn.
     height: int, at most h.
     width: int, at most w.
     seed: int32 [2].
@@ -212,8 +246,10 @@ def class_uniform_offset(label, height, width, seed):
   )
 
 
-def random_flip(image, label, probability, seed):
-  """Mirrors left and right, or leaves both as they are.
+def random_flip(
+  image: tf.Tensor, label: tf.Tensor, probability: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Mirrors image and label from left to right, or changes neither.
 
   Args:
     image: float32 [height, width, 3].
@@ -231,9 +267,9 @@ def random_flip(image, label, probability, seed):
   )
 
 
-def is_flipped(probability, seed):
+def is_flipped(probability: float, seed: tf.Tensor) -> tf.Tensor:
   """Draws whether to mirror, bool []."""
-  return _chance(seed) < probability
+  return tf.random.stateless_uniform([], seed) < probability
 
 
 def _resize(image, label, size):
@@ -243,24 +279,20 @@ def _resize(image, label, size):
   )
 
 
-def _chance(seed):
-  return tf.random.stateless_uniform([], seed)
-
-
 def _own_seed(seed, number):
-  """Another seed; 0 and 1 would be those of `crop_offset`'s split."""
+  """A different seed; 0 and 1 would be those of `crop_offset`'s split."""
   return tf.random.experimental.stateless_fold_in(seed, number)
 
 
 def _pick(values, seed):
-  """One of [n] values, n > 0, each with the same chance."""
+  """One of [n] values, n > 0, all equally likely."""
   index = tf.random.stateless_uniform([], seed, 0, tf.size(values), tf.int32)
   return values[index]
 
 
 def _extend(values, bottom, right, fill):
-  # tf.pad would be one pass, but knows no value per channel; and subtracting
-  # the value, padding zeros and adding it again rounds the pixels.
+  # tf.pad would be one pass, but cannot pad with a value per channel; and
+  # subtracting the value, padding zeros and adding it again rounds the pixels.
   rest = values.shape[2:]
   side = tf.broadcast_to(fill, [tf.shape(values)[0], right, *rest])
   values = tf.concat([values, side], axis=1)

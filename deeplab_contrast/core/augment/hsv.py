@@ -1,29 +1,37 @@
-"""The hue and the saturation of HSV, without going there and back.
+"""Changes hue and saturation of HSV, without a conversion to HSV and back.
 
-A pixel is its largest channel `value`, its smallest one `low`, their distance
-`span`, and its hue in sixths of the wheel. Saturation scales the span down from
-the value, hue says where between both ends each channel lies. The two commute,
-and both leave the value.
+A pixel is described by its largest channel `value`, its smallest channel `low`,
+their difference `span`, and its hue in sixths of the colour wheel. Saturation
+scales the span down from the value; the hue determines where between `low` and
+`value` each channel is. The two commute, and neither changes the value.
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-# Where red, green and blue stand on the wheel, in sixths.
+# The positions of red, green and blue on the colour wheel, in sixths.
 PLACES = (0.0, 4.0, 2.0)
 
 
-def adjusted(red, green, blue, saturation, sixths):
-  """The `low`, `span` and `hue` of pixels after changing the last two.
+def adjusted(
+  red: tf.Tensor,
+  green: tf.Tensor,
+  blue: tf.Tensor,
+  saturation: tf.Tensor,
+  sixths: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """The `low`, `span` and `hue` of pixels after changing saturation and hue.
 
   Args:
     red: float32 of any shape, at least 0; `green` and `blue` alike.
     green: see red.
     blue: see red.
-    saturation: float32 [], the factor; pure colours stay so.
+    saturation: float32 [], the factor; pure colours stay pure.
     sixths: float32 [], added to the hue; in [-6, 6].
 
   Returns:
-    Three float32 of that shape, as `channel` takes them.
+    Three float32 of that shape, the arguments of `channel`.
   """
   value = tf.maximum(red, tf.maximum(green, blue))
   span = value - tf.minimum(red, tf.minimum(green, blue))
@@ -37,14 +45,16 @@ def adjusted(red, green, blue, saturation, sixths):
   return value - span, span, hue
 
 
-def channel(low, span, hue, place):
+def channel(
+  low: tf.Tensor, span: tf.Tensor, hue: tf.Tensor, place: float | tf.Tensor
+) -> tf.Tensor:
   """One channel of such pixels; `place` is one of PLACES, or broadcasts."""
   distance = hue + place
   distance -= 6.0 * tf.floor(distance * (1 / 6))
   return low + span * tf.clip_by_value(tf.abs(distance - 3.0) - 1.0, 0.0, 1.0)
 
 
-def channels(pixels):
+def channels(pixels: Sequence[tf.Tensor]) -> tf.Tensor:
   """All channels of such pixels at once.
 
   Args:
@@ -53,4 +63,5 @@ def channels(pixels):
   Returns:
     float32 [..., 3].
   """
-  return channel(*(x[..., tf.newaxis] for x in pixels), tf.constant(PLACES))
+  low, span, hue = (x[..., tf.newaxis] for x in pixels)
+  return channel(low, span, hue, tf.constant(PLACES))

@@ -1,10 +1,11 @@
-"""Scale, pad, crop and flip at once: only the pixels of the crop are computed.
+"""Scales, pads, crops and flips at once, computing only the crop's pixels.
 
-The same pixels as by the single steps of `geometry`, up to rounding: pixel i
-of the scaled image lies at i * (size - 1) / (scaled - 1) of the source, between
-two pixels weighted by its distances. (TensorFlow's align_corners.)
+The result equals the single steps of `geometry`, up to rounding: pixel i of the
+scaled image is at i * (size - 1) / (scaled - 1) of the source, between two
+pixels weighted by its distances to them. (TensorFlow's align_corners.)
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -13,13 +14,13 @@ from deeplab_contrast.core.augment import compiled
 
 
 class Axis(NamedTuple):
-  """Where the rows (or columns) of a crop come from in the source.
+  """The positions in the source of the rows (or columns) of a crop.
 
   Attributes:
-    low: int32 [count], the pixel at or before the place.
-    high: int32 [count], the one after it, or the last one.
+    low: int32 [count], the pixel at or before the position.
+    high: int32 [count], the pixel after it, or the last one.
     weight: float32 [count], of `high`, in [0, 1).
-    is_inside: bool [count], False where the scaled image has ended.
+    is_inside: bool [count], False beyond the end of the scaled image.
   """
 
   low: tf.Tensor
@@ -28,15 +29,21 @@ class Axis(NamedTuple):
   is_inside: tf.Tensor
 
 
-def axis(size, scaled, start, count, is_mirrored=False):
-  """The rows or columns start, start + 1, ... of an image that was scaled.
+def axis(
+  size: tf.Tensor,
+  scaled: tf.Tensor,
+  start: tf.Tensor,
+  count: int,
+  is_mirrored: bool | tf.Tensor = False,
+) -> Axis:
+  """The rows or columns start, start + 1, ... of a scaled image.
 
   Args:
     size: int32 [], of the source.
     scaled: int32 [], of the scaled image.
     start: int32 [], the first one.
     count: int, how many.
-    is_mirrored: bool [], whether to take them backwards.
+    is_mirrored: bool [], whether to reverse them.
 
   Returns:
     An `Axis`.
@@ -51,7 +58,14 @@ def axis(size, scaled, start, count, is_mirrored=False):
   return Axis(low, high, exact - tf.cast(low, tf.float32), places < scaled)
 
 
-def sample(image, label, rows, columns, pixel, ignore):
+def sample(
+  image: tf.Tensor,
+  label: tf.Tensor,
+  rows: Axis,
+  columns: Axis,
+  pixel: float | Sequence[float],
+  ignore: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Computes the pixels of a crop.
 
   Args:
@@ -60,14 +74,14 @@ def sample(image, label, rows, columns, pixel, ignore):
     rows: `Axis`.
     columns: `Axis`.
     pixel: image values outside the image: one float, or one for each channel.
-    ignore: int, label values there.
+    ignore: int, label value outside the image.
 
   Returns:
     float32 [rows, columns, 3] (bilinear) and int32 [rows, columns] (nearest).
   """
   size = rows.low.shape[0], columns.low.shape[0]
   is_compiled = compiled.pays(*size)
-  # Only the rows that are needed; cutting columns off would be another copy.
+  # Only the rows that are needed; cutting columns would be another copy.
   top, end, rows = _shifted(rows)
   arguments = (
     _canvas(image[top:end], is_compiled),
@@ -81,7 +95,9 @@ def sample(image, label, rows, columns, pixel, ignore):
   return tf.ensure_shape(image, (*size, 3)), tf.ensure_shape(label, size)
 
 
-def labels(label, rows, columns, ignore):
+def labels(
+  label: tf.Tensor, rows: Axis, columns: Axis, ignore: int
+) -> tf.Tensor:
   """Computes the labels of a crop alone; see `sample`."""
   return _labels(label, rows, columns, ignore)
 
@@ -90,13 +106,13 @@ def _shifted(places):
   """The (first, last + 1) source pixel of an axis, and the axis from there."""
   first = tf.reduce_min(places.low)
   last = tf.reduce_max(tf.where(places.is_inside, places.high, first))
-  # Places outside are painted over: they may point to anything that exists.
+  # Pixels outside are overwritten: they may point to any existing pixel.
   low, high = (tf.minimum(x, last) - first for x in places[:2])
   return first, last + 1, places._replace(low=low, high=high)
 
 
 def _canvas(values, is_padded):
-  """Padded to sides of powers of 2: XLA compiles for each size it meets."""
+  """Pads sides to powers of 2, since XLA compiles again for every size."""
   if not is_padded:
     return values
   sizes = tf.constant([2**i for i in range(6, 31)])
@@ -124,7 +140,7 @@ def _sample(image, label, rows, columns, pixel, ignore):
     tf.gather(pixels, columns.high, axis=1),
     columns.weight[:, tf.newaxis],
   )
-  # A product, since a choice (tf.where) takes half as long again here.
+  # A product, since tf.where takes half as long again here.
   is_inside = _inside(rows, columns)[..., tf.newaxis]
   pixels = pixel + (pixels - pixel) * tf.cast(is_inside, tf.float32)
   return pixels, _labels(label, rows, columns, ignore)

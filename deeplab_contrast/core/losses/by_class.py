@@ -1,25 +1,25 @@
-"""Sums over the pixels of each class, for any ids that fit into a byte."""
+"""Sums over the pixels of each class, for any ids that fit in a byte."""
 
 import tensorflow as tf
 
-# Ids and the ignore label; so classes need not be told how many they are.
+# All ids and the ignore label, so that the number of classes is not needed.
 MAX_LABELS = 256
 
 
-def index(labels):
-  """A row for each class of each image: int32 [batch, pixels].
+def index(labels: tf.Tensor) -> tf.Tensor:
+  """The index of each pixel's class and image: int32 [batch, pixels].
 
   Args:
     labels: int32 [batch, pixels], ids in [0, MAX_LABELS).
 
   Returns:
-    Where `sums` puts each pixel.
+    The row of `sums` to which each pixel is added.
   """
   batch = tf.shape(labels)[0]
   return labels + MAX_LABELS * tf.range(batch)[:, tf.newaxis]
 
 
-def sums(values, labels):
+def sums(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
   """Sums over the pixels of each class of each image.
 
   Args:
@@ -33,6 +33,6 @@ def sums(values, labels):
   return tf.math.unsorted_segment_sum(values, index(labels), segments)
 
 
-def sizes(labels):
-  """How many pixels of its image have a pixel's id: int32 [batch, pixels]."""
+def sizes(labels: tf.Tensor) -> tf.Tensor:
+  """The number of pixels with the same id and image: int32 [batch, pixels]."""
   return tf.gather(sums(tf.ones_like(labels), labels), index(labels))

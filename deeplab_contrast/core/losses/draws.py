@@ -1,13 +1,15 @@
-"""Random numbers that do not depend on how a graph is run."""
+"""Random numbers that are the same with XLA and without."""
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 
-def uniform(shape, seed):
-  """Draws from [0, 1), the same numbers with XLA and without.
+def uniform(shape: Sequence[int] | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+  """Draws uniformly from [0, 1), the same numbers with XLA and without.
 
-  TensorFlow's own uniform floats take other bits of the draw under XLA; without
-  it, these are those.
+  TensorFlow's own uniform floats use different bits of the draw under XLA.
+  These equal them without XLA.
 
   Args:
     shape: ints, or an int tensor.

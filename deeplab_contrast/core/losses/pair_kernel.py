@@ -1,12 +1,12 @@
 """Sums over all pairs of pixels, and their gradients, in linear memory.
 
-A contrastive loss looks at every pair of an anchor p and a contrast pixel q.
-Written down plainly that is several [anchors, contrast] matrices, kept until
-the gradient is computed. Here a tile of anchors meets all contrast pixels, and
-once its rows are complete their loss is known and so is their gradient: one
-sweep gives both, with three matrix products and one exponential for each pair,
-and nothing larger than a tile is ever kept. Pixels that don't count (void, and
-the padding of small images) are put last and mostly left out of the sweep.
+A contrastive loss compares every pair of an anchor p and a contrast pixel q. A
+plain implementation has several [anchors, contrast] matrices, kept until the
+gradient is computed. Here a tile of anchors is compared with all contrast
+pixels, which gives its loss and its gradient at once: one sweep computes both,
+with three matrix products and one exponential per pair, and nothing larger than
+a tile is ever kept. Pixels that don't count (void, and the padding of small
+images) are put last and mostly left out of the sweep.
 """
 
 import functools
@@ -17,21 +17,21 @@ import tensorflow as tf
 from deeplab_contrast import common
 from deeplab_contrast.core.losses import by_class, pair_tile
 
-# Up to so many contrast pixels are swept at once, whether they count or not.
+# Up to this many contrast pixels are all swept, whether they count or not.
 _FEW = 1024
 
-# Else so many widths are to choose from.
-_PARTS = 4
+# Of more, the smallest sufficient multiple of a quarter is swept.
+_QUARTERS = 4
 
 
 class Pixels(NamedTuple):
-  """Flat pixels of a batch of sets; only pixels of one set meet.
+  """Pixels of a batch of sets; only pixels of the same set are compared.
 
   Attributes:
     features: [batch, pixels, channels].
     labels: int32 [batch, pixels], ids in [0, 255) or `IGNORE_LABEL`.
-    images: int32 [batch, pixels], of which image of the set each pixel is; None
-      where a set is one image.
+    images: int32 [batch, pixels], the image of the set that each pixel is in;
+      None if a set is one image.
   """
 
   features: Any
@@ -39,22 +39,24 @@ class Pixels(NamedTuple):
   images: Any = None
 
   @property
-  def valid(self):
-    """float32 [batch, pixels]: 1 where the pixel takes part, else 0."""
+  def valid(self) -> tf.Tensor:
+    """float32 [batch, pixels]: 1 for pixels that count, else 0."""
     return tf.cast(self.labels != common.IGNORE_LABEL, tf.float32)
 
   @property
-  def image_index(self):
-    """int32 [batch, pixels], 0 where a set is one image."""
+  def image_index(self) -> tf.Tensor:
+    """int32 [batch, pixels], 0 if a set is one image."""
     return tf.zeros_like(self.labels) if self.images is None else self.images
 
 
-def pair_losses(anchors, contrast, rule):
+def pair_losses(
+  anchors: Pixels, contrast: Pixels, rule: pair_tile.Rule
+) -> tf.Tensor:
   """The mean of the losses of the anchors of each set; see `Rule`.
 
-  Anchors take part if they are valid and there is a positive for them; an
-  anchor without negatives has a loss of 0 by `one_positive`. Gradients go to
-  the features of both sides; a gradient of the gradient is not defined.
+  Anchors count if they are valid and have a positive; with `one_positive` an
+  anchor without negatives has a loss of 0. Gradients flow to the features of
+  both sides; second derivatives are not defined.
 
   Args:
     anchors: `Pixels`.
@@ -62,12 +64,12 @@ def pair_losses(anchors, contrast, rule):
     rule: `Rule`.
 
   Returns:
-    float32 [batch]; 0 for a set without an anchor that takes part.
+    float32 [batch]; 0 for a set without an anchor that counts.
   """
   positives = _count_positives(anchors, contrast)
-  takes_part = anchors.valid * tf.cast(positives > 0, tf.float32)
-  count = tf.reduce_sum(takes_part, axis=1, keepdims=True)
-  weights = tf.math.divide_no_nan(takes_part, count)
+  counts = anchors.valid * tf.cast(positives > 0, tf.float32)
+  total = tf.reduce_sum(counts, axis=1, keepdims=True)
+  weights = tf.math.divide_no_nan(counts, total)
   pull = _pull(anchors, contrast, weights) / rule.temperature
   middle = _middle(pull, rule)
   if rule.one_positive:
@@ -80,10 +82,10 @@ def pair_losses(anchors, contrast, rule):
 
 
 def _middle(pull, rule):
-  """What to take off the scores of each set: float32 [batch].
+  """The value to subtract from the scores of each set: float32 [batch].
 
-  A bfloat16 score has an error in proportion to its size. Those of positives
-  decide, so their mean is to be the one next to 0.
+  The error of a bfloat16 score is proportional to its size. Scores of positives
+  matter most, so their mean is moved to 0.
   """
   if rule.dtype == tf.float32:
     return tf.zeros_like(pull)
@@ -98,7 +100,7 @@ def _count_positives(anchors, contrast):
 
 def _pull(anchors, contrast, weights):
   """sum_p w_p f_p . mean_{q in Pos(p)} g_q for each set, without any pair."""
-  # Ignored pixels weigh nothing on either side.
+  # Ignored pixels have weight 0 on either side.
   factors = [
     by_class.sums(weight[..., tf.newaxis] * x.features, x.labels)
     for x, weight in ((anchors, weights), (contrast, contrast.valid))
@@ -110,7 +112,7 @@ def _pull(anchors, contrast, weights):
 
 
 def _spread(anchors, contrast, weights, positives, middle, rule):
-  """What needs all pairs: [batch] losses, differentiable in the features."""
+  """The term that needs all pairs: [batch], differentiable in the features."""
   one_set = anchors.features is contrast.features
 
   @tf.custom_gradient
@@ -140,7 +142,7 @@ def _spread(anchors, contrast, weights, positives, middle, rule):
 
 
 def _sweep_batch(batch, rule, one_set):
-  """One set after the other.
+  """Sweeps one set after the other.
 
   Args:
     batch: `pair_tile.Set` with a batch dimension.
@@ -148,8 +150,8 @@ def _sweep_batch(batch, rule, one_set):
     one_set: whether anchors and contrast are the same features.
 
   Returns:
-    The losses [batch] and their gradients by the features: of the anchors and
-    of the contrast, or by `one_set` the sum of the two.
+    The losses [batch] and their gradients by the features of anchors and
+    contrast, or by `one_set` the sum of the two.
   """
   num = _size(batch.anchors)
   safe = pair_tile.is_safe(batch, rule)
@@ -173,7 +175,7 @@ def _sweep_batch(batch, rule, one_set):
 
 
 def _size(x):
-  """The first size of a tensor: an int if it is known, else int32 []."""
+  """The first dimension of a tensor: an int if known, else int32 []."""
   return tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
 
 
@@ -205,7 +207,8 @@ def _front(counts):
     counts: bool [pixels].
 
   Returns:
-    int32 [pixels]: the pixels in that order; int32 [pixels]: the place of each.
+    int32 [pixels]: the pixels in that order; int32 [pixels]: each one's
+    position.
   """
   first = tf.cast(counts, tf.int32)
   total = tf.reduce_sum(first)
@@ -217,17 +220,17 @@ def _front(counts):
 
 
 def _widths(num):
-  """How many contrast pixels a sweep may have; the last takes all.
+  """The possible numbers of contrast pixels of a sweep; the last one is all.
 
-  Static shapes allow only a few.
+  Only a few, since each is a static shape.
   """
   if isinstance(num, int) and num < _FEW:
     return [num]
-  return [-(-num * part // _PARTS) for part in range(1, _PARTS + 1)]
+  return [-(-num * i // _QUARTERS) for i in range(1, _QUARTERS + 1)]
 
 
 def _with_least_width(sweep, valid):
-  """sweep(width) of the smallest width that has all that count."""
+  """sweep(width) of the smallest width with all pixels that count."""
   widths = _widths(_size(valid))
   count = tf.math.count_nonzero(valid, dtype=tf.int32)
 
@@ -241,7 +244,7 @@ def _with_least_width(sweep, valid):
       lambda: choose(middle, high),
     )
 
-  # Not a tf.switch_case: for that one XLA compiles ten times as long.
+  # Not a tf.switch_case, for which XLA compiles ten times as long.
   return choose(0, len(widths))
 
 
@@ -256,8 +259,8 @@ def _sweep_columns(pixels, order, rule, safe, width):
     width: int, or int32 [].
 
   Returns:
-    The loss, []; its gradients by the anchors in that order, with some rows of
-    zeros after the last, and by all contrast pixels.
+    The loss, []; its gradients by the anchors in that order, padded with rows
+    of zeros, and by all contrast pixels.
   """
   missing = _size(pixels.contrast) - width
   pixels = _of_contrast(pixels, lambda x: x[:width])
@@ -286,7 +289,7 @@ def _sweep_columns(pixels, order, rule, safe, width):
   d_anchors = tf.TensorArray(
     tf.float32, _size(tiles), element_shape=[tile, channels]
   )
-  # Tiles in which no anchor counts are left out, as zeros.
+  # Tiles without an anchor that counts are skipped; their gradients are zero.
   _, total, d_anchors, d_contrast = tf.while_loop(
     lambda i, *_: i * tile < count,
     step,
@@ -298,10 +301,10 @@ def _sweep_columns(pixels, order, rule, safe, width):
 
 
 def _rows(pixels, places, count, rule):
-  """The anchors at some places, over the temperature; the first `count` count.
+  """The anchors at some positions, of which the first `count` count.
 
   Returns:
-    A `pair_tile.Set`.
+    A `pair_tile.Set`, its anchors divided by the temperature.
   """
   rows = _of_anchors(pixels, lambda x: tf.gather(x, places))
   counts = tf.range(_size(places)) < count
@@ -312,12 +315,12 @@ def _rows(pixels, places, count, rule):
 
 
 def _of_anchors(pixels, change):
-  """A `pair_tile.Set` of which all that belongs to the anchors is changed."""
+  """A `pair_tile.Set` with a change of everything about its anchors."""
   names = ('anchors', 'labels', 'images', 'weights', 'positives')
   return pixels._replace(**{x: change(getattr(pixels, x)) for x in names})
 
 
 def _of_contrast(pixels, change):
-  """The same for all that belongs to the contrast pixels."""
+  """A `pair_tile.Set` with a change of everything about its contrast pixels."""
   names = ('contrast', 'contrast_labels', 'contrast_images', 'valid')
   return pixels._replace(**{x: change(getattr(pixels, x)) for x in names})

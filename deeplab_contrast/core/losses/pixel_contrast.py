@@ -1,12 +1,12 @@
 """Contrastive losses between pixels whose labels are known.
 
 Notation of the paper: f_p is the unit-length feature of pixel p of image I, and
-fhat_q that of pixel q of Ihat, the distorted twin of I, which has the same
+fhat_q that of pixel q of Ihat, the distorted view of I, which has the same
 label map y. s_pq = f_p . fhat_q / temperature. N_c is the number of pixels of
-class c. Ignored pixels take no part anywhere.
+class c. Ignored pixels are left out everywhere.
 
-Where the twin is the image itself (one view), anchors and contrast are the same
-features. All losses take all pixels, at the cost of `pair_kernel`.
+With one view, Ihat is I: anchors and contrast are the same features. All losses
+use all pixels; see `pair_kernel` for their cost.
 """
 
 import abc
@@ -24,20 +24,21 @@ from deeplab_contrast.core.losses import (
 
 _NO_SEED = (0, 0)
 
-# Below, similarities over the temperature leave float32.
+# Below this, similarity / temperature overflows float32.
 _LEAST_TEMPERATURE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class PixelContrast(abc.ABC):
-  """What the losses have in common.
+  """Base class of the contrastive losses.
 
   Attributes:
-    temperature: how sharply neighbours are told apart; 0.07 in the paper.
-    selection: which pixels take part; all that are labelled by default.
+    temperature: divides the similarities; 0.07 in the paper. Lower values
+      separate similar pixels more sharply.
+    selection: which pixels count; all labelled ones by default.
     matmul: dtype of the factors of the matrix products, 'float32' or
-      'bfloat16'; None takes the dtype in which layers compute, that is bfloat16
-      under mixed_bfloat16. All else is float32.
+      'bfloat16'; None takes the compute dtype of layers, which is bfloat16
+      under mixed_bfloat16. Everything else is float32.
   """
 
   temperature: float = 0.07
@@ -45,7 +46,7 @@ class PixelContrast(abc.ABC):
   matmul: str | None = None
 
   def __post_init__(self):
-    """Refuses a temperature that cannot divide, and an unknown dtype."""
+    """Refuses a temperature that is too small, and an unknown dtype."""
     if not self.temperature >= _LEAST_TEMPERATURE:
       raise ValueError(
         f'temperature is {self.temperature}; it must be at least '
@@ -56,18 +57,24 @@ class PixelContrast(abc.ABC):
         f"matmul is '{self.matmul}'; it must be 'float32', 'bfloat16' or None."
       )
 
-  def __call__(self, anchors, contrast, labels, seed=_NO_SEED):
-    """Computes the losses of the images (or of the batch) and sums them up.
+  def __call__(
+    self,
+    anchors: tf.Tensor,
+    contrast: tf.Tensor,
+    labels: tf.Tensor,
+    seed: tf.Tensor | tuple[int, int] = _NO_SEED,
+  ) -> common.Weighted:
+    """Computes the sum of the losses of the images (or of the batch).
 
     Args:
       anchors: float [batch, height, width, channels], unit length: f.
       contrast: the same shape: fhat.
       labels: int [batch, height, width], ids in [0, 255) or `IGNORE_LABEL`.
-      seed: int32 [2], for losses and selections that draw at random.
+      seed: int32 [2], for losses and selections that draw random numbers.
 
     Returns:
-      `Weighted`: the sum of the losses, and how many there were. An image
-      without a pixel that counts adds nothing.
+      `Weighted`: the sum of the losses, and their number. An image without a
+      labelled pixel adds nothing.
     """
     labels = tf.cast(labels, tf.int32)
     pixels = labels.shape[1:].num_elements()
@@ -83,13 +90,13 @@ class PixelContrast(abc.ABC):
       return _take(flat, places)
 
     prepared = prepare(anchors)
-    # One view stays one tensor: a set against itself needs one gradient.
+    # With one view, both are the same tensor, which needs only one gradient.
     twin = prepared if contrast is anchors else prepare(contrast)
     return self._sum(prepared, twin, _take(labels, places), seed)
 
   @abc.abstractmethod
   def _sum(self, anchors, contrast, labels, seed):
-    """The same for flat pixels, [batch, pixels(, channels)]."""
+    """The same for flattened pixels, [batch, pixels(, channels)]."""
 
   def _rule(self, **kwargs):
     return pair_tile.Rule(self.temperature, matmul=self.matmul, **kwargs)
@@ -103,7 +110,8 @@ class WithinImage(PixelContrast):
                  log(exp(s_pq) / sum_{k in Ihat} exp(s_pk))
 
   The denominator runs over all pixels of Ihat, positives and negatives; the
-  same place in Ihat is a positive. One direction, I to Ihat; mean over images.
+  pixel's own position in Ihat is a positive. One direction, I to Ihat; mean
+  over images.
   """
 
   def _sum(self, anchors, contrast, labels, seed):
@@ -118,29 +126,29 @@ class WithinImage(PixelContrast):
 
 @dataclasses.dataclass(frozen=True)
 class CrossImage(PixelContrast):
-  """The paper's cross-image loss (eq. 2): positives from another image J too.
+  """The paper's cross-image loss (eq. 2), with positives of another image J.
 
       P_p = N_{y_p} of Ihat + N_{y_p} of Jhat
       D_p = sum_{k in Ihat} exp(s_pk) + sum_{k in Jhat, y_k = y_p} exp(s_pk)
       L(I, J) = -1/N sum_{p in I} 1/P_p sum_{q in Ihat or Jhat, y_q = y_p}
                     log(exp(s_pq) / D_p)
 
-  J gives pixels of the anchor's class only: its negatives did harm. The paper
-  does not say how J is chosen. Here the images of the batch (of one replica)
-  are put into a ring in random order, and J is the next: another image for
-  every I, unless the batch has only one.
+  Of J, only pixels of the anchor's class are used: its negatives were harmful.
+  The paper does not say how J is chosen. Here the images of the batch (of one
+  replica) form a ring in random order, and J is the next one: a different image
+  for every I, unless the batch has only one.
   """
 
   def _sum(self, anchors, contrast, labels, seed):
     partners = _next_in_ring(tf.shape(labels)[0], seed)
     other = (tf.gather(x, partners) for x in (contrast, labels))
-    both = [
+    features, classes = (
       tf.concat(pair, axis=1)
       for pair in zip((contrast, labels), other, strict=True)
-    ]
+    )
     losses = pair_kernel.pair_losses(
       pair_kernel.Pixels(anchors, labels, tf.zeros_like(labels)),
-      pair_kernel.Pixels(*both, _two_images(labels)),
+      pair_kernel.Pixels(features, classes, _two_images(labels)),
       self._rule(own_negatives=True),
     )
     return _sum_over_images(losses, labels)
@@ -148,15 +156,15 @@ class CrossImage(PixelContrast):
 
 @dataclasses.dataclass(frozen=True)
 class Batch(PixelContrast):
-  """The paper's batch variant: eq. 1 over one bag of all pixels of the batch.
+  """The paper's batch variant: eq. 1 over the set of all pixels of the batch.
 
-  N and N_c count the pixels of the bag; anchors are those of all images I,
-  contrast those of all twins. The bag is that of one replica. The paper had to
-  sample 10,000 pixels, and found it worse than the other two losses.
+  N and N_c count the pixels of the set; anchors are those of all images I,
+  contrast pixels those of all Ihat. Each replica has its own set. The paper had
+  to sample 10,000 pixels, and found it worse than the other two losses.
 
   Attributes:
-    sample: how many pixels are drawn of those that count, the same places in
-      both views; None takes all.
+    sample: number of labelled pixels to draw, at the same positions in both
+      views; None takes all.
   """
 
   sample: int | None = None
@@ -166,17 +174,17 @@ class Batch(PixelContrast):
     super().__post_init__()
     if self.sample is not None and self.sample < 2:
       raise ValueError(
-        f'sample is {self.sample}; a contrast needs 2 pixels or more.'
+        f'sample is {self.sample}; a contrast needs at least 2 pixels.'
       )
 
   def _sum(self, anchors, contrast, labels, seed):
-    bag = [
+    pixels = [
       tf.reshape(x, [1, -1, *x.shape[2:]]) for x in (labels, anchors, contrast)
     ]
     if self.sample is not None:
-      places = _draw(bag[0], self.sample, seed)
-      bag = [_take(x, places) for x in bag]
-    labels, anchors, contrast = bag
+      places = _draw(pixels[0], self.sample, seed)
+      pixels = [_take(x, places) for x in pixels]
+    labels, anchors, contrast = pixels
     losses = pair_kernel.pair_losses(
       pair_kernel.Pixels(anchors, labels),
       pair_kernel.Pixels(contrast, labels),
@@ -193,9 +201,9 @@ class ReleasedWithin(PixelContrast):
       L = 1/N sum_p 1/N_{y_p} sum_{q, y_q = y_p}
               -log(exp(s_pq) / (exp(s_pq) + Neg_p))
 
-  s_pq is between pixels of one and the same view, p itself is one of its
-  positives, and each positive meets the negatives only. The losses of the two
-  views are added. An image without a labelled pixel counts as 0 in the mean.
+  s_pq is between pixels of the same view, p itself is one of its positives, and
+  each positive competes with the negatives only. The losses of the two views
+  are added. An image without a labelled pixel counts as 0 in the mean.
 
   From google-research/supervised_pixel_contrastive_loss, within_image_loss.
   """
@@ -214,9 +222,9 @@ class ReleasedWithin(PixelContrast):
 class ReleasedCross(PixelContrast):
   """The cross-image loss of the authors' code, which is not the paper's.
 
-  As `ReleasedWithin`, but over the pixels of image I and of Jhat, the distorted
-  twin of a random image of the batch, concatenated: both are anchors, positives
-  are of either, negatives of the anchor's own image only. J is drawn by a
+  As `ReleasedWithin`, but over the concatenated pixels of image I and of Jhat,
+  the distorted view of a random image of the batch: both are anchors, positives
+  are in either, negatives in the anchor's own image only. J is drawn by a
   shuffle of the batch and may be I.
 
   From google-research/supervised_pixel_contrastive_loss, the default.
@@ -234,7 +242,7 @@ class ReleasedCross(PixelContrast):
 
 
 def _sum_over_images(losses, labels):
-  """`Weighted` over the images that have a pixel that counts."""
+  """`Weighted` over the images that have a labelled pixel."""
   counts = tf.reduce_any(labels != common.IGNORE_LABEL, axis=1)
   return common.Weighted(
     tf.reduce_sum(losses), tf.reduce_sum(tf.cast(counts, tf.float32))
@@ -249,30 +257,30 @@ def _mean_over_batch(losses):
 
 
 def _two_images(labels):
-  """int32 [batch, 2 * pixels]: of which image each concatenated pixel is."""
+  """int32 [batch, 2 * pixels]: the image of each concatenated pixel."""
   own = tf.zeros_like(labels)
   return tf.concat([own, own + 1], axis=1)
 
 
 def _shuffled(num, seed):
   """int32 [num]: the numbers below num in random order."""
-  # TensorFlow's own shuffle does not compile under XLA.
+  # TensorFlow's own shuffle does not compile with XLA.
   return tf.argsort(draws.uniform([num], seed))
 
 
 def _next_in_ring(num, seed):
-  """int32 [num]: who comes next, in a ring of random order."""
+  """int32 [num]: the successor of each number, in a ring of random order."""
   order = _shuffled(num, seed)
   return tf.gather(tf.roll(order, -1, axis=0), tf.argsort(order))
 
 
 def _take(x, places):
-  """Pixels at some places of each image; all if places is None."""
+  """The pixels at the given positions of each image; all for None."""
   return x if places is None else tf.gather(x, places, batch_dims=1)
 
 
 def _draw(labels, num, seed):
-  """int32 [batch, num]: places of random pixels, those that count first."""
+  """int32 [batch, num]: positions of random pixels, labelled ones first."""
   keys = draws.uniform(tf.shape(labels), seed)
   ignored = tf.cast(labels == common.IGNORE_LABEL, tf.float32)
   return tf.argsort(keys + ignored)[:, :num]

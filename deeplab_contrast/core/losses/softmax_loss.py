@@ -1,25 +1,32 @@
 """Pixel cross entropy (deeplab/utils/train_utils.py of the original)."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from deeplab_contrast import common
 
 
-def pixel_cross_entropy(logits, labels, label_weights=None, mined=1.0):
-  """Softmax cross entropy over all pixels that are not ignored, or the hardest.
+def pixel_cross_entropy(
+  logits: tf.Tensor,
+  labels: tf.Tensor,
+  label_weights: Sequence[float] | None = None,
+  mined: float | tf.Tensor = 1.0,
+) -> common.Weighted:
+  """Softmax cross entropy over all labelled pixels, or over the hardest ones.
 
-  As in the original, class weights weigh losses, but pixels are counted, not
-  their weights; of mined pixels only those are counted whose loss is not 0.
+  As in the original, class weights multiply the losses, but the count is of
+  pixels, not of weights; mined pixels count only if their loss is not 0.
 
   Args:
     logits: float [batch, height, width, classes], at the labels' resolution.
     labels: int [batch, height, width], class ids or `IGNORE_LABEL`.
-    label_weights: a weight for every class; None weighs all alike.
-    mined: the share of all pixels, ignored ones included, whose losses are the
-      largest and alone count; a float, or a float32 tensor [].
+    label_weights: a weight for every class; None weights all classes equally.
+    mined: the share of all pixels, including ignored ones, that count: those
+      with the largest losses. A float, or a float32 tensor [].
 
   Returns:
-    `Weighted`: the sum over the pixels that count, and how many they are.
+    `Weighted`: the sum over the pixels that count, and their number.
   """
   valid = labels != common.IGNORE_LABEL
   classes = tf.where(valid, labels, 0)
@@ -35,16 +42,19 @@ def pixel_cross_entropy(logits, labels, label_weights=None, mined=1.0):
   return _hardest(tf.reshape(losses, [-1]), mined)
 
 
-def mined_share(top_k_percent_pixels, hard_example_mining_step, step):
-  """The share of pixels to mine: falls from 1 to its final value.
+def mined_share(
+  top_k_percent_pixels: float, hard_example_mining_step: int, step: tf.Tensor
+) -> float | tf.Tensor:
+  """The share of pixels to mine, which falls from 1 to its final value.
 
   Args:
     top_k_percent_pixels: float, the final share (0..1, despite its name).
-    hard_example_mining_step: int, when it is reached; 0 is at once.
-    step: int tensor [], of the training.
+    hard_example_mining_step: int, the step at which it is reached; 0 for the
+      start.
+    step: int tensor [], the training step.
 
   Returns:
-    A float where it is constant, else a float32 tensor [].
+    A float if it is constant, else a float32 tensor [].
   """
   if top_k_percent_pixels == 1.0 or hard_example_mining_step == 0:
     return float(top_k_percent_pixels)
@@ -54,10 +64,10 @@ def mined_share(top_k_percent_pixels, hard_example_mining_step, step):
 
 
 def _hardest(losses, share):
-  """The largest losses of a share of all pixels [pixels]."""
+  """`Weighted` of the given share of losses [pixels], the largest."""
   count = tf.cast(tf.size(losses), tf.float32)
-  # A mask over all, sorted: a number of pixels that changes from step to step
-  # would be a shape that does, which XLA cannot compile.
+  # A mask over all sorted losses, since XLA cannot compile a number of pixels
+  # that changes from step to step.
   kept = tf.range(tf.size(losses)) < tf.cast(share * count, tf.int32)
   losses = tf.sort(losses, direction='DESCENDING')
   losses = tf.where(kept, losses, 0.0)

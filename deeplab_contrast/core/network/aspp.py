@@ -1,5 +1,8 @@
 """Atrous spatial pyramid pooling, deeplab/model.py of the original."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -7,7 +10,7 @@ from deeplab_contrast.core import resize
 from deeplab_contrast.core.network import conv, dropout
 
 
-def q_sigmoid(x):
+def q_sigmoid(x: tf.Tensor) -> tf.Tensor:
   """The piecewise linear sigmoid of the original's core/utils.py."""
   return tf.nn.relu6(x + 3.0) * 0.16667
 
@@ -15,46 +18,48 @@ def q_sigmoid(x):
 class ASPP(keras.layers.Layer):
   """Image pooling, a 1x1 and three 3x3 atrous branches, joined by a 1x1.
 
-  Arguments have the names and defaults of the original's flags, but for
-  `atrous_rates`: its flag has none, as its default network, MobileNetV2, takes.
+  Arguments have the names and defaults of the original's flags, except for
+  `atrous_rates`: the original has no rates by default, since its default
+  network is MobileNetV2.
 
   Args:
     atrous_rates: of the 3x3 branches; None means (6, 12, 18) at output stride
-      16 and (12, 24, 36) at 8; () leaves the 3x3 branches out.
-    add_image_level_feature: whether there is image pooling.
+      16 and (12, 24, 36) at 8; () leaves those branches out.
+    add_image_level_feature: adds image pooling.
     image_pooling_crop_size: (height, width) of the pooling window in pixels of
-      the image, at most the image; None pools all of the image.
+      the image, no larger than the image; None pools the whole image.
     image_pooling_stride: (vertical, horizontal) stride of that window.
     aspp_convs_filters: channels of every branch and of the output.
-    aspp_with_separable_conv: split separable 3x3 branches or plain ones.
-    aspp_with_concat_projection: whether a 1x1 joins the branches; without it
-      they are just concatenated, and there is no dropout.
-    aspp_with_squeeze_and_excitation: image pooling gates the output rather
-      than being one of the branches.
+    aspp_with_separable_conv: split separable 3x3 branches rather than plain
+      ones.
+    aspp_with_concat_projection: a 1x1 convolution joins the branches; without
+      it they are only concatenated, and there is no dropout.
+    aspp_with_squeeze_and_excitation: image pooling gates the output instead of
+      being one of the branches.
     image_se_uses_qsigmoid: gates by `q_sigmoid` rather than the sigmoid.
     use_bounded_activation: ReLU6 rather than ReLU.
     batch_norm_decay: share of the old moving statistics kept at an update. The
-      original's default needs some ten thousand steps; short trainings want
-      0.95.
-    dropout_rate: on the output, in training; the original fixes it at 0.1.
-    output_stride: of the backbone; given by the trunk.
+      original's default needs about ten thousand steps; use 0.95 for short
+      runs.
+    dropout_rate: of the output, in training; fixed at 0.1 in the original.
+    output_stride: of the backbone; set by the trunk.
   """
 
   def __init__(
     self,
-    atrous_rates=None,
-    add_image_level_feature=True,
-    image_pooling_crop_size=None,
-    image_pooling_stride=(1, 1),
-    aspp_convs_filters=256,
-    aspp_with_separable_conv=True,
-    aspp_with_concat_projection=True,
-    aspp_with_squeeze_and_excitation=False,
-    image_se_uses_qsigmoid=False,
-    use_bounded_activation=False,
-    batch_norm_decay=0.9997,
-    dropout_rate=0.1,
-    output_stride=16,
+    atrous_rates: Sequence[int] | None = None,
+    add_image_level_feature: bool = True,
+    image_pooling_crop_size: Sequence[int] | None = None,
+    image_pooling_stride: Sequence[int] = (1, 1),
+    aspp_convs_filters: int = 256,
+    aspp_with_separable_conv: bool = True,
+    aspp_with_concat_projection: bool = True,
+    aspp_with_squeeze_and_excitation: bool = False,
+    image_se_uses_qsigmoid: bool = False,
+    use_bounded_activation: bool = False,
+    batch_norm_decay: float = 0.9997,
+    dropout_rate: float = 0.1,
+    output_stride: int = 16,
   ):
     super().__init__(name='aspp')
     self.output_stride = output_stride
@@ -62,20 +67,22 @@ class ASPP(keras.layers.Layer):
     self.window_stride = tuple(image_pooling_stride)
     self.gates = add_image_level_feature and aspp_with_squeeze_and_excitation
     self._filters = aspp_convs_filters
-    self._shared = {
+    self._shared: dict[str, Any] = {
       'activation': tf.nn.relu6 if use_bounded_activation else tf.nn.relu,
       'momentum': batch_norm_decay,
     }
-    self.image_pooling = None
-    if add_image_level_feature:
-      self.image_pooling = self._make_image_pooling(image_se_uses_qsigmoid)
+    self.image_pooling = (
+      self._make_image_pooling(image_se_uses_qsigmoid)
+      if add_image_level_feature
+      else None
+    )
     if atrous_rates is None:
       atrous_rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
     self.branches = [self._conv(1, 'aspp0')]
     for i, rate in enumerate(atrous_rates, start=1):
       make = self._separable if aspp_with_separable_conv else self._plain
       self.branches.append(make(f'aspp{i}', rate))
-    self.concat_projection = self.dropout = None
+    self.concat_projection: conv.ConvNorm | None = None
     if aspp_with_concat_projection:
       self.concat_projection = self._conv(1, 'concat_projection')
       self.dropout = dropout.Dropout(dropout_rate)
@@ -104,12 +111,12 @@ class ASPP(keras.layers.Layer):
     gate = q_sigmoid if uses_qsigmoid else tf.nn.sigmoid
     return self._conv(1, 'image_pooling', activation=gate, normalize=False)
 
-  def call(self, features, training=False):
+  def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, channels] to [batch, h, w, filters]."""
     outputs = [branch(features, training=training) for branch in self.branches]
     pooled = None
     if self.image_pooling is not None:
-      pooled = self._pool(features, training)
+      pooled = self._pool(features, self.image_pooling, training)
       if not self.gates:
         outputs.insert(0, pooled)
     outputs = tf.concat(outputs, axis=-1)
@@ -118,25 +125,25 @@ class ASPP(keras.layers.Layer):
       outputs = self.dropout(outputs, training=training)
     return outputs * pooled if self.gates else outputs
 
-  def _pool(self, features, training):
-    """The image-level feature, of the size of the features."""
+  def _pool(self, features, image_pooling, training):
+    """The image-level feature, resized to the size of the features."""
     size = resize.spatial_size(features)
     if self.window is None:
       pooled = tf.reduce_mean(features, axis=[1, 2], keepdims=True)
-      pooled = self.image_pooling(pooled, training=training)
-      # Resizing a single pixel is repeating it.
+      pooled = image_pooling(pooled, training=training)
+      # Resizing a single pixel repeats it.
       return tf.tile(pooled, [1, size[0], size[1], 1])
     window = [
       resize.scale_dimension(side, 1.0 / self.output_stride)
       for side in self.window
     ]
     pooled = _average_pool(features, window, self.window_stride)
-    pooled = self.image_pooling(pooled, training=training)
+    pooled = image_pooling(pooled, training=training)
     return tf.cast(resize.bilinear(pooled, size), features.dtype)
 
 
 def _average_pool(features, window, stride):
-  """Means over windows that lie inside, or over all where one is larger.
+  """Means over windows inside the map, or over all of it if they are larger.
 
   Args:
     features: [batch, h, w, channels]; h and w may be unknown.
@@ -151,7 +158,7 @@ def _average_pool(features, window, stride):
       min(w, s) for w, s in zip(window, features.shape[1:3], strict=True)
     ]
     return tf.nn.avg_pool2d(features, window, stride, 'VALID')
-  # A kernel cannot shrink to an image that is known only when it comes.
+  # A kernel cannot shrink to a size that is known only at run time.
   sums = tf.cast(features, tf.float32)
   for axis, side in enumerate(window, start=1):
     length = tf.shape(sums)[axis]

@@ -1,11 +1,13 @@
 """Trading strides for atrous rates, as all backbones of the original do it."""
 
+from collections.abc import Iterable, Sequence
 
-def plan(strides, target):
-  """What becomes of the strides of a stack of units.
 
-  Up to `target` a unit keeps its stride; from there on it has stride 1, and
-  the atrous rate of the units after it grows by the stride it gave up
+def plan(strides: Iterable[int], target: int) -> list[tuple[int, int]]:
+  """The strides and atrous rates of a stack of units.
+
+  Units keep their stride until `target` is reached; from there on they have
+  stride 1, and each stride given up multiplies the atrous rate of later units
   (stack_blocks_dense of the original's resnet_utils.py and xception.py,
   mobilenet_base of mobilenet.py).
 
@@ -14,7 +16,7 @@ def plan(strides, target):
     target: the stride of the whole stack.
 
   Returns:
-    A list of (stride, rate) for every unit.
+    A list of (stride, rate), one for each unit.
 
   Raises:
     ValueError: when the strides do not lead to `target`.
@@ -32,8 +34,8 @@ def plan(strides, target):
   return result
 
 
-def check_output_stride(output_stride):
-  """Refuses other strides than the original is used with.
+def check_output_stride(output_stride: int) -> None:
+  """Refuses strides that the original is not used with.
 
   Raises:
     ValueError: on anything but 8, 16 and 32.
@@ -42,7 +44,9 @@ def check_output_stride(output_stride):
     raise ValueError(f'output_stride is {output_stride}; use 8, 16 or 32.')
 
 
-def check_multi_grid(multi_grid, length, variant):
+def check_multi_grid(
+  multi_grid: Sequence[int] | None, length: int, variant: str
+) -> tuple[int, ...]:
   """The rates as a tuple; all 1 for None.
 
   Raises:
@@ -52,13 +56,13 @@ def check_multi_grid(multi_grid, length, variant):
   if len(multi_grid) != length:
     raise ValueError(
       f'multi_grid {multi_grid} has {len(multi_grid)} rates; the last block '
-      f'of {variant} takes {length}.'
+      f'of {variant} needs {length}.'
     )
   return multi_grid
 
 
-def scale_channels(channels, width):
-  """Channels times width, to a multiple of 8; exact for width 1.
+def scale_channels(channels: int, width: float) -> int:
+  """Channels times width, rounded to a multiple of 8; exact for width 1.
 
   Raises:
     ValueError: when width is not greater than 0.

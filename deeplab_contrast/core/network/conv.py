@@ -1,4 +1,7 @@
-"""Convolutions of DeepLab: explicit padding, batch norm, split separable."""
+"""DeepLab's convolutions: explicit padding, batch norm, split separable."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -6,21 +9,21 @@ import tensorflow as tf
 from deeplab_contrast.core.network import norm
 
 
-def he_normal():
+def he_normal() -> keras.Initializer:
   """The backbone's initializer: He et al., fan-in, truncated normal."""
   return keras.initializers.VarianceScaling(2.0, 'fan_in', 'truncated_normal')
 
 
-def truncated_normal(stddev):
+def truncated_normal(stddev: float) -> keras.Initializer:
   """The initializer of Xception, MobileNet, separable convolutions, logits."""
   return keras.initializers.TruncatedNormal(stddev=stddev)
 
 
-def pad_same(inputs, kernel_size, rate=1):
-  """Pads height and width so that a VALID convolution keeps k * stride + 1.
+def pad_same(inputs: tf.Tensor, kernel_size: int, rate: int = 1) -> tf.Tensor:
+  """Pads so that a VALID convolution maps k * stride + 1 pixels to k + 1.
 
-  TensorFlow's SAME pads an even-sized input unevenly under stride 2; the
-  original pads by hand (deeplab/core/conv2d_ws.py, conv2d_same).
+  TensorFlow's SAME pads an input of even size unevenly under stride 2; the
+  original pads explicitly (deeplab/core/conv2d_ws.py, conv2d_same).
   """
   total = (kernel_size - 1) * rate
   before = total // 2
@@ -37,7 +40,7 @@ class ConvNorm(keras.layers.Layer):
     stride: 1 or 2.
     rate: atrous rate.
     activation: a function of tensors, or None.
-    normalize: without it the convolution has a bias and no batch norm follows.
+    normalize: adds batch norm; without it the convolution has a bias instead.
     momentum: of the batch norm.
     epsilon: of the batch norm.
     initializer: of the kernel; He by default.
@@ -47,17 +50,17 @@ class ConvNorm(keras.layers.Layer):
 
   def __init__(
     self,
-    filters,
-    kernel_size,
-    stride=1,
-    rate=1,
-    activation=tf.nn.relu,
-    normalize=True,
-    momentum=0.9997,
-    epsilon=1e-5,
-    initializer=None,
-    explicit_padding=True,
-    name=None,
+    filters: int,
+    kernel_size: int,
+    stride: int = 1,
+    rate: int = 1,
+    activation: Callable[[tf.Tensor], tf.Tensor] | None = tf.nn.relu,
+    normalize: bool = True,
+    momentum: float = 0.9997,
+    epsilon: float = 1e-5,
+    initializer: keras.Initializer | None = None,
+    explicit_padding: bool = True,
+    name: str | None = None,
   ):
     super().__init__(name=name)
     self.kernel_size = kernel_size
@@ -76,7 +79,7 @@ class ConvNorm(keras.layers.Layer):
     )
     self.norm = norm.BatchNorm(momentum, epsilon) if normalize else None
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., filters]."""
     if self.pads:
       inputs = pad_same(inputs, self.kernel_size, self.rate)
@@ -99,14 +102,14 @@ class DepthwiseConvNorm(keras.layers.Layer):
 
   def __init__(
     self,
-    stride=1,
-    rate=1,
-    activation=tf.nn.relu,
-    momentum=0.9997,
-    epsilon=1e-5,
-    initializer=None,
-    explicit_padding=True,
-    name=None,
+    stride: int = 1,
+    rate: int = 1,
+    activation: Callable[[tf.Tensor], tf.Tensor] | None = tf.nn.relu,
+    momentum: float = 0.9997,
+    epsilon: float = 1e-5,
+    initializer: keras.Initializer | None = None,
+    explicit_padding: bool = True,
+    name: str | None = None,
   ):
     super().__init__(name=name)
     self.rate = rate
@@ -123,7 +126,7 @@ class DepthwiseConvNorm(keras.layers.Layer):
     )
     self.norm = norm.BatchNorm(momentum, epsilon)
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., c]."""
     if self.pads:
       inputs = pad_same(inputs, 3, self.rate)
@@ -133,29 +136,32 @@ class DepthwiseConvNorm(keras.layers.Layer):
 class SeparableConvNorm(keras.layers.Layer):
   """3x3 depthwise and 1x1 pointwise, each with batch norm and activation.
 
-  The original splits them (deeplab/core/utils.py, split_separable_conv2d), so
-  there is an activation in between, which Keras' SeparableConv2D lacks.
+  The original splits them (deeplab/core/utils.py, split_separable_conv2d), with
+  an activation in between, which Keras' SeparableConv2D lacks.
 
   Args:
     filters: number of output channels.
     name: the original's scope name, before `_depthwise` and `_pointwise`.
-    initializers: of the depthwise and of the pointwise kernel; those of ASPP
-      and decoder by default.
+    initializers: of the depthwise and the pointwise kernel; by default those of
+      the ASPP and the decoder.
     stride: of the depthwise convolution.
     rate: atrous rate of the depthwise convolution.
     explicit_padding: see `DepthwiseConvNorm`.
-    **common: what both take: activation, momentum, epsilon.
+    **common: arguments of both: activation, momentum, epsilon.
   """
 
   def __init__(
     self,
-    filters,
-    name,
-    initializers=(None, None),
-    stride=1,
-    rate=1,
-    explicit_padding=True,
-    **common,
+    filters: int,
+    name: str,
+    initializers: tuple[keras.Initializer | None, keras.Initializer | None] = (
+      None,
+      None,
+    ),
+    stride: int = 1,
+    rate: int = 1,
+    explicit_padding: bool = True,
+    **common: Any,
   ):
     super().__init__(name=name)
     self.depthwise = DepthwiseConvNorm(
@@ -174,14 +180,14 @@ class SeparableConvNorm(keras.layers.Layer):
       **common,
     )
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, c] to [batch, ceil(h / stride), ..., filters]."""
     outputs = self.depthwise(inputs, training=training)
     return self.pointwise(outputs, training=training)
 
 
 def _finish(layer, outputs, training):
-  """Batch norm and activation, where a layer has them."""
+  """Applies batch norm and activation, if the layer has them."""
   if layer.norm is not None:
     outputs = layer.norm(outputs, training=training)
   return outputs if layer.activation is None else layer.activation(outputs)

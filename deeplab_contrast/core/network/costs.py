@@ -1,9 +1,15 @@
-"""The parts of a network as numbers: weights, costs, sizes of maps."""
+"""What backbone, ASPP, decoder and head cost: weights, FLOPs, feature maps.
+
+Tables have a row for each of these layers that the network has, named
+'backbone', 'aspp', 'decoder' and 'head'.
+"""
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from deeplab_contrast.core import resize
@@ -11,13 +17,13 @@ from deeplab_contrast.core.network import graph_costs, heads
 
 
 @dataclasses.dataclass(frozen=True)
-class Stop:
-  """A map on the way.
+class FeatureMap:
+  """The output of a layer.
 
   Attributes:
-    name: what it is.
+    name: such as 'backbone', 'low-level 4' or 'logits'.
     size: (height, width, channels).
-    stride: from the image, nominal.
+    stride: relative to the image, nominal.
   """
 
   name: str
@@ -27,50 +33,53 @@ class Stop:
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-  """One image going through a network.
+  """A forward pass of one image.
 
   Attributes:
     size: (height, width) of the image.
-    flops: of convolutions and matrix products by part, forward; a multiply-add
-      counts as 2. Over an image pyramid, those of all scales.
-    stops: in order; at scale 1 of an image pyramid.
-    atrous_rates: {part: rates above 1}, where there are some.
-    receptive_field: of the backbone's features in pixels, along a side; None
-      where every pixel sees the whole image.
+    flops: {layer: of its convolutions and matrix products}; a multiply-add
+      counts as 2. With an image pyramid, those of all scales.
+    feature_maps: in order; at scale 1 of an image pyramid.
+    atrous_rates: {layer: rates above 1}, for layers that have any.
+    receptive_field: of the backbone's features, the side of a square in pixels;
+      None if it is the whole image.
   """
 
   size: tuple[int, int]
   flops: Mapping[str, int]
-  stops: Sequence[Stop]
+  feature_maps: Sequence[FeatureMap]
   atrous_rates: Mapping[str, Sequence[int]]
   receptive_field: int | None
 
 
-def weights(model):
-  """Numbers of weights by part.
+def weights(model: keras.Model) -> dict[str, dict[str, int]]:
+  """The numbers of weights of each layer.
 
   Args:
     model: a built `DeepLab`.
 
   Returns:
-    {part: {'trainable': int, 'fixed': int, 'bytes': int}}; fixed ones are the
-    statistics of batch norm.
+    {layer: {'trainable': int, 'fixed': int, 'bytes': int}}; fixed weights are
+    the statistics of batch norm.
   """
   return {name: _count(layer) for name, layer in _layers(model).items()}
 
 
-def one_pass(model, size, scale=1.0):
-  """Follows one image through the network, without computing anything.
+def one_pass(
+  model: keras.Model, size: Sequence[int], scale: float = 1.0
+) -> Pass:
+  """Traces one image through the network, without computing anything.
 
   Args:
     model: a built `DeepLab`.
     size: (height, width) of the image.
-    scale: factor it is resized by before.
+    scale: factor by which the image is resized first.
 
   Returns:
     A `Pass`.
   """
-  size = tuple(resize.scale_dimension(side, scale) for side in size)
+  height, width = (resize.scale_dimension(side, scale) for side in size)
+  size = height, width
   flops = dict.fromkeys(_layers(model), 0)
   for scale in model.image_pyramid:
     scaled = [resize.scale_dimension(side, scale) for side in size]
@@ -83,22 +92,22 @@ def one_pass(model, size, scale=1.0):
   return Pass(
     size=size,
     flops=flops,
-    stops=_stops(model, size, traced),
+    feature_maps=_feature_maps(model, size, traced),
     atrous_rates={name: found for name, found in rates.items() if found},
     receptive_field=_receptive_field(*traced['backbone']),
   )
 
 
 def _layers(model):
-  """{name: layer} of the parts, in order."""
+  """{name: layer}, in order."""
   trunk = model.trunk
-  parts = {
+  layers = {
     'backbone': trunk.backbone,
     'aspp': trunk.aspp,
     'decoder': trunk.decoder if trunk.decoder.strides else None,
     'head': None if model.trunk_gives_logits else model.head,
   }
-  return {name: layer for name, layer in parts.items() if layer is not None}
+  return {name: layer for name, layer in layers.items() if layer is not None}
 
 
 def _count(layer):
@@ -116,10 +125,10 @@ def _count(layer):
 
 
 def _trace(model, size):
-  """{part: (graph, outputs)} for one image of a size, in order."""
+  """{layer: (graph, outputs)} for one image of a size, in order."""
   layers, size, trunk = _layers(model), tuple(size), model.trunk
 
-  def given(tensor):  # As between the layers of the trunk.
+  def given(tensor):  # As the trunk passes tensors between its layers.
     return tf.cast(tensor, trunk.compute_dtype)
 
   def decode(features, low):
@@ -133,7 +142,7 @@ def _trace(model, size):
   }
   features, low = traced['backbone'][1]
   low = {str(stride): x.shape for stride, x in low.items()}
-  steps = {
+  steps: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     'aspp': (lambda x: trunk.aspp(given(x)), ()),
     'decoder': (decode, (low,)),
     'head': (lambda x: model.head(given(x)), ()),
@@ -150,16 +159,15 @@ def _receptive_field(graph, outputs):
   return None if math.isinf(view.size) else round(view.size)
 
 
-def _stops(model, size, traced):
-  """The maps on the way, as a list."""
+def _feature_maps(model, size, traced):
   backbone, trunk = model.trunk.backbone, model.trunk
   graph, (features, low) = traced['backbone']
   root = _root(backbone, graph, size)
-  stops = [_stop('root', root, round((size[0] - 1) / max(root[1] - 1, 1)))]
-  stops += [
-    _stop(f'low-level {stride}', x.shape, stride) for stride, x in low.items()
+  maps = [_map('root', root, round((size[0] - 1) / max(root[1] - 1, 1)))]
+  maps += [
+    _map(f'low-level {stride}', x.shape, stride) for stride, x in low.items()
   ]
-  stops.append(_stop('backbone', features.shape, backbone.output_stride))
+  maps.append(_map('backbone', features.shape, backbone.output_stride))
   last, stride = features.shape, backbone.output_stride
   for name in ('aspp', 'decoder', 'head'):
     if name in traced:
@@ -168,12 +176,12 @@ def _stops(model, size, traced):
       if name == 'head':
         stride = round((size[0] - 1) / max(last[1] - 1, 1))
         name = _name_of_output(model)
-      stops.append(_stop(name, last, stride))
-  return stops
+      maps.append(_map(name, last, stride))
+  return maps
 
 
-def _stop(name, shape, stride):
-  return Stop(name, tuple(shape[1:]), stride)
+def _map(name, shape, stride):
+  return FeatureMap(name, tuple(shape[1:]), stride)
 
 
 def _name_of_output(model):
@@ -182,7 +190,7 @@ def _name_of_output(model):
 
 
 def _root(backbone, graph, size):
-  """The shape of what the root gives; without one, the first convolution."""
+  """The shape of the root's output, or else of the first convolution's."""
   if not hasattr(backbone, 'root'):
     return graph_costs.first_convolution(graph).shape
   layers = backbone.root if isinstance(backbone.root, list) else [backbone.root]

@@ -1,5 +1,8 @@
 """The decoder of DeepLabV3+, deeplab/model.py of the original."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -10,38 +13,38 @@ _LOW_LEVEL_FILTERS = 48
 
 
 class Decoder(keras.layers.Layer):
-  """Refines features stage by stage with low-level ones.
+  """Refines features stage by stage with low-level features.
 
-  Arguments have the names and defaults of the original's flags, but for
-  `decoder_output_stride`: its flag has none, which is DeepLabV3 without plus.
+  Arguments have the names and defaults of the original's flags, except for
+  `decoder_output_stride`: by default the original has no decoder (DeepLabV3).
 
   Args:
     decoder_output_stride: strides of the stages, from coarse to fine; None or
-      () is no decoder at all.
+      () leaves the decoder out.
     decoder_filters: channels of the convolutions.
-    decoder_use_separable_conv: split separable 3x3 convolutions or plain ones.
-    decoder_use_sum_merge: one convolution plus the low-level feature, rather
-      than two convolutions of both.
+    decoder_use_separable_conv: split separable 3x3 convolutions rather than
+      plain ones.
+    decoder_use_sum_merge: adds the low-level features to one convolution,
+      rather than applying two convolutions to the concatenation of both.
     decoder_output_is_logits: 1x1 convolutions without batch norm and
-      activation, of as many filters as there are classes: no logits layer
-      follows.
+      activation, one filter per class: no logits layer follows.
     use_bounded_activation: ReLU6 rather than ReLU.
     batch_norm_decay: share of the old moving statistics kept at an update.
 
   Raises:
     ValueError: when strides do not descend or are not 4, 8 or 16, or logits
-      are asked for from two convolutions.
+      are requested from two convolutions.
   """
 
   def __init__(
     self,
-    decoder_output_stride=(4,),
-    decoder_filters=256,
-    decoder_use_separable_conv=True,
-    decoder_use_sum_merge=False,
-    decoder_output_is_logits=False,
-    use_bounded_activation=False,
-    batch_norm_decay=0.9997,
+    decoder_output_stride: Sequence[int] | None = (4,),
+    decoder_filters: int = 256,
+    decoder_use_separable_conv: bool = True,
+    decoder_use_sum_merge: bool = False,
+    decoder_output_is_logits: bool = False,
+    use_bounded_activation: bool = False,
+    batch_norm_decay: float = 0.9997,
   ):
     super().__init__(name='decoder')
     self.strides = tuple(decoder_output_stride or ())
@@ -51,11 +54,11 @@ class Decoder(keras.layers.Layer):
     self.output_is_logits = decoder_output_is_logits
     self.separable = decoder_use_separable_conv and not decoder_output_is_logits
     relu = tf.nn.relu6 if use_bounded_activation else tf.nn.relu
-    self._shared = {
+    self._shared: dict[str, Any] = {
       'activation': None if decoder_output_is_logits else relu,
       'momentum': batch_norm_decay,
     }
-    # As in the original, only the stages after the first have a number.
+    # As in the original, only the stages after the first are numbered.
     endings = ['' if i == 0 else f'_{i}' for i in range(len(self.strides))]
     self.projections = [self._project(ending) for ending in endings]
     self.stages = [self._make_stage(ending) for ending in endings]
@@ -74,7 +77,7 @@ class Decoder(keras.layers.Layer):
     if self.separable:
       return [self._separable(f'decoder_conv{i}{ending}') for i in range(2)]
     scope = f'decoder_conv0{ending}'
-    # slim.repeat puts the two into a scope of their own.
+    # slim.repeat puts the two into their own scope.
     return [self._conv(3, f'{scope}.{scope}_{i}') for i in (1, 2)]
 
   def _conv(self, kernel_size, name, filters=None):
@@ -90,7 +93,13 @@ class Decoder(keras.layers.Layer):
   def _separable(self, name):
     return conv.SeparableConvNorm(self.filters, name, **self._shared)
 
-  def call(self, features, low, size, training=False):
+  def call(
+    self,
+    features: tf.Tensor,
+    low: Mapping[int, tf.Tensor],
+    size: Sequence[int | tf.Tensor],
+    training: bool = False,
+  ) -> tf.Tensor:
     """Refines features.
 
     Args:

@@ -1,5 +1,7 @@
 """Dropout whose mask is a pure function of a seed and a step counter."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -8,24 +10,30 @@ class Dropout(keras.layers.Layer):
   """Drops values; the seed state is an ordinary, saved variable.
 
   Keras' own layer keeps its random state where checkpoints of the model do not
-  look (keras#19796) and where replicas may not write. Here the state is one
-  counter: a resumed run draws the masks it would have drawn.
+  save it (keras#19796) and replicas cannot write it. Here the state is one
+  counter: a resumed run draws the same masks as an uninterrupted one.
 
   Args:
     rate: the share of values set to zero in training.
-    seed: tells several such layers of one network apart.
-    whole_examples: drops examples of the batch rather than single values:
-      stochastic depth, on what is added to a shortcut.
+    seed: different for each such layer of a network.
+    whole_examples: drops whole examples of the batch rather than single values:
+      stochastic depth, for a residual branch.
   """
 
-  def __init__(self, rate, seed=0, name='dropout', whole_examples=False):
+  def __init__(
+    self,
+    rate: float,
+    seed: int = 0,
+    name: str = 'dropout',
+    whole_examples: bool = False,
+  ):
     super().__init__(name=name)
     self.rate = rate
     self.seed = seed
     self.whole_examples = whole_examples
 
-  def build(self, input_shape):
-    """Makes the counter of training calls, int64 []."""
+  def build(self, input_shape: Sequence[int | None]) -> None:
+    """Creates the counter of training calls, int64 []."""
     del input_shape
     self.calls = self.add_weight(
       name='calls',
@@ -37,7 +45,7 @@ class Dropout(keras.layers.Layer):
       aggregation='only_first_replica',
     )
 
-  def call(self, inputs, training=False):
+  def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Returns `inputs`, in training with values dropped and rescaled."""
     if not training or self.rate == 0.0:
       return inputs

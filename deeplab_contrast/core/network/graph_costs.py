@@ -1,11 +1,13 @@
-"""What a TensorFlow graph costs and sees, read from its operations.
+"""FLOPs, atrous rates and receptive fields of a TensorFlow graph.
 
-TensorFlow's own profiler counts dilated depthwise convolutions wrongly, since
-they run on rearranged and padded maps.
+TensorFlow's own profiler miscounts dilated depthwise convolutions, since they
+run on rearranged and padded maps.
 """
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,34 +19,34 @@ _PRODUCTS = ('BatchMatMulV2', 'BatchMatMul')
 
 @dataclasses.dataclass(frozen=True)
 class View:
-  """How many pixels of the input one pixel of a map sees, along each side.
+  """The receptive field of a pixel of a feature map, along each side.
 
   Attributes:
     size: in pixels of the input; infinite for the whole image.
-    step: between neighbours of the map, in pixels of the input.
+    step: between neighbouring pixels of the map, in pixels of the input.
   """
 
   size: float
   step: float
 
 
-def trace(function, *shapes):
+def trace(function: Callable[..., Any], *shapes: Any) -> tuple[tf.Graph, Any]:
   """The graph of a function of float32 tensors.
 
   Args:
     function: takes tensors, or dicts of them.
-    *shapes: of its arguments, fully known; tuples, or dicts of tuples.
+    *shapes: of its arguments, fully known: tuples, or dicts of tuples.
 
   Returns:
     (graph, outputs): a `FuncGraph` and its symbolic outputs, nested as the
-    function returns them.
+    function returned them.
   """
   specs = _specs(shapes)
   concrete = tf.function(function).get_concrete_function(*specs)
   return concrete.graph, concrete.graph.structured_outputs
 
 
-def flops(graph):
+def flops(graph: tf.Graph) -> int:
   """Floating-point operations of convolutions and matrix products.
 
   A multiply-add counts as 2. Everything else (normalization, activations,
@@ -56,27 +58,30 @@ def flops(graph):
   return sum(_flops(operation) for operation in graph.get_operations())
 
 
-def first_convolution(graph):
-  """The map that the first convolution of a graph gives."""
+def first_convolution(graph: tf.Graph) -> tf.Tensor:
+  """The output of the first convolution of a graph."""
   found = [op for op in graph.get_operations() if op.type == 'Conv2D']
   return found[0].outputs[0]
 
 
-def atrous_rates(graph):
-  """The sorted rates above 1 that convolutions of a graph have."""
+def atrous_rates(graph: tf.Graph) -> list[int]:
+  """The sorted rates above 1 of the convolutions of a graph."""
   rates = {max(_rates(operation)) for operation in graph.get_operations()}
   return sorted(rates - {1})
 
 
-def receptive_field(output, source):
-  """The `View` that a map has of the input of its graph.
+def receptive_field(output: tf.Tensor, source: tf.Tensor) -> View:
+  """The receptive field of a feature map.
 
   Args:
-    output: symbolic tensor.
-    source: the symbolic tensor that is seen; a placeholder.
+    output: symbolic tensor of the map.
+    source: symbolic tensor of the input, a placeholder.
 
   Returns:
-    A `View`, or None where the map does not see it.
+    A `View`.
+
+  Raises:
+    KeyError: when the map does not depend on the input.
   """
   views = {source.ref(): View(1.0, 1.0)}
   for operation in output.graph.get_operations():
@@ -86,7 +91,7 @@ def receptive_field(output, source):
     widest = View(max(v.size for v in seen), max(v.step for v in seen))
     for result in operation.outputs:
       views[result.ref()] = _through(operation, widest)
-  return views.get(output.ref())
+  return views[output.ref()]
 
 
 def _specs(shapes):
@@ -116,7 +121,7 @@ def _flops(operation):
 
 
 def _true_output(operation):
-  """The map that a convolution gives, without padding for a rate."""
+  """The output of a convolution, without the padding for its rate."""
   output = operation.outputs[0]
   for consumer in output.consumers():
     if consumer.type == 'BatchToSpaceND':
@@ -138,7 +143,7 @@ def _constant(tensor):
 
 
 def _through(operation, view):
-  """What becomes of a view in an operation; the larger of both sides."""
+  """The view after an operation; the larger one of both sides."""
   if operation.type in _CONVOLUTIONS:
     kernel = max(operation.inputs[1].shape[:2])
     reach = (kernel - 1) * max(_rates(operation))
@@ -161,7 +166,7 @@ def _through(operation, view):
 
 
 def _sliced(operation, view):
-  """Rows taken every so many: `x[:, a::b]`."""
+  """The view after a strided slice of a map, `x[:, a::b]`."""
   if len(operation.inputs[0].shape) != 4:
     return view
   first, strides = _constant(operation.inputs[1]), operation.inputs[3]

@@ -1,4 +1,6 @@
-"""What sits on the trunk: a classifier, or a projection for contrast."""
+"""Heads on top of the trunk: a classifier, or a projection for contrast."""
+
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -10,19 +12,24 @@ from deeplab_contrast.core.network import conv
 class Classifier(keras.layers.Layer):
   """The original's logits layer: one 1x1 convolution with bias.
 
-  Or, with atrous rates, the sum of several: DeepLabV2, which the original does
-  with `aspp_with_batch_norm=False`, that is, a trunk without ASPP.
+  With atrous rates it is the sum of several convolutions, as in DeepLabV2: the
+  original's `aspp_with_batch_norm=False`, a trunk without ASPP.
 
   Args:
     num_classes: number of classes of the dataset.
-    logits_kernel_size: side of the kernels; 1 unless there are rates.
-    atrous_rates: of several convolutions whose sum the logits are.
+    logits_kernel_size: side of the kernels; must be 1 without rates.
+    atrous_rates: of the convolutions whose sum gives the logits.
 
   Raises:
     ValueError: on a larger kernel without rates.
   """
 
-  def __init__(self, num_classes, logits_kernel_size=1, atrous_rates=None):
+  def __init__(
+    self,
+    num_classes: int,
+    logits_kernel_size: int = 1,
+    atrous_rates: Sequence[int] | None = None,
+  ):
     if not atrous_rates and logits_kernel_size != 1:
       raise ValueError(
         f'logits_kernel_size is {logits_kernel_size}; without atrous_rates it '
@@ -44,7 +51,7 @@ class Classifier(keras.layers.Layer):
       for i, rate in enumerate(atrous_rates or (1,))
     ]
 
-  def call(self, features, training=False):
+  def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps [batch, h, w, c] to float32 logits [batch, h, w, num_classes]."""
     del training
     features = tf.cast(features, tf.float32)
@@ -52,7 +59,7 @@ class Classifier(keras.layers.Layer):
 
 
 class Projection(keras.layers.Layer):
-  """The paper's projection head: three 1x1 convolutions, then unit length.
+  """The paper's projection head: three 1x1 convolutions, normalized outputs.
 
   ReLU follows the first two. Features are first resized to half their size
   (129 to 65 for crops of 513), the resolution of the loss. The head is dropped
@@ -61,13 +68,16 @@ class Projection(keras.layers.Layer):
   Args:
     filters: channels of all three convolutions.
     num_layers: number of convolutions; 3 in the paper.
-    scale: of the resizing, by the k * stride + 1 rule; 0.5 takes stride 4 to 8.
+    scale: of the resizing, by the k * stride + 1 rule; 0.5 turns stride 4 into
+      8.
 
   Raises:
     ValueError: when the scale is not greater than 0.
   """
 
-  def __init__(self, filters=256, num_layers=3, scale=0.5):
+  def __init__(
+    self, filters: int = 256, num_layers: int = 3, scale: float = 0.5
+  ):
     if scale <= 0:
       raise ValueError(f'scale is {scale}; it must be greater than 0.')
     super().__init__(name='projection')
@@ -83,7 +93,7 @@ class Projection(keras.layers.Layer):
       for i in range(num_layers)
     ]
 
-  def call(self, features, training=False):
+  def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Projects.
 
     Args:
@@ -92,7 +102,7 @@ class Projection(keras.layers.Layer):
 
     Returns:
       float32 [batch, (h - 1) * scale + 1, (w - 1) * scale + 1, filters], of
-      length 1 along the last axis.
+      unit length along the last axis.
     """
     del training
     size = [

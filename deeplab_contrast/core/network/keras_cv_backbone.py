@@ -1,20 +1,22 @@
-"""Backbones of keras-cv 0.9.0 behind the promise of `resnet_v1`.
+"""Backbones of keras-cv 0.9.0 with the interface of `resnet_v1`.
 
-They come at their native strides: features at 32, low-level ones at 4, 8 and
-16. Nothing is downloaded. What keras-cv itself leaves open is mended here:
+They have their native strides: features at 32, low-level features at 4, 8 and
+16. Nothing is downloaded. Limitations of keras-cv are fixed here:
 
 - CSPDarkNet takes even sizes only; odd ones get a row or column of zeros.
-- MobileNetV3 of unknown size pads for even sizes; here it pads for those it
-  meets, which is what TensorFlow calls SAME.
-- MiT is square and of one size; here its layers run on maps of any size.
-- Random states are counters that checkpoints and replicas can handle.
+- MobileNetV3 of unknown size pads for even sizes; here it pads for the actual
+  size, which TensorFlow calls SAME.
+- MiT takes square images of one size; here its layers run on maps of any size.
+- Random states are counters, which checkpoints save and replicas can update.
 
-At sizes that keras-cv can do itself, outputs are equal.
+At sizes that keras-cv itself supports, outputs are equal.
 """
 
 import collections
 import contextlib
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -27,15 +29,15 @@ from deeplab_contrast.core.network import dropout, keras_cv_variants, pixels
 class KerasCvBackbone(keras.layers.Layer):
   """A backbone of keras-cv as the encoder of a DeepLab.
 
-  Every family expects pixels from 0 to 1, which is what `normalize` gives
+  Every family expects pixels from 0 to 1, as `normalize` returns them
   (keras-cv's own `include_rescaling`).
 
   Args:
     variant: one of `keras_cv_variants.NAMES`, such as 'efficientnet_v2_b0',
       'mobilenet_v3_large', 'csp_darknet_s', 'resnet_v2_50' or 'mit_b0'.
-    output_stride: 32, their native stride; there is no other.
+    output_stride: 32, their native stride; no other is possible.
     width: multiplies channels, for small machines.
-    arguments: of keras-cv's constructor, laid over those of the variant.
+    arguments: of keras-cv's constructor, which override those of the variant.
 
   Raises:
     ValueError: on an unknown variant or another output stride.
@@ -43,16 +45,16 @@ class KerasCvBackbone(keras.layers.Layer):
 
   def __init__(
     self,
-    variant='efficientnet_v2_b0',
-    output_stride=32,
-    width=1.0,
-    arguments=None,
+    variant: str = 'efficientnet_v2_b0',
+    output_stride: int = 32,
+    width: float = 1.0,
+    arguments: Mapping[str, Any] | None = None,
   ):
     family, size = keras_cv_variants.find(variant)
     if output_stride != 32:
       raise ValueError(
-        f'output_stride is {output_stride}; backbones of keras-cv are taken '
-        'at their native one, 32.'
+        f'output_stride is {output_stride}; backbones of keras-cv have '
+        'their native stride, 32.'
       )
     super().__init__(name=variant)
     self.output_stride = output_stride
@@ -73,7 +75,9 @@ class KerasCvBackbone(keras.layers.Layer):
       _pad_by_size(self.encoder)
     self._stages = _mit_stages(self.encoder) if family == 'mit' else None
 
-  def call(self, images, training=False):
+  def call(
+    self, images: tf.Tensor, training: bool = False
+  ) -> tuple[tf.Tensor, dict[int, tf.Tensor]]:
     """Extracts features.
 
     Args:
@@ -95,19 +99,22 @@ class KerasCvBackbone(keras.layers.Layer):
 
 def _build(class_name, arguments):
   """The keras-cv model itself."""
-  # Only here, since it is slow to import, and talks.
-  talk = io.StringIO()
-  with contextlib.redirect_stdout(talk), contextlib.redirect_stderr(talk):
+  # Only here, since it is slow to import and prints messages.
+  printed = io.StringIO()
+  with (
+    contextlib.redirect_stdout(printed),
+    contextlib.redirect_stderr(printed),
+  ):
     from keras_cv import models
   return getattr(models, class_name)(include_rescaling=False, **arguments)
 
 
 @contextlib.contextmanager
 def _own_names(scopes):
-  """Inside, Keras counts layers from one, and variables lie in the scopes.
+  """Makes Keras number layers from one, and put variables in the scopes.
 
-  It otherwise counts them per process, and a checkpoint of one process would
-  not fit the network of another.
+  Otherwise it numbers them per process, and a checkpoint of one process would
+  not match the network of another.
   """
   key = 'object_name_uids'
   kept = global_state.get_global_attribute(key)
@@ -126,7 +133,7 @@ def _inner_layers(model):
 
 
 def _make_counters(encoder):
-  """Puts our own stochastic depth in place of keras-cv's."""
+  """Replaces keras-cv's stochastic depth by our own."""
   attributes = {
     'MBConvBlock': 'dropout',
     'FusedMBConvBlock': 'dropout',
@@ -135,7 +142,7 @@ def _make_counters(encoder):
   owners = [x for x in _inner_layers(encoder) if _kind(x) in attributes]
   for seed, owner in enumerate(owners):
     attribute = attributes[_kind(owner)]
-    old = getattr(owner, attribute, None)  # A rate of 0 may have none.
+    old = getattr(owner, attribute, None)  # May be missing at a rate of 0.
     if old is None:
       continue
     new = dropout.Dropout(
@@ -153,7 +160,7 @@ def _kind(layer):
 
 
 def _synchronize(encoder):
-  """Lets batch norm use the batches of all replicas."""
+  """Makes batch norm use the batches of all replicas."""
   several = tf.distribute.get_strategy().num_replicas_in_sync > 1
   for layer in _inner_layers(encoder):
     if isinstance(layer, keras.layers.BatchNormalization):
@@ -161,7 +168,7 @@ def _synchronize(encoder):
 
 
 def _pad_by_size(encoder):
-  """Turns padding for one parity, then VALID, into SAME."""
+  """Replaces padding for even sizes, followed by VALID, by SAME."""
   for layer in _inner_layers(encoder):
     if isinstance(layer, keras.layers.ZeroPadding2D):
       layer.padding = ((0, 0), (0, 0))
@@ -170,7 +177,7 @@ def _pad_by_size(encoder):
 
 
 def _to_even(images):
-  """Adds zeros below and to the right of odd sizes."""
+  """Pads odd sizes with zeros at the bottom and at the right."""
   height, width = resize.spatial_size(images)
   return tf.pad(images, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]])
 
@@ -191,9 +198,9 @@ def _mit_stages(encoder):
 
 
 def _run_mit(stages, images, training):
-  """What the model computes, but on maps [batch, h, w, channels] all along.
+  """The model's computation, but always on maps [batch, h, w, channels].
 
-  Keras-cv makes sequences of them, and squares of these again.
+  Keras-cv flattens them to sequences, and reshapes those to squares again.
   """
   net, outputs = images, []
   for patch, blocks, norm in stages:
@@ -209,12 +216,12 @@ def _run_mit(stages, images, training):
 
 
 def _mix(layer, net):
-  """The feed-forward part: Dense, depthwise convolution, GELU, Dense."""
+  """The feed-forward block: Dense, depthwise convolution, GELU, Dense."""
   return layer.fc2(tf.nn.gelu(layer.dwconv(layer.fc1(net)), approximate=True))
 
 
 def _attention(layer, net):
-  """Attention of all pixels to a coarser map."""
+  """Attention of all pixels to a coarser map (SegFormer)."""
   batch = tf.shape(net)[0] if net.shape[0] is None else net.shape[0]
   height, width = resize.spatial_size(net)
   channels = net.shape[-1]
@@ -227,7 +234,7 @@ def _attention(layer, net):
   coarse = tf.reshape(net, [batch, -1, channels])
   if layer.sr_ratio > 1:
     # Keras-cv 0.9.0 reads the transposed sequence as a map, which mixes pixels
-    # and channels; kept, since weights trained with it mean just that.
+    # and channels; kept, so that weights trained with it stay valid.
     coarse = tf.reshape(
       tf.transpose(coarse, [0, 2, 1]), [batch, height, width, channels]
     )

@@ -1,9 +1,11 @@
 """The numbers of the keras-cv backbones, by variant.
 
-Keras-cv's own named presets ask the network even for an architecture alone, so
-what they would answer is written down here, from the papers. The tests compare
-the numbers of weights with those that keras-cv states.
+Keras-cv's own presets need internet access even for the architecture alone, so
+their values are listed here, from the papers. Tests compare the numbers of
+weights with those that keras-cv states.
 """
+
+from typing import Any
 
 from deeplab_contrast.core.network import atrous
 
@@ -16,7 +18,7 @@ _EFFICIENT = {
   'l': ((4, 7, 7, 10, 19, 25, 7), 32, (32, 64, 96, 192, 224, 384, 640)),
   'b': ((1, 2, 2, 3, 5, 8), 32, (16, 32, 48, 96, 112, 192)),
 }
-# Model: row above, width, depth.
+# Model: (row above, width, depth).
 _EFFICIENT_SCALES = {
   **{size: (size, 1.0, 1.0) for size in 'sml'},
   **{'b0': ('b', 1.0, 1.0), 'b1': ('b', 1.0, 1.1)},
@@ -24,7 +26,7 @@ _EFFICIENT_SCALES = {
 }
 
 # MobileNetV3 (Howard et al., ICCV 2019), tables 1 and 2.
-_MOBILE = {
+_MOBILE: dict[str, dict[str, Any]] = {
   'small': {
     'stackwise_expansion': (1, 72 / 16, 88 / 24, 4, 6, 6, 3, 3, 6, 6, 6),
     'stackwise_filters': (16, 24, 24, 40, 40, 40, 48, 48, 96, 96, 96),
@@ -78,7 +80,7 @@ _MIT = {
 _MIT_HEADS = (1, 2, 5, 8)  # Fixed by keras-cv.
 
 
-def _efficient_net_v2(size, width):
+def _efficient_net_v2(size: str, width: float) -> dict[str, Any]:
   kind, wide, deep = _EFFICIENT_SCALES[size]
   repeats, first, outputs = _EFFICIENT[kind]
   count = len(repeats)
@@ -96,11 +98,11 @@ def _efficient_net_v2(size, width):
   }
 
 
-def _mobile_net_v3(size, width):
+def _mobile_net_v3(size: str, width: float) -> dict[str, Any]:
   return {**_MOBILE[size], 'alpha': width}
 
 
-def _csp_dark_net(size, width):
+def _csp_dark_net(size: str, width: float) -> dict[str, Any]:
   channels, depths = _DARK[size]
   return {
     'stackwise_channels': [atrous.scale_channels(c, width) for c in channels],
@@ -108,7 +110,7 @@ def _csp_dark_net(size, width):
   }
 
 
-def _resnet_v2(size, width):
+def _resnet_v2(size: str, width: float) -> dict[str, Any]:
   blocks, kind = _RESNET[size]
   filters = [atrous.scale_channels(c, width) for c in (64, 128, 256, 512)]
   if kind == 'basic_block':
@@ -121,7 +123,7 @@ def _resnet_v2(size, width):
   }
 
 
-def _mit(size, width):
+def _mit(size: str, width: float) -> dict[str, Any]:
   depths, channels = _MIT[size]
   channels = atrous.scale_channels(channels, width)
   return {
@@ -132,8 +134,8 @@ def _mit(size, width):
   }
 
 
-# Family: (keras-cv class, makes its arguments, sizes, levels of its pyramid at
-# strides 4, 8 and 16).
+# Family: (keras-cv class, function that returns its arguments, sizes, levels of
+# its pyramid at strides 4, 8 and 16).
 FAMILIES = {
   'efficientnet_v2': (
     'EfficientNetV2Backbone',
@@ -168,7 +170,7 @@ NAMES = tuple(
 )
 
 
-def find(variant):
+def find(variant: str) -> tuple[str, str]:
   """Splits the name of a variant.
 
   Args:

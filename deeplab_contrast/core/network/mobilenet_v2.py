@@ -1,6 +1,6 @@
 """MobileNetV2 with atrous convolutions, as slim's and the original's.
 
-See `resnet_v1` for the promise that all backbones share. Low-level features
+See `resnet_v1` for the interface that all backbones share. Low-level features
 are the depthwise outputs that the original's decoder takes.
 """
 
@@ -11,14 +11,13 @@ import tensorflow as tf
 
 from deeplab_contrast.core.network import atrous, conv, pixels
 
-_SHARED = {
-  'momentum': 0.997,
-  'epsilon': 1e-3,
-  # slim's mobilenet pads by TensorFlow's SAME, also under a stride.
-  'explicit_padding': False,
-}
-_conv_norm = functools.partial(conv.ConvNorm, **_SHARED)
-_depthwise = functools.partial(conv.DepthwiseConvNorm, **_SHARED)
+# slim's mobilenet pads with TensorFlow's SAME, even under a stride.
+_conv_norm = functools.partial(
+  conv.ConvNorm, momentum=0.997, epsilon=1e-3, explicit_padding=False
+)
+_depthwise = functools.partial(
+  conv.DepthwiseConvNorm, momentum=0.997, epsilon=1e-3, explicit_padding=False
+)
 
 # (channels, stride) of the blocks after the root.
 _BLOCKS = (
@@ -31,7 +30,7 @@ _LOW = {2: 4, 5: 8, 12: 16}
 
 
 def _divisible(value, divisor, minimum):
-  """The multiple of divisor nearest to value, at most 10 % below it."""
+  """The multiple of divisor nearest to value, no more than 10 % below it."""
   result = max(minimum, int(value + divisor / 2) // divisor * divisor)
   return result + divisor if result < 0.9 * value else result
 
@@ -42,8 +41,8 @@ class _Block(keras.layers.Layer):
   Args:
     inputs: number of input channels.
     outputs: number of output channels.
-    expansion: how many times as many channels are in between; 1 for no
-      expansion convolution.
+    expansion: factor by which the 1x1 expansion multiplies the channels; 1
+      leaves that convolution out.
     stride: of the depthwise convolution.
     rate: atrous rate of the depthwise convolution.
     name: the original's scope.
@@ -92,14 +91,19 @@ class MobileNetV2(keras.layers.Layer):
   Args:
     output_stride: 8, 16 or 32; the stride of the features.
     depth_multiplier: multiplies all channels.
-    divisible_by: channels are multiples of it; None means 8 for a multiplier
-      of 1 and 1 for others, as in the original.
+    divisible_by: channels are multiples of this; None means 8 for a
+      multiplier of 1 and 1 for any other, as in the original.
 
   Raises:
     ValueError: on an unknown output stride, or a multiplier that is not > 0.
   """
 
-  def __init__(self, output_stride=16, depth_multiplier=1.0, divisible_by=None):
+  def __init__(
+    self,
+    output_stride: int = 16,
+    depth_multiplier: float = 1.0,
+    divisible_by: int | None = None,
+  ):
     super().__init__(name='MobilenetV2')
     atrous.check_output_stride(output_stride)
     if depth_multiplier <= 0:
@@ -136,7 +140,9 @@ class MobileNetV2(keras.layers.Layer):
       for i, (stride, rate) in enumerate(planned[1:])
     ]
 
-  def call(self, images, training=False):
+  def call(
+    self, images: tf.Tensor, training: bool = False
+  ) -> tuple[tf.Tensor, dict[int, tf.Tensor]]:
     """Extracts features.
 
     Args:

@@ -1,5 +1,7 @@
 """DeepLabV3+: a trunk (backbone, ASPP, decoder) and a head."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
 
@@ -10,27 +12,27 @@ from deeplab_contrast.core.network import heads, norm, original_names
 
 
 class Trunk(keras.layers.Layer):
-  """Pixels to features: all that pretraining hands on.
+  """Pixels to features: everything that pretraining passes on.
 
   Args:
-    backbone: `features, low = backbone(images)`; tells `output_stride`, and
-      `normalize`s pixels. See `core.network.resnet_v1`.
-    aspp: makes the ASPP, given `output_stride`.
-    decoder: makes the decoder.
+    backbone: `features, low = backbone(images)`, with an `output_stride` and a
+      `normalize` of pixels. See `core.network.resnet_v1`.
+    aspp: builds the ASPP, given `output_stride`.
+    decoder: builds the decoder.
     aspp_with_batch_norm: the original's name for having an ASPP at all; without
       it the head has atrous rates, see `core.network.heads.Classifier`.
-    fine_tune_batch_norm: whether batch norm uses and moves statistics of
-      batches in training, or keeps to those it starts from. Scale and offset
-      are trained either way.
+    fine_tune_batch_norm: whether batch norm uses and updates the statistics of
+      batches in training, or keeps its initial ones. Scale and offset are
+      trained either way.
   """
 
   def __init__(
     self,
-    backbone,
-    aspp=aspp_lib.ASPP,
-    decoder=decoder_lib.Decoder,
-    aspp_with_batch_norm=True,
-    fine_tune_batch_norm=True,
+    backbone: keras.layers.Layer,
+    aspp: Callable[..., aspp_lib.ASPP] = aspp_lib.ASPP,
+    decoder: Callable[[], decoder_lib.Decoder] = decoder_lib.Decoder,
+    aspp_with_batch_norm: bool = True,
+    fine_tune_batch_norm: bool = True,
   ):
     super().__init__(name='trunk')
     self.backbone = backbone
@@ -43,12 +45,13 @@ class Trunk(keras.layers.Layer):
     if not fine_tune_batch_norm:
       _freeze(self._flatten_layers(include_self=False))
 
-  def call(self, images, training=False):
+  def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Maps pixels to features.
 
     Args:
       images: float [batch, height, width, 3], 0..255.
-      training: whether dropout drops, and batch norm uses batches.
+      training: whether dropout is active and batch norm uses the statistics of
+        the batch.
 
     Returns:
       [batch, (height - 1) / stride + 1, ..., channels].
@@ -73,10 +76,16 @@ class DeepLab(keras.Model):
     merge_method: of the logits of several scales, 'max' or 'avg'.
 
   Raises:
-    ValueError: when trunk and head do not fit, or on an unknown merge_method.
+    ValueError: if trunk and head do not match, or merge_method is unknown.
   """
 
-  def __init__(self, trunk, head, image_pyramid=None, merge_method='max'):
+  def __init__(
+    self,
+    trunk: Trunk,
+    head: keras.layers.Layer,
+    image_pyramid: Sequence[float] | None = None,
+    merge_method: str = 'max',
+  ):
     super().__init__(name='deeplab')
     self.trunk = trunk
     self.head = head
@@ -86,12 +95,12 @@ class DeepLab(keras.Model):
     _check(self)
 
   @property
-  def logits_stride(self):
-    """Of what the head gets, from the image."""
+  def logits_stride(self) -> int:
+    """The stride of the head's input relative to the image."""
     return self.trunk.stride
 
-  def call(self, images, training=False):
-    """Maps pixels 0..255 [batch, height, width, 3] to what the head gives.
+  def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+    """Maps pixels 0..255 [batch, height, width, 3] to the head's output.
 
     Over several scales, logits are merged as in the original's
     `multi_scale_logits`.
@@ -100,17 +109,19 @@ class DeepLab(keras.Model):
       return self._at_one_scale(images, training)
     return self.logits_of_scales(images, training)['merged_logits']
 
-  def logits_of_scales(self, images, training=False):
-    """The logits of every scale, and all of them merged.
+  def logits_of_scales(
+    self, images: tf.Tensor, training: bool = False
+  ) -> dict[str, tf.Tensor]:
+    """The logits of every scale, and their merge.
 
     Args:
       images: [batch, height, width, 3], pixels 0..255.
       training: see `Trunk`.
 
     Returns:
-      {name: float32 [batch, h, w, classes]}, all of the size of the largest
-      scale, or of scale 1; named as in the original: 'merged_logits', and for
-      several scales 'logits_0.50' and so on.
+      {name: float32 [batch, h, w, classes]}, all with the size of the largest
+      scale, at least that of scale 1; named as in the original:
+      'merged_logits' and, with several scales, 'logits_0.50' and so on.
     """
     size = resize.spatial_size(images)
     finest = max(1.0, *self.image_pyramid) / self.logits_stride
@@ -133,30 +144,31 @@ class DeepLab(keras.Model):
       return tf.cast(features, tf.float32)
     return self.head(features, training=training)
 
-  def build_variables(self):
-    """Makes all variables; call it inside the strategy's scope."""
-    # Keras would build a layer that holds others by tracing its call twice, and
-    # so at every level. One real call makes the same variables three times as
-    # fast.
+  def build_variables(self) -> None:
+    """Creates all variables; call it inside the strategy's scope."""
+    # Keras builds a layer that contains others by tracing its call twice, at
+    # every level. One real call creates the same variables three times as fast.
     for layer in self._flatten_layers():
       if getattr(layer.build, '_is_default', False):
         layer.built = True
     # The smallest image with two pixels at every stride.
     self(tf.zeros([1, 65, 65, 3]), training=False)
 
-  def decayed_kernels(self):
-    """Variables under weight decay: convolution kernels, but no depthwise.
+  def decayed_kernels(self) -> list[keras.Variable]:
+    """Variables under weight decay: convolution kernels, except depthwise ones.
 
     As in the original: no biases, no batch norm, no depthwise kernels. The
-    Dense layers of foreign backbones are 1x1 convolutions; some of their layers
-    have no part in the network and are never built.
+    Dense layers of keras-cv backbones are 1x1 convolutions; some layers of
+    those backbones are not used here and never built.
     """
     kinds = (keras.layers.Conv2D, keras.layers.Dense)
     layers = self._flatten_layers(include_self=False)
     return [x.kernel for x in layers if isinstance(x, kinds) and x.built]
 
-  def gradient_multipliers(self, multiplier=1.0, logits_only=False):
-    """How much more each trainable variable learns; see `original_names`.
+  def gradient_multipliers(
+    self, multiplier: float = 1.0, logits_only: bool = False
+  ) -> list[float]:
+    """The gradient's factor for each trainable variable; see `original_names`.
 
     Args:
       multiplier: the original's last_layer_gradient_multiplier.
@@ -165,9 +177,9 @@ class DeepLab(keras.Model):
     Returns:
       A list of floats, in the order of `trainable_variables`.
     """
-    layers = original_names.EXTRA_LAYERS
-    if logits_only:
-      layers = original_names.LOGITS_ONLY
+    layers = (
+      original_names.LOGITS_ONLY if logits_only else original_names.EXTRA_LAYERS
+    )
     return [
       original_names.gradient_multiplier(v.path, multiplier, layers)
       for v in self.trainable_variables
@@ -175,12 +187,12 @@ class DeepLab(keras.Model):
 
 
 def _freeze(layers):
-  """Batch norm keeps to the statistics it starts from."""
+  """Makes batch norm keep its initial statistics."""
   for layer in layers:
     if isinstance(layer, norm.BatchNorm):
       layer.is_frozen = True
     elif isinstance(layer, keras.layers.BatchNormalization):
-      # Of a foreign backbone; Keras can freeze only all of it.
+      # From keras-cv; Keras can only freeze the whole layer.
       layer.trainable = False
 
 
@@ -193,14 +205,15 @@ def _check(model):
   if model.image_pyramid != (1.0,) and not classifies:
     raise ValueError(
       f'image_pyramid is {model.image_pyramid}; only logits can be merged over '
-      'scales, and this head gives none.'
+      'scales, and this head has none.'
     )
   if not model.trunk_gives_logits:
     return
   decoder = model.trunk.decoder
   if not (classifies and decoder.filters == model.head.num_classes):
-    wanted = model.head.num_classes if classifies else 'no'
+    classes = model.head.num_classes if classifies else 'no'
     raise ValueError(
-      f'decoder_output_is_logits needs decoder_filters (now {decoder.filters}) '
-      f'to be the number of classes, and a classifier: here {wanted} classes.'
+      'decoder_output_is_logits needs a classifier, and decoder_filters equal '
+      f'to the number of classes; here there are {decoder.filters} filters and '
+      f'{classes} classes.'
     )

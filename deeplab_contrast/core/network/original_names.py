@@ -1,17 +1,21 @@
-"""What the original's checkpoints call our variables, and what follows from it.
+"""The names of our variables in the original's checkpoints, and their use.
 
 The rename is a rule, not a table. Our Keras path
 
     deeplab/trunk/resnet_v1_50/block1.unit_2.bottleneck_v1/conv3/conv/kernel
 
-is, without the parts that are ours (`deeplab`, `trunk`, `aspp`, `conv`), with
-slashes for dots, and with slim's word for the last part,
+becomes, without the scopes that are ours (`deeplab`, `trunk`, `aspp`, `conv`),
+with slashes for dots, and with slim's name for the last scope,
 
     resnet_v1_50/block1/unit_2/bottleneck_v1/conv3/weights
 
-A separable convolution `x` of ours holds `x_depthwise` and `x_pointwise`, which
-in the original have no parent.
+Our separable convolution `x` contains `x_depthwise` and `x_pointwise`, which
+have no parent in the original.
 """
+
+from collections.abc import Iterable
+
+import keras
 
 _OURS = ('deeplab', 'trunk', 'aspp', 'conv')
 _LAST = {
@@ -23,7 +27,7 @@ _LAST = {
   'moving_variance': 'moving_variance',
 }
 
-# What the original means by last layers (train.py, get_extra_layer_scopes).
+# The original's last layers (train.py, get_extra_layer_scopes).
 LOGITS_ONLY = ('logits',)
 EXTRA_LAYERS = (
   'logits',
@@ -35,39 +39,42 @@ EXTRA_LAYERS = (
 )
 
 
-def original_name(path):
+def original_name(path: str) -> str | None:
   """The original's name of a variable.
 
   Args:
     path: the Keras path of one of our variables.
 
   Returns:
-    A name, or None for a variable that the original has no counterpart of (the
+    A name, or None for a variable without a counterpart in the original (the
     counter of a dropout layer).
   """
   *scopes, last = path.split('/')
   if last not in _LAST:
     return None
-  parts = [
-    part
-    for part, child in zip(scopes, [*scopes[1:], last], strict=True)
-    if part not in _OURS
-    and child not in (f'{part}_depthwise', f'{part}_pointwise')
+  kept = [
+    scope
+    for scope, child in zip(scopes, [*scopes[1:], last], strict=True)
+    if scope not in _OURS
+    and child not in (f'{scope}_depthwise', f'{scope}_pointwise')
   ]
-  name = '/'.join(parts).replace('.', '/')
+  name = '/'.join(kept).replace('.', '/')
   is_depthwise = last == 'kernel' and name.endswith('depthwise')
   return f'{name}/{"depthwise_weights" if is_depthwise else _LAST[last]}'
 
 
-def by_original_name(variables):
-  """{original name: variable}, without those that have none."""
-  named = {original_name(v.path): v for v in variables}
-  named.pop(None, None)
-  return named
+def by_original_name(
+  variables: Iterable[keras.Variable],
+) -> dict[str, keras.Variable]:
+  """{original name: variable} of the variables that have one."""
+  named = ((original_name(v.path), v) for v in variables)
+  return {name: v for name, v in named if name is not None}
 
 
-def gradient_multiplier(path, multiplier=1.0, last_layers=EXTRA_LAYERS):
-  """How much more a variable learns, utils/train_utils.py of the original.
+def gradient_multiplier(
+  path: str, multiplier: float = 1.0, last_layers: Iterable[str] = EXTRA_LAYERS
+) -> float:
+  """The factor of a variable's gradient (utils/train_utils.py of the original).
 
   Biases learn twice as fast as the rest, last layers `multiplier` times.
 
@@ -84,8 +91,10 @@ def gradient_multiplier(path, multiplier=1.0, last_layers=EXTRA_LAYERS):
   )
 
 
-def multiplier_of_name(name, multiplier, last_layers):
-  """As `gradient_multiplier`, of a variable's original name."""
+def multiplier_of_name(
+  name: str, multiplier: float, last_layers: Iterable[str]
+) -> float:
+  """The same as `gradient_multiplier`, by a variable's original name."""
   result = 2.0 if 'biases' in name else 1.0
-  # Any part of the name counts, as in the original.
+  # A match anywhere in the name counts, as in the original.
   return result * (multiplier if any(x in name for x in last_layers) else 1.0)

@@ -1,4 +1,4 @@
-"""How the original brings pixels to a backbone's range.
+"""The original's preprocessing of pixels for each backbone.
 
 All map float32 pixels 0..255 [batch, height, width, 3] to the same shape. The
 original does this inside the network (deeplab/core/feature_extractor.py).
@@ -10,16 +10,16 @@ import tensorflow as tf
 MEAN_RGB = (123.15, 115.90, 103.06)
 
 
-def zero_mean_unit_range(images):
+def zero_mean_unit_range(images: tf.Tensor) -> tf.Tensor:
   """To -1..1: beta ResNets, Xception and MobileNet."""
   return images * (2.0 / 255.0) - 1.0
 
 
-def unit_range(images):
+def unit_range(images: tf.Tensor) -> tf.Tensor:
   """To 0..1: the backbones of keras-cv."""
   return images / 255.0
 
 
-def subtract_imagenet_mean(images):
-  """Takes the mean off: ResNets with the 7x7 root."""
+def subtract_imagenet_mean(images: tf.Tensor) -> tf.Tensor:
+  """Subtracts the mean: ResNets with the 7x7 root."""
   return images - tf.constant(MEAN_RGB)

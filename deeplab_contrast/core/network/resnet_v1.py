@@ -1,15 +1,17 @@
 """ResNet v1 with atrous convolutions, as in the original's resnet_v1_beta.py.
 
-One promise, shared by all backbones: `features, low = backbone(images)`, where
+All backbones share one interface: `features, low = backbone(images)`, where
 `features` has the output stride and `low` maps the nominal strides 4, 8 and 16
-to the low-level feature that the original's decoder takes there.
+to the low-level features that the original's decoder takes at that stride.
 
-Stride 2 sits in the LAST unit of blocks 1 to 3, on its 3x3 convolution. Once
-the output stride is reached, strides become 1 and the atrous rate grows for the
-units that follow. `beta` replaces the 7x7 root by three 3x3 convolutions.
+Blocks 1 to 3 have their stride of 2 in the 3x3 convolution of the LAST unit.
+Once the output stride is reached, strides become 1 and the atrous rate grows
+for the units that follow. `beta` replaces the 7x7 root by three 3x3
+convolutions.
 """
 
 import functools
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -70,7 +72,7 @@ class _LiteBottleneck(_Bottleneck):
 
 
 class ResNetV1(keras.layers.Layer):
-  """The variants of the original behind one constructor.
+  """The original's ResNet variants in one class.
 
   Args:
     variant: `resnet_v1_{18,50,101}`, each also with `_beta`.
@@ -111,10 +113,10 @@ class ResNetV1(keras.layers.Layer):
 
   def __init__(
     self,
-    variant='resnet_v1_50_beta',
-    output_stride=16,
-    multi_grid=None,
-    width=1.0,
+    variant: str = 'resnet_v1_50_beta',
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    width: float = 1.0,
   ):
     if variant not in self.variants:
       raise ValueError(
@@ -137,7 +139,9 @@ class ResNetV1(keras.layers.Layer):
       for block, n in enumerate(low_units, start=1)
     }
 
-  def call(self, images, training=False):
+  def call(
+    self, images: tf.Tensor, training: bool = False
+  ) -> tuple[tf.Tensor, dict[int, tf.Tensor]]:
     """Extracts features.
 
     Args:

@@ -1,21 +1,24 @@
 """The aligned Xception of DeepLab, as in the original's xception.py.
 
 Strides replace all max pooling, and sit on the third separable convolution of
-a module, so that any output stride can be had by atrous convolution. See
-`resnet_v1` for the promise that all backbones share.
+a module, so that atrous convolution can give any output stride. See
+`resnet_v1` for the interface that all backbones share.
 """
 
 import functools
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from deeplab_contrast.core.network import atrous, conv, pixels
 
-_NORM = {'momentum': 0.9997, 'epsilon': 1e-3}
 _CLIP = 6.0  # Of the bounded activations.
 
-_conv_norm = functools.partial(conv.ConvNorm, **_NORM)
+_conv_norm = functools.partial(conv.ConvNorm, momentum=0.9997, epsilon=1e-3)
+_separable = functools.partial(
+  conv.SeparableConvNorm, momentum=0.9997, epsilon=1e-3
+)
 
 
 def _clip(x):
@@ -23,15 +26,15 @@ def _clip(x):
 
 
 class _Module(keras.layers.Layer):
-  """Three separable convolutions, and what they are added to.
+  """Three separable convolutions and their skip connection.
 
   Args:
     depths: output channels of the three.
     skip: 'conv', 'sum' or 'none'.
     stride: of the third one, and of the 1x1 of a 'conv' skip.
     rates: atrous rates of the three.
-    activates_inside: activations after both parts of a separable convolution,
-      rather than one before it.
+    activates_inside: an activation after the depthwise and after the pointwise
+      convolution, rather than one before both.
     bounded: ReLU6 and clipped sums, for quantization.
     name: the original's scope, with dots for slashes.
   """
@@ -46,7 +49,7 @@ class _Module(keras.layers.Layer):
     self.activates_inside = activates_inside
     between = _clip if bounded else None
     self.convs = [
-      conv.SeparableConvNorm(
+      _separable(
         depth,
         f'separable_conv{i}',
         (conv.truncated_normal(0.09), conv.truncated_normal(0.09)),
@@ -55,7 +58,6 @@ class _Module(keras.layers.Layer):
         # The bounded form of the original pads unevenly.
         explicit_padding=not bounded,
         activation=self.relu if activates_inside else between,
-        **_NORM,
       )
       for i, (depth, rate) in enumerate(zip(depths, rates, strict=True), 1)
     ]
@@ -116,11 +118,11 @@ class Xception(keras.layers.Layer):
 
   def __init__(
     self,
-    variant='xception_65',
-    output_stride=16,
-    multi_grid=None,
-    width=1.0,
-    use_bounded_activation=False,
+    variant: str = 'xception_65',
+    output_stride: int = 16,
+    multi_grid: Sequence[int] | None = None,
+    width: float = 1.0,
+    use_bounded_activation: bool = False,
   ):
     if variant not in self.variants:
       raise ValueError(
@@ -145,7 +147,9 @@ class Xception(keras.layers.Layer):
       'exit_flow.block1.unit_1.xception_module': 16,
     }
 
-  def call(self, images, training=False):
+  def call(
+    self, images: tf.Tensor, training: bool = False
+  ) -> tuple[tf.Tensor, dict[int, tf.Tensor]]:
     """Extracts features.
 
     Args:

@@ -6,7 +6,7 @@ from tests.both_ways import both_ways, draws
 
 
 def by_hand(image, sigma, radius):
-  """Two loops over taps, zeros outside."""
+  """Loops over taps, with zeros outside."""
   taps = np.arange(-radius, radius + 1)
   weights = np.exp(-(taps**2) / (2 * sigma**2))
   weights /= weights.sum()
@@ -36,7 +36,7 @@ def test_blur_equals_numpy(sigma, radius):
     np.testing.assert_allclose(result, expected, atol=2e-3)
 
 
-def test_blur_happens_as_often_as_asked_and_by_many_sigmas():
+def test_blur_has_the_given_probability_and_many_sigmas():
   image = noise(20, 4)
   results = draws(
     lambda seed: blur.random_blur(image, 0.5, (0.1, 2.0), 0.1, seed), 300

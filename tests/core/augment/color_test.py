@@ -12,7 +12,7 @@ SEED = np.array([3, 4], np.int32)
 
 
 def colors(height=9, width=8):
-  """Random pixels, then pure, gray, black and white ones, where HSV is odd."""
+  """Random pixels, and pure, gray, black and white ones: edge cases of HSV."""
   rng = np.random.default_rng(5)
   image = rng.uniform(0, 255, (height, width, 3)).astype(np.float32)
   corners = list(itertools.product([0, 255], repeat=3))
@@ -72,22 +72,6 @@ def assert_equals_unit(image, unit_image):
   np.testing.assert_allclose(image / 255, unit_image, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-  'ours, by_hand, amounts',
-  [
-    (color.adjust_brightness, brightness_by_hand, (0.0, 0.3, 1.0, 1.7)),
-    (color.adjust_contrast, contrast_by_hand, (0.0, 0.3, 1.0, 1.7)),
-    (color.adjust_saturation, saturation_by_hand, (0.0, 0.3, 1.0, 1.7)),
-    (color.adjust_hue, hue_by_hand, (-0.5, -0.2, 0.0, 0.13, 0.2)),
-  ],
-)
-def test_each_change_equals_numpy(ours, by_hand, amounts):
-  image = colors()
-  for amount in amounts:
-    for result in both_ways(lambda e, a=amount: ours(e['i'], a), {'i': image}):
-      assert_equals_unit(result, by_hand(image / 255, amount))
-
-
 def test_gray_equals_numpy():
   image = colors()
   for result in both_ways(lambda e: color.grayscale(e['i']), {'i': image}):
@@ -100,7 +84,9 @@ def jitter_by_hand(unit_image, amounts, order):
   return unit_image
 
 
-@pytest.mark.parametrize('amounts', [(1.6, 1.5, 0.4, 0.15), (0.3, 1.8, 1.7, 0)])
+@pytest.mark.parametrize(
+  'amounts', [(1.6, 1.5, 0.4, 0.15), (0.3, 1.8, 1.7, 0), (1, 0, 0, -0.5)]
+)
 def test_jitter_equals_numpy_in_all_orders(amounts):
   image = colors()
   orders = np.int32(list(itertools.permutations(range(4))))
@@ -142,7 +128,7 @@ def test_compiled_colours_are_those_of_small_images():
 def test_jitter_follows_the_order_and_clips_between(order):
   image, amounts = colors(), (1.6, 1.5, 0.4, 0.15)
   expected = jitter_by_hand(image / 255, amounts, order)
-  # The order goes through the graph as a tensor, as a drawn one does.
+  # The order is a tensor in the graph, as a drawn one is.
   example = {
     'i': image,
     'amounts': np.float32(amounts),
@@ -185,7 +171,7 @@ def test_amounts_of_jitter_are_independent():
   assert abs(correlation).max() < 0.15
 
 
-def test_distortion_happens_as_often_as_asked():
+def test_distortion_has_the_given_probability():
   image = colors(2, 8)
   results = draws(
     lambda seed: color.random_distortion(image, 1.0, 0.8, 0.2, seed), 1000
@@ -229,7 +215,7 @@ def test_distortion_is_a_function_of_its_seed():
 
 
 def test_brightness_contrast_equals_numpy_for_its_factors():
-  # A gray ramp gives its two factors away: the slope and the middle.
+  # The two factors can be read off a gray ramp: its slope and its middle.
   ramp = np.linspace(100, 140, 9, dtype=np.float32)
   image = np.stack([np.stack([ramp] * 3, -1)] * 2)
   results = draws(

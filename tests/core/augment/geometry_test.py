@@ -40,7 +40,7 @@ def test_all_seven_scales_are_reached_alike():
   assert counts.min() > 140 and counts.max() < 260  # 200 expected.
 
 
-def test_step_that_is_inexact_in_floating_point_reaches_the_maximum():
+def test_an_inexact_step_reaches_the_maximum():
   factors = draws(
     functools.partial(geometry.random_scale_factor, 0.6, 1.2, 0.2), 200
   )
@@ -75,7 +75,7 @@ def test_scale_cuts_sides_to_whole_pixels(factor, size):
 
 
 def test_scale_moves_image_and_label_alike():
-  # From 5 to 9 pixels every second one is an old one, corners included.
+  # From 5 to 9 pixels, every second one is unchanged, corners included.
   example = paired(5, 5)
   for image, label in both_ways(on_example(geometry.scale, 1.8), example):
     assert_paired(image[::2, ::2], label[::2, ::2])
@@ -83,7 +83,7 @@ def test_scale_moves_image_and_label_alike():
     np.testing.assert_allclose(image[1, 0], 2.5)
 
 
-def test_scale_invents_no_label():
+def test_scale_creates_no_new_label():
   example = paired(8, 8)
   example['label'] = np.where(example['label'] % 2, 255, 3).astype(np.int32)
   for _, label in both_ways(on_example(geometry.scale, 1.6), example):
@@ -116,7 +116,7 @@ def test_pad_keeps_sides_that_are_large_enough(least, size):
     assert image.shape == (*size, 3) and label.shape == size
 
 
-def test_pad_of_a_known_size_is_of_a_known_size():
+def test_pad_to_a_known_size_is_static():
   @tf.function(
     input_signature=[
       tf.TensorSpec([2, 9, 3]),
@@ -199,7 +199,7 @@ def test_flip_never_leaves_both():
     np.testing.assert_array_equal(label, example['label'])
 
 
-def test_flip_happens_as_often_as_asked():
+def test_flip_has_the_given_probability():
   example = paired(1, 2)
   labels = draws(
     lambda seed: geometry.random_flip(*example.values(), 0.3, seed)[1], 1000
@@ -233,7 +233,7 @@ def test_class_uniform_crops_contain_rare_classes():
   label[3, 5] = 7
   label[30:, 50:] = 255
   with_it = (class_uniform_crops(label, (9, 11), 300) == 7).any(axis=(1, 2))
-  # Half of the draws; by chance the other half meets it once in 60.
+  # Half of the draws; the other half contains it once in 60 by chance.
   assert 0.4 < with_it.mean() < 0.65
   sometimes = (class_uniform_crops(label, (9, 11), 300, 0.5) == 7).any((1, 2))
   assert 0.15 < sometimes.mean() < 0.4
@@ -249,7 +249,7 @@ def test_the_pixel_that_was_drawn_is_in_the_middle():
 def test_class_uniform_crops_of_nothing_are_random_ones():
   crops = class_uniform_crops(np.full((6, 9), 255), (4, 5), 20)
   assert crops.shape == (20, 4, 5) and (crops == 255).all()
-  label = np.arange(256, 256 + 54).reshape(6, 9)  # No ids at all.
+  label = np.arange(256, 256 + 54).reshape(6, 9)  # No valid ids.
   starts = class_uniform_crops(label, (4, 5), 200)[:, 0, 0]
   assert len(np.unique(starts)) == 15
 

@@ -7,7 +7,7 @@ from tests.both_ways import both_ways, graph_spec
 
 
 def by_hand(image, label, scaled, start, size, mirrored, pixel=127.5):
-  """Every pixel on its own, in float64."""
+  """Pixel by pixel, in float64."""
   out = np.empty((*size, 3))
   ids = np.empty(size, np.int32)
   for i in range(size[0]):

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from deeplab_contrast import common
 from deeplab_contrast.core.losses import pair_kernel, pair_tile
 from tests import contrast_oracle as oracle
-from tests import processes
 from tools.benchmarks import naive_contrast
 
 FORMS = {
@@ -72,7 +71,7 @@ def relative(actual, wanted):
   return np.linalg.norm(actual - wanted) / np.linalg.norm(wanted)
 
 
-@pytest.mark.parametrize('tile', [1, 4, 11, 256])
+@pytest.mark.parametrize('tile', [1, 4, 256])
 @pytest.mark.parametrize('form', FORMS)
 def test_any_two_sets_in_any_tiles(form, tile):
   sides = random_sets(1)
@@ -82,7 +81,7 @@ def test_any_two_sets_in_any_tiles(form, tile):
   np.testing.assert_allclose(losses, wanted, rtol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
   seed=st.integers(0, 10_000),
   shape=st.tuples(
@@ -145,8 +144,8 @@ def naive_with_gradients(naive, features, labels, temperature):
   return loss, tape.gradient(loss, features)
 
 
-@pytest.mark.parametrize('noise', [0.3, 1.0, 2.0])
-@pytest.mark.parametrize('temperature', [0.05, 0.07, 1.0])
+@pytest.mark.parametrize('noise', [0.3, 2.0])
+@pytest.mark.parametrize('temperature', [0.05, 1.0])
 @pytest.mark.parametrize('form', ['softmax', 'one_positive'])
 def test_equals_autodiff_of_the_naive_form(form, temperature, noise):
   f, g, labels = two_views(5, noise=noise)
@@ -162,7 +161,7 @@ def test_equals_autodiff_of_the_naive_form(form, temperature, noise):
   losses, found = with_gradients(*pixels, rule)
   np.testing.assert_allclose(np.mean(losses), loss, rtol=1e-5, atol=1e-6)
   for actual, rounded, exact in zip(found, single[1], wanted, strict=True):
-    # Compact classes leave a gradient that float32 can't give any better.
+    # float32 cannot give the gradient of compact classes any better.
     limit = max(1e-5, 5 * relative(rounded, exact))
     assert relative(actual / 2, exact) < limit
     assert limit == 1e-5 or noise < 0.5
@@ -187,7 +186,7 @@ def test_bfloat16_products(form):
 
 def test_bfloat16_of_compact_classes():
   # Where pull and push almost cancel, rounded sums must not be subtracted:
-  # that was wrong by 80 %.
+  # that gave an error of 80 %.
   f, g, labels = two_views(6, channels=256, noise=0.3)
   sides = [pair_kernel.Pixels(x, labels) for x in (f, g)]
   _, exact = with_gradients(*sides, pair_tile.Rule(0.07))
@@ -243,18 +242,22 @@ def test_upstream_gradients_scale_the_sets():
   assert relative(gradient, wanted) < 1e-6
 
 
-@pytest.mark.parametrize('jit', [False, True])
-@pytest.mark.parametrize('temperature', [0.01, 0.07])
-@pytest.mark.parametrize('form', FORMS)
-def test_in_a_graph_and_under_xla(form, temperature, jit):
+# The plain softmax is compiled in test_void_is_left_out.
+@pytest.mark.parametrize('form', [x for x in FORMS if x != 'softmax'])
+def test_compiles_under_xla(form):
   sides = [as_pixels(*x) for x in random_sets(9, anchors=20, contrast=30)]
-  rule = pair_tile.Rule(temperature, tile=8, **FORMS[form])
-  wanted = with_gradients(*sides, rule)
-  compiled = tf.function(with_gradients, jit_compile=jit)
-  losses, found = compiled(*sides, rule)
-  np.testing.assert_allclose(losses, wanted[0], rtol=1e-5)
-  for actual, gradient in zip(found, wanted[1], strict=True):
-    assert relative(actual, gradient) < 1e-5
+  rule = pair_tile.Rule(0.07, tile=8, **FORMS[form])
+  compiled = tf.function(
+    lambda *sides: with_gradients(*sides, rule), jit_compile=True
+  )
+  # Scores from -14 to 14, which are safe, and large ones; see `_SAFE_SCORE`.
+  for scale in (1.0, 3.0):
+    scaled = [x._replace(features=scale * x.features) for x in sides]
+    losses, found = compiled(*scaled)
+    wanted = with_gradients(*scaled, rule)
+    np.testing.assert_allclose(losses, wanted[0], rtol=1e-5)
+    for actual, gradient in zip(found, wanted[1], strict=True):
+      assert relative(actual, gradient) < 1e-5
 
 
 def test_unknown_sizes():
@@ -283,15 +286,16 @@ def test_unknown_sizes():
 
 
 def with_void(seed, pixels, share):
-  """Two views of which a random share of the pixels counts for nothing."""
+  """Two views in which a random share of the pixels is ignored."""
   f, g, labels = two_views(seed, pixels=pixels, channels=8)
   void = np.random.default_rng(seed).random((1, pixels)) < share
   return f, g, tf.where(void, common.IGNORE_LABEL, labels)
 
 
-# Sets of more than 1,024 pixels are swept over a part of them, 1/4 to 4/4.
-@pytest.mark.parametrize('jit', [False, True])
-@pytest.mark.parametrize('form', ['softmax', 'one_positive'])
+# Of sets of more than 1,024 pixels, one to four quarters are swept.
+@pytest.mark.parametrize(
+  ('form', 'jit'), [('softmax', True), ('one_positive', False)]
+)
 def test_void_is_left_out(form, jit):
   naive = {
     'softmax': naive_contrast.within,
@@ -317,7 +321,7 @@ def test_void_is_left_out(form, jit):
 
 
 @pytest.mark.parametrize('num', [1, 5, 1024, 1099, 4225])
-def test_the_smallest_part_that_has_all_is_swept(num):
+def test_the_smallest_sufficient_width_is_swept(num):
   widths = pair_kernel._widths(num)
   assert widths[-1] == num
   for count in {1, num // 4, num // 4 + 1, num // 2, num - 1, num} - {0}:
@@ -355,63 +359,14 @@ def largest_tensor(function, *args):
 
 @pytest.mark.parametrize('form', FORMS)
 def test_no_matrix_of_all_pairs(form):
-  tile, channels = 16, 8
-  for pixels in (128, 256):
-    spec = tf.zeros([1, pixels, channels])
-    labels = tf.zeros([1, pixels], tf.int32)
-    rule = pair_tile.Rule(0.07, tile=tile, **FORMS[form])
-
-    def step(f, g, labels, rule=rule):
-      sides = (pair_kernel.Pixels(x, labels, labels) for x in (f, g))
-      return with_gradients(*sides, rule)
-
-    # The largest is a tile, and not more than the sums by class.
-    assert largest_tensor(step, spec, spec, labels) <= tile * max(pixels, 256)
-
-
-_MIRRORED = """
-  from tests import processes
-  strategy = processes.two_replicas()
-  import numpy as np
-  import tensorflow as tf
-  from deeplab_contrast.core.losses import pixel_contrast
-  from tests.core.losses import pair_kernel_test
-
-  f, g, labels = pair_kernel_test.two_views(11, pixels=36, batch=4)
-  maps = [tf.reshape(x, [4, 6, 6, -1]) for x in (f, g)]
-  labels = tf.reshape(labels, [4, 6, 6])
-  loss = pixel_contrast.WithinImage()
+  tile, pixels = 16, 512
+  features = tf.zeros([1, pixels, 8])
+  labels = tf.zeros([1, pixels], tf.int32)
+  rule = pair_tile.Rule(0.07, tile=tile, **FORMS[form])
 
   def step(f, g, labels):
-    with tf.GradientTape() as tape:
-      tape.watch(f)
-      total, count = loss(f, g, labels)
-    return total, tape.gradient(total, f)
+    sides = (pair_kernel.Pixels(x, labels, labels) for x in (f, g))
+    return with_gradients(*sides, rule)
 
-  @tf.function
-  def run(batch):
-    return strategy.run(step, args=batch)
-
-  def of_replica(context):
-    part = slice(2 * context.replica_id_in_sync_group, None)
-    return tuple(x[part][:2] for x in (*maps, labels))
-
-  batch = [
-    strategy.experimental_distribute_values_from_function(
-      lambda context, i=i: of_replica(context)[i]
-    )
-    for i in range(3)
-  ]
-  total, gradient = run(tuple(batch))
-  parts = [strategy.experimental_local_results(x) for x in (total, gradient)]
-  whole, whole_gradient = step(*maps, labels)
-  np.testing.assert_allclose(sum(parts[0]), whole, rtol=1e-6)
-  np.testing.assert_allclose(
-    np.concatenate(parts[1]), whole_gradient, rtol=1e-4, atol=1e-7
-  )
-  print('equal')
-"""
-
-
-def test_on_two_replicas():
-  assert 'equal' in processes.run_python(_MIRRORED)
+  # The largest is a tile: 16 x 512 numbers, not 512 x 512.
+  assert largest_tensor(step, features, features, labels) <= tile * pixels

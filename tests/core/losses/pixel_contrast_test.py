@@ -50,10 +50,9 @@ def expected(name, f, g, y, temperature):
 
 
 @pytest.mark.parametrize('temperature', [0.01, 0.07, 1.0])
-@pytest.mark.parametrize('seed', range(2))
 @pytest.mark.parametrize('name', LOSSES)
-def test_equals_double_loop(name, seed, temperature):
-  f, g, y = oracle.random_case(seed, batch=3)
+def test_equals_double_loop(name, temperature):
+  f, g, y = oracle.random_case(0, batch=3)
   total, count = loss_of(LOSSES[name](temperature), f, g, y)
   losses = expected(name, f, g, y, temperature)
   np.testing.assert_allclose(total, sum(losses), rtol=1e-5)
@@ -147,11 +146,11 @@ def gradients(loss, f, g, y):
   return [np.squeeze(x.numpy(), 1) for x in found]
 
 
-@pytest.mark.parametrize('temperature', [0.02, 0.5])
 @pytest.mark.parametrize('name', LOSSES)
-def test_gradient_equals_central_differences(name, temperature):
-  views = oracle.random_case(7, pixels=7, channels=3, classes=3)
-  *views, y = views
+def test_gradient_equals_central_differences(name):
+  # Large scores; pair_kernel_test has those of a higher temperature.
+  temperature = 0.02
+  *views, y = oracle.random_case(7, pixels=6, channels=2, classes=3)
   found = gradients(LOSSES[name](temperature), *views, y)
   step = 1e-6
   for side, gradient in enumerate(found):
@@ -307,29 +306,6 @@ def test_maps_are_flattened_per_image(name):
   assert float(count) == flat[1]
 
 
-@pytest.mark.parametrize('name', LOSSES)
-def test_compiles_under_xla(name):
-  # Compiled, the same seed draws other numbers; of two images there is one
-  # ring, and two shuffles.
-  f, g, y = oracle.random_case(12, batch=2)
-  loss = LOSSES[name]()
-  compiled = tf.function(loss, jit_compile=True)
-  total, count = compiled(*as_maps(f, g, y), tf.constant(SEED))
-  wanted = [sum(expected(name, f, g, y, 0.07))]
-  if name == 'released_cross':
-    orders = [(0, 1), (1, 0)]
-    wanted = [sum(oracle.released_cross(f, g, y, 0.07, x)) for x in orders]
-  assert any(np.isclose(total, x, rtol=1e-5) for x in wanted)
-  assert count == (1 if name == 'batch' else 2)
-
-
-def test_a_sample_compiles_under_xla():
-  f, g, y = oracle.random_case(12)
-  compiled = tf.function(pixel_contrast.Batch(sample=20), jit_compile=True)
-  total, count = compiled(*as_maps(f, g, y), tf.constant(SEED))
-  assert 0 < total < 100 and count == 1
-
-
 @pytest.mark.parametrize(
   ('settings', 'message'),
   [
@@ -351,21 +327,20 @@ def test_a_sample_without_a_pair_is_refused():
 @pytest.mark.parametrize(
   'loss',
   [
-    pixel_contrast.CrossImage(),
-    pixel_contrast.ReleasedCross(),
-    pixel_contrast.Batch(sample=12),
     pixel_contrast.WithinImage(
       selection=pixel_selection.PixelSelection(per_image=6)
     ),
+    pixel_contrast.CrossImage(),
+    pixel_contrast.Batch(sample=12),
+    pixel_contrast.ReleasedWithin(),
+    pixel_contrast.ReleasedCross(),
   ],
+  ids=LOSSES,
 )
-def test_xla_draws_the_same(loss):
-  maps = as_maps(*oracle.random_case(4, batch=5))
-  totals = [
-    tf.function(loss, jit_compile=jit)(*maps, tf.constant(SEED))[0]
-    for jit in (None, True)
-  ]
-  np.testing.assert_allclose(*totals, rtol=1e-5)
+def test_xla_gives_the_same_loss_of_the_same_draws(loss):
+  maps = as_maps(*oracle.random_case(4, batch=3))
+  compiled = tf.function(loss, jit_compile=True)(*maps, tf.constant(SEED))
+  np.testing.assert_allclose(compiled, loss(*maps, SEED), rtol=1e-5)
 
 
 def test_arrays_are_taken_too():

@@ -13,13 +13,13 @@ def select(**settings):
 
 
 def labels_of(*counts):
-  """One image: so many pixels of class 0, of class 1, ..., shuffled."""
+  """One image with these numbers of pixels of class 0, 1, ..., shuffled."""
   labels = np.repeat(np.arange(len(counts)), counts)
   shuffled = np.random.default_rng(0).permutation(labels)
   return tf.constant(shuffled[None], tf.int32)
 
 
-def test_by_itself_it_leaves_out_nothing():
+def test_by_default_it_leaves_out_nothing():
   labels = labels_of(3, 1)
   np.testing.assert_array_equal(select().labels(labels), labels)
   assert select().draw(labels, SEED) is None
@@ -92,6 +92,6 @@ def test_compiles_under_xla():
 @pytest.mark.parametrize(
   'settings', [{'min_class_pixels': 0}, {'per_image': 1}]
 )
-def test_what_leaves_nothing_is_refused(settings):
+def test_settings_that_leave_nothing_are_refused(settings):
   with pytest.raises(ValueError, match=next(iter(settings))):
     select(**settings)

@@ -66,7 +66,7 @@ def test_hardest_pixels_of_all(jit):
     assert count == min(kept, 30)
 
 
-def test_share_falls_to_its_end():
+def test_the_share_falls_to_its_final_value():
   assert softmax_loss.mined_share(1.0, 100, 7) == 1.0
   assert softmax_loss.mined_share(0.25, 0, 7) == 0.25
   shares = [softmax_loss.mined_share(0.2, 10, s) for s in (0, 5, 10, 99)]
@@ -115,7 +115,7 @@ def test_golden_losses():
 
 
 class _Constant:
-  """A model whose logits are what they are."""
+  """A model that returns the given logits."""
 
   image_pyramid = (1.0,)
 

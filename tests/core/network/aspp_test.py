@@ -11,12 +11,12 @@ def features(height=7, width=9, seed=0):
 
 
 def weights(layer):
-  """{last two parts of the path: array}; paths of these tests are unique so."""
+  """{last two names of the path: array}, which are unique in these tests."""
   return {'/'.join(v.path.split('/')[1:]): np.array(v) for v in layer.weights}
 
 
 def windows(x, window, stride):
-  """Means over windows, by loops."""
+  """Means over windows, with loops."""
   rows = range(0, x.shape[1] - window[0] + 1, stride[0])
   columns = range(0, x.shape[2] - window[1] + 1, stride[1])
   return np.stack(
@@ -41,8 +41,8 @@ def test_branches_and_their_order():
   assert names == ['aspp0', 'aspp1', 'aspp2', 'aspp3']
   assert [b.depthwise.rate for b in layer.branches[1:]] == [6, 12, 18]
   assert tuple(layer.concat_projection.conv.kernel.shape) == (1, 1, 20, 4)
-  # Image pooling comes first: without its part of the projection, the output
-  # no longer follows the mean of the features.
+  # Image pooling comes first: without its rows of the projection, the output no
+  # longer depends on the mean of the features.
   kernel = layer.concat_projection.conv.kernel
   changed = kernel.numpy()
   changed[:, :, 4:] = 0

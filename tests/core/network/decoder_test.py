@@ -11,7 +11,7 @@ def random(*shape):
 
 
 def inputs():
-  """Features of an image of 65x97 pixels: at stride 16, and low ones."""
+  """Features of an image of 65x97 pixels: at stride 16, and low-level ones."""
   low = {
     4: random(1, 17, 25, 5),
     8: random(1, 9, 13, 6),
@@ -31,7 +31,7 @@ def run(layer):
   return layer(features, low, size=(65, 97))
 
 
-def test_without_strides_there_is_none():
+def test_without_strides_there_is_no_decoder():
   for strides in (None, ()):
     layer = decoder.Decoder(strides)
     features, low = inputs()
@@ -78,7 +78,7 @@ def test_sum_merge(separable):
   assert any(n.startswith(name) for n in names(layer))
 
 
-def test_logits_come_from_plain_1x1_convolutions():
+def test_logits_are_from_plain_1x1_convolutions():
   layer = decoder.Decoder(
     (4,), 4, decoder_use_sum_merge=True, decoder_output_is_logits=True
   )

@@ -17,7 +17,7 @@ def tiny(head, variant='resnet_v1_18_beta', output_stride=16, **kwargs):
 
 @pytest.mark.parametrize('output_stride', [8, 16, 32])
 @pytest.mark.parametrize('size', [(65, 97), (64, 80)])
-def test_sizes_at_every_stop(output_stride, size):
+def test_sizes_of_all_feature_maps(output_stride, size):
   network = tiny(heads.Classifier(5), output_stride=output_stride)
   images = tf.zeros([2, *size, 3])
   features, low = network.trunk.backbone(images)

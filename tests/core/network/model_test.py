@@ -1,4 +1,4 @@
-"""How trunk, head and scales go together."""
+"""How trunk, head and scales work together."""
 
 import functools
 
@@ -59,7 +59,7 @@ def test_large_kernels_need_rates():
     heads.Classifier(3, logits_kernel_size=3)
 
 
-def test_decoder_that_gives_logits():
+def test_a_decoder_whose_output_is_logits():
   logits = functools.partial(
     decoder.Decoder,
     decoder_filters=3,
@@ -70,7 +70,7 @@ def test_decoder_that_gives_logits():
   assert not network.head.weights
   x = images()
   np.testing.assert_array_equal(network(x), network.trunk(x))
-  with pytest.raises(ValueError, match='here 5 classes'):
+  with pytest.raises(ValueError, match='and 5 classes'):
     make(heads.Classifier(5), logits)
 
 

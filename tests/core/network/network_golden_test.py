@@ -1,4 +1,4 @@
-"""The network against outputs of the original's, computed with its own code."""
+"""The network against outputs of the original, computed with its own code."""
 
 import csv
 import functools
@@ -113,7 +113,7 @@ def test_golden_variables(variant):
 
 @needs_golden
 def test_golden_weight_rule():
-  """The rule as we wrote it makes the weights the values were made with."""
+  """Our rule gives the weights with which the golden values were computed."""
   with open(original.GOLDEN / 'weights_check.csv') as f:
     for row in csv.DictReader(f):
       shape = tuple(map(int, row['shape'].split('x')))
@@ -183,7 +183,7 @@ def test_golden_frozen_norm_gradients():
 @pytest.mark.slow
 @needs_golden
 def test_golden_moving_statistics():
-  """Batch statistics over 4 images move as the original's do."""
+  """Batch statistics of 4 images change as in the original."""
   stored = np.load(original.GOLDEN / 'train_r50b_os16_65_batch4.npz')
   network = make('resnet_v1_50_beta', dropout_rate=0.0)
   network(tf.constant(stored['image']), training=True)
@@ -193,7 +193,7 @@ def test_golden_moving_statistics():
     for kind in ('moving_mean', 'moving_variance'):
       expected = stored[f'bn{i}_{kind}_after']
       actual = np.array(ours[f'{name}/{kind}'])
-      # The update, not what was there before, is compared.
+      # Compares the update, not the previous value.
       before = original.rule_weights(f'{name}/{kind}', expected.shape)
       scale = np.abs(expected - before).max()
       assert np.abs(actual - expected).max() < 2e-3 * scale + 1e-6, name

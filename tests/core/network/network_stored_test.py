@@ -1,4 +1,4 @@
-"""A core of the golden tests that needs no files but tests/data.
+"""The most important golden tests, which need no files but tests/data.
 
 The stored values are explained in tests/data/README.md. Written anew by
 
@@ -69,7 +69,7 @@ def logits(case):
 
 
 def names_of(variables):
-  """(number, CRC-32 of all names in order of the alphabet)."""
+  """(number, CRC-32 of all names in alphabetical order)."""
   text = '\n'.join(sorted(variables))
   return [len(variables), zlib.crc32(text.encode())]
 

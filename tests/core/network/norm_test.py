@@ -8,7 +8,7 @@ from tests import processes
 
 
 def reference(x, momentum, epsilon):
-  """Batch norm as the original has it, in float64."""
+  """The original's batch norm, in float64."""
   x = x.astype(np.float64)
   n = x[..., 0].size
   mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
@@ -43,7 +43,7 @@ def test_inference_uses_moving_statistics():
 
 
 @pytest.mark.parametrize('momentum', [-0.1, 2])
-def test_a_momentum_that_is_no_share_is_refused(momentum):
+def test_a_momentum_outside_0_to_1_is_refused(momentum):
   with pytest.raises(ValueError, match=f'momentum is {momentum}'):
     norm.BatchNorm(momentum)
 

@@ -38,7 +38,7 @@ def test_names(path, name):
   assert original_names.original_name(path) == name
 
 
-def test_every_variable_has_a_name_of_its_own():
+def test_every_variable_has_its_own_name():
   network = tiny.network(_Classify())
   named = original_names.by_original_name(network.weights)
   assert len(named) == len([v for v in network.weights if v.name != 'calls'])
