@@ -324,7 +324,7 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'classes': {}}, 'has 0 classes'),
     (
       {'classes': [('a', (0, 0, 0)), ('a', (1, 1, 1))]},
-      'several classes alike',
+      'repeats the class names',
     ),
     ({'classes': {'a': [0, 0]}}, "class 'a'.*three numbers"),
     ({'classes': {'a': [0, 0, 256]}}, "class 'a'.*three numbers"),

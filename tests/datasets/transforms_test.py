@@ -380,7 +380,7 @@ def test_check_accepts_the_orders_of_training():
         transforms.TwoViews(),
         transforms.BrightnessContrast(),
       ],
-      'Transform 3, BrightnessContrast.*there is two views',
+      'Transform 3, BrightnessContrast.*gets two views',
     ),
   ],
 )

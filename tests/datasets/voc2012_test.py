@@ -259,7 +259,7 @@ def test_wrong_lists_are_refused(copy, tmp_path, names, sentence):
 def test_lists_of_other_encodings_are_refused(copy, tmp_path):
   path = copy / 'ImageSets' / 'Segmentation' / 'train.txt'
   path.write_bytes(b'2007_\xff\xfe')
-  with pytest.raises(errors.DataError, match='no UTF-8 text'):
+  with pytest.raises(errors.DataError, match='not UTF-8 text'):
     open_split(copy, tmp_path)
 
 

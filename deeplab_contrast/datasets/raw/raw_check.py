@@ -1,7 +1,7 @@
-"""Reads every raw file once, before anything is written, and tells all faults.
+"""Reads every raw file once, before anything is written; reports all faults.
 
-The work is shared among threads or processes. What was found good is kept in a
-journal, so that a check that was killed, or found faults, does not begin again.
+The work is shared among threads or processes. Good files are kept in a journal,
+so that a check that was killed, or found faults, does not start from scratch.
 """
 
 import collections
@@ -10,8 +10,9 @@ import functools
 import hashlib
 import json
 import math
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from deeplab_contrast import common
 from deeplab_contrast.datasets.raw import (
   mask_sets,
+  mask_values,
   parallel,
   raw_pairs,
   upright,
@@ -29,9 +31,12 @@ from deeplab_contrast.utils import errors, journals
 
 _MOST_SHOWN = 20
 
-# Part of every journal entry: raise it when the checks get stricter, or find
-# other pixels.
+# Part of every journal entry: raise it when the checks get stricter or their
+# results change.
 _VERSION = 3
+
+# (sentence, likely cause or None) of each fault of each faulty pair.
+_Problems = dict[raw_pairs.Pair, list[tuple[str, str | None]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +45,9 @@ class Checking:
 
   Attributes:
     on_error: 'fail' refuses the dataset; 'skip' leaves bad pairs out.
-    most_skipped: the share of pairs that may be left out, 0 to 1; the number
+    most_skipped: the fraction of pairs that may be left out, 0 to 1; the number
       is rounded up.
-    workers: processes; 0 for threads of this one.
+    workers: processes; 0 for threads of this process.
   """
 
   on_error: str = 'fail'
@@ -56,23 +61,24 @@ class Checking:
       )
     if not 0 <= self.most_skipped < 1:
       raise errors.ConfigError(
-        f'most_skipped is {self.most_skipped}; give a share from 0 to below 1.'
+        f'most_skipped is {self.most_skipped}; give a fraction of 0 or more '
+        'and below 1.'
       )
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What there is to know about one pair.
+  """The result of checking one pair.
 
   Attributes:
     size: (height, width).
     picture: hex digest of the decoded pixels.
     labels: hex digest of the class ids; None without a mask.
-    void: share of pixels that are ignored.
-    classes: that have a pixel.
+    void: fraction of pixels that are ignored.
+    classes: those with at least one pixel.
     palette: (index, (red, green, blue)) of the indices that are its ids.
-    problems: (sentence, likely cause or None) of each fault; with any, the
-      other attributes mean nothing.
+    problems: (sentence, likely cause or None) of each fault; if there are any,
+      the other attributes mean nothing.
   """
 
   size: tuple[int, int] = (0, 0)
@@ -80,7 +86,7 @@ class Found:
   labels: str | None = None
   void: float = 0.0
   classes: tuple[int, ...] = ()
-  palette: tuple[tuple[int, tuple[int, int, int]], ...] = ()
+  palette: mask_values.Palette = ()
   problems: tuple[tuple[str, str | None], ...] = ()
 
 
@@ -89,11 +95,11 @@ class Checked:
   """A dataset that may be written.
 
   Attributes:
-    raw: RawData, without what was left out.
+    raw: the dataset without the pairs that were left out.
     metadata: 'max_height' and 'max_width' over all splits, 'split_sizes', the
       same of each, and 'fingerprint', 16 hex digits of all pixels and labels.
-    quarantined: (id, sentence) of what was left out.
-    twins: ids of equal pictures within a split, in tuples.
+    quarantined: (id, sentence) of each fault that was left out.
+    twins: ids of equal pictures within a split, one tuple for each picture.
   """
 
   raw: raw_pairs.RawData
@@ -102,25 +108,31 @@ class Checked:
   twins: Sequence[tuple[str, ...]]
 
 
-def check(raw, checking=None, journal=None):
+def check(
+  raw: raw_pairs.RawData,
+  checking: Checking | None = None,
+  journal: str | os.PathLike | None = None,
+) -> Checked:
   """Reads all files and compares them.
 
   Args:
-    raw: RawData.
-    checking: Checking; None for the default.
-    journal: path of a local file that keeps what was found good; or None.
+    raw: the dataset as found.
+    checking: how to check; None for the default.
+    journal: path of a local file that keeps the good pairs; or None.
 
   Returns:
-    Checked.
+    The dataset as it may be written.
 
   Raises:
-    DataError: names every file at fault (the first 20, and how many), with the
-      likely causes; or too many were to be left out.
+    DataError: names every faulty file (the first 20, and how many), with the
+      likely causes; or too many pairs would be left out.
   """
   checking = checking or Checking()
   pairs = list(dict.fromkeys(p for ps in raw.splits.values() for p in ps))
   found = _examine_all(pairs, raw.values, checking.workers, journal)
-  problems = {p: list(f.problems) for p, f in found.items() if f.problems}
+  problems: _Problems = {
+    p: list(f.problems) for p, f in found.items() if f.problems
+  }
   for pair, problem in dict(_shared_pictures(raw, found)).items():
     problems.setdefault(pair, []).append(problem)
   if problems and checking.on_error == 'fail':
@@ -130,8 +142,8 @@ def check(raw, checking=None, journal=None):
   values = mask_sets.check(good, found)
   if values is not raw.values:
     print(
-      f'The masks of {raw.root} have palettes that differ from file to file, '
-      'and all of their colours are those of classes: they are read by colour.',
+      f'The masks of {raw.root} have palettes that differ between files, and '
+      'all their colours are those of classes: they are read by colour.',
       file=sys.stderr,
     )
     return check(dataclasses.replace(raw, values=values), checking, journal)
@@ -143,11 +155,11 @@ def check(raw, checking=None, journal=None):
   return Checked(good, _metadata(good, found), quarantined, twins)
 
 
-def examine(pair, values):
-  """Reads one pair: `Found`."""
-  problems = []
+def examine(pair: raw_pairs.Pair, values: mask_values.Values) -> Found:
+  """Reads and checks one pair."""
+  problems: list[tuple[str, str | None]] = []
 
-  def attempt(read, *arguments):
+  def attempt(read: Callable, *arguments: Any) -> Any:
     try:
       return read(*arguments)
     except errors.DataError as error:
@@ -168,14 +180,19 @@ def examine(pair, values):
     return Found(size, picture)
   if size != labels.shape:
     problem = _sizes_differ(pair, size, labels.shape)
-    return Found(problems=((problem, 'masks of another size than images'),))
+    return Found(problems=((problem, 'masks that differ in size from images'),))
   void = float((labels == common.IGNORE_LABEL).mean())
   classes = np.setdiff1d(labels, common.IGNORE_LABEL).tolist()
   return Found(size, picture, _digest(labels), void, tuple(classes), palette)
 
 
-def _examine_all(pairs, values, workers, path):
-  """{pair: Found}, from the journal where that has it."""
+def _examine_all(
+  pairs: Sequence[raw_pairs.Pair],
+  values: mask_values.Values,
+  workers: int,
+  path: str | os.PathLike | None,
+) -> dict[raw_pairs.Pair, Found]:
+  """{pair: Found}, taken from the journal if it is there."""
   keys = {pair: _key(pair, values) for pair in pairs}
   with journals.Journal(path) as journal:
     found = {
@@ -186,7 +203,7 @@ def _examine_all(pairs, values, workers, path):
     left = [pair for pair in pairs if pair not in found]
     if found:
       print(
-        f'{len(found)} of {len(pairs)} pairs were checked before.',
+        f'{len(found)} of {len(pairs)} pairs were already checked.',
         file=sys.stderr,
       )
     work = functools.partial(examine, values=values)
@@ -201,7 +218,7 @@ def _examine_all(pairs, values, workers, path):
 
 
 def _key(pair, values):
-  """Changes with the files of a pair and what their values mean."""
+  """Changes with the files of a pair and the meaning of their values."""
   parts = [_VERSION, values.token(), values.hint]
   for path in (pair.image, pair.mask):
     if path is None:
@@ -222,20 +239,22 @@ def _from_json(value):
 
 def _digest(pixels):
   digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=12)
-  digest.update(np.ascontiguousarray(pixels))
+  digest.update(np.ascontiguousarray(pixels).data)
   return digest.hexdigest()
 
 
-def _shared_pictures(raw, found):
-  """Yields (pair, problem) of pictures to train on that also judge."""
+def _shared_pictures(
+  raw: raw_pairs.RawData, found: Mapping[raw_pairs.Pair, Found]
+) -> Iterator[tuple[raw_pairs.Pair, tuple[str, str]]]:
+  """Yields (pair, problem) of training pictures that also evaluate."""
   for one, other in raw.disjoint:
-    judging = {
+    evaluating = {
       found[pair].picture: pair
       for pair in raw.splits.get(other, ())
       if found[pair].picture
     }
     for pair in raw.splits.get(one, ()):
-      twin = judging.get(found[pair].picture)
+      twin = evaluating.get(found[pair].picture)
       if twin is not None:
         sentence = (
           f'{pair.image} of {one} is the same picture as {twin.image} of '
@@ -246,7 +265,7 @@ def _shared_pictures(raw, found):
 
 def _twins(raw, found):
   """Ids of equal pictures within a split, one tuple for each picture."""
-  twins = {}
+  twins: dict[tuple[str, str], tuple[str, ...]] = {}
   for split, pairs in raw.splits.items():
     ids = collections.defaultdict(list)
     for pair in pairs:
@@ -259,7 +278,7 @@ def _check_share(root, problems, count, checking):
   most = math.ceil(checking.most_skipped * count)
   if len(problems) > most:
     raise errors.DataError(
-      f'{len(problems)} of {count} pairs are at fault, but at most {most} '
+      f'{len(problems)} of {count} pairs are faulty, but at most {most} '
       f'({checking.most_skipped:.1%}) may be left out. '
       + _report(root, problems)
     )
@@ -273,7 +292,7 @@ def _without(raw, problems):
   empty = [split for split, pairs in splits.items() if not pairs]
   if empty:
     raise errors.DataError(
-      f'Nothing is left of the split {empty[0]} without its files at fault. '
+      f'Nothing is left of the split {empty[0]} without its faulty files. '
       + _report(raw.root, problems)
     )
   return dataclasses.replace(raw, splits=splits)
@@ -282,7 +301,7 @@ def _without(raw, problems):
 def _note_extremes(raw, found):
   """Says which images, padded to one size, could not be predicted.
 
-  No fault: training crops, so it takes them as they are.
+  This is not a fault: training crops, so it can use them.
   """
   splits = collections.defaultdict(list)
   for split, pairs in raw.splits.items():
@@ -333,16 +352,16 @@ def _by(size):
 
 def _report(root, problems):
   """A headline, the first faults, and the causes that several share."""
-  told = [problem for several in problems.values() for problem in several]
-  lines = [sentence for sentence, _ in told[:_MOST_SHOWN]]
-  if len(told) > _MOST_SHOWN:
-    lines.append(f'... and {len(told) - _MOST_SHOWN} more.')
-  causes = collections.Counter(cause for _, cause in told if cause)
+  faults = [problem for several in problems.values() for problem in several]
+  lines = [sentence for sentence, _ in faults[:_MOST_SHOWN]]
+  if len(faults) > _MOST_SHOWN:
+    lines.append(f'... and {len(faults) - _MOST_SHOWN} more.')
+  causes = collections.Counter(cause for _, cause in faults if cause)
   lines += [
     f'Likely cause of {count}: {cause}.'
     for cause, count in causes.most_common()
     if count > 1
   ]
   return '\n  '.join(
-    [f'{root} has {len(told)} faults to mend before training:', *lines]
+    [f'{root} has {len(faults)} faults to fix before training:', *lines]
   )

@@ -180,10 +180,10 @@ def of_palette(mask):
     (of_palette, mask_causes.BRIGHTNESS),
     (lambda m: m.convert('RGB'), masks.RGB_MASK),
     (lambda m: m.point(lambda v: min(v, 10) * 20), 'ids multiplied by 20'),
-    (lambda m: m.point(lambda v: v + 13), 'ids of another list of classes'),
+    (lambda m: m.point(lambda v: v + 13), 'ids of a different list of classes'),
     (
       lambda m: m.resize((24, 18), Image.Resampling.NEAREST),
-      'masks of another size than images',
+      'masks that differ in size from images',
     ),
   ],
 )
@@ -198,7 +198,7 @@ def test_of_many_classes_any_value_is_the_brightness_of_one():
   colors = images.voc_colormap(171)
   mask = np.array([[0, 38, 75, 176, 178]], np.uint8)
   cause = mask_causes.of_ids(mask, range(171), colors)
-  assert cause.startswith('ids of another list of classes')
+  assert cause.startswith('ids of a different list of classes')
 
 
 def test_even_train_ids_are_no_ids_multiplied_by_two():
@@ -228,8 +228,8 @@ def test_resized_masks_are_recognized():
   [
     ((7, 8, 26, 33), range(19), 19, mask_causes.LABEL_IDS),
     ((0, 5, 18, 255), range(34), 19, mask_causes.TRAIN_IDS),
-    ((1, 2, 3, 4), range(4), 4, 'ids that begin with 1, or 4 means void'),
-    ((0, 1, 90), range(4), 4, 'ids of another list of classes'),
+    ((1, 2, 3, 4), range(4), 4, 'ids that start at 1, or 4 means void'),
+    ((0, 1, 90), range(4), 4, 'ids of a different list of classes'),
   ],
 )
 def test_causes_of_foreign_ids(values, known, count, cause):
@@ -258,7 +258,7 @@ def test_only_a_share_is_left_out(tree):
   for index in range(4):
     spoil_mask(tree, index)
   told = refusal(tree, raw_check.Checking('skip', 0.3))
-  assert told.startswith('4 of 9 pairs are at fault, but at most 3 (30.0%)')
+  assert told.startswith('4 of 9 pairs are faulty, but at most 3 (30.0%)')
   assert 'train_0003.png has the values [77]' in told
 
 

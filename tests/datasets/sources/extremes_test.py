@@ -96,13 +96,13 @@ def test_images_that_are_too_large_together_are_named():
   examples = painted((9, 9), TALL, WIDE, (30, 30))
   sentence = (
     r'three cannot be predicted: padded to one size, 20001 x 20001 .height x '
-    r'width., 2 at once need arrays of 10 GB; the highest image is x1 .20000 x '
+    r'width., 2 at a time need arrays of 10 GB; the tallest image is x1 .20000 x '
     r'20., the widest x2 .20 x 20000.: cut such images into smaller ones'
   )
   with pytest.raises(errors.DataError, match=sentence):
     experiment.pad_size(evaluator.Evaluator(), examples, 2)
   judge = embedding_judge.EmbeddingJudge()
-  with pytest.raises(errors.DataError, match='the highest image is x1'):
+  with pytest.raises(errors.DataError, match='the tallest image is x1'):
     judge.on(None, examples, 1.0)
   # Alone, each is harmless.
   for size, padded in ((TALL, (20001, 33)), (WIDE, (33, 20001))):
