@@ -320,7 +320,9 @@ def test_killed_and_started_again_it_goes_on(large, tmp_path, how):
   process = start(large, tmp_path)
   out, told = process.communicate()
   assert process.returncode == 0, told
-  known = int(told.partition(' of 94 pairs were already checked')[0].split()[-1])
+  known = int(
+    told.partition(' of 94 pairs were already checked')[0].split()[-1]
+  )
   assert known >= done - 1
   folder = prepared(tmp_path)
   assert [p.name for p in folder.parent.glob('*.*.*')] == ['1.0.0']

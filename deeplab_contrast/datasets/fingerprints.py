@@ -1,4 +1,4 @@
-"""Which data a run learns from, so that it cannot resume with different data."""
+"""Which data a run learns from, so that it cannot resume with other data."""
 
 import dataclasses
 import hashlib

@@ -183,9 +183,9 @@ def test_lists_are_splits(tree):
 @pytest.mark.parametrize(
   'name, sentence',
   [
-    ('../secret', 'no names of files below it'),
-    ('/etc/passwd', 'no names of files below it'),
-    ('a/../../b', 'no names of files below it'),
+    ('../secret', 'not names of files in it'),
+    ('/etc/passwd', 'not names of files in it'),
+    ('a/../../b', 'not names of files in it'),
     ('a\0b', 'control characters'),
     ('train_0000\ntrain_0000', 'more than once'),
     ('val_0001', 'train and val .* share 1 images: val_0001'),
@@ -235,13 +235,13 @@ def test_lonely_images_and_masks_are_told_and_rubbish_is_not(tree, tmp_path):
 @pytest.mark.parametrize(
   'spoil, sentence',
   [
-    (lambda t: shutil.rmtree(t / 'masks' / 'val'), "'val' among 'unlabelled'"),
+    (lambda t: shutil.rmtree(t / 'masks' / 'val'), "'val' in 'unlabelled'"),
     (lambda t: shutil.rmtree(t / 'masks'), 'with images and masks'),
     (lambda t: (t / 'images' / 'my val').mkdir(), "'my val'.*cannot be the na"),
-    (lambda t: fixtures.flatten(t), 'no subfolders to be the splits'),
+    (lambda t: fixtures.flatten(t), 'no subfolders to use as splits'),
     (
       lambda t: shutil.copy(t / 'images/val/val_0000.jpg', t / 'images/b.jpg'),
-      '1 images beside the subfolders train, val, such as b.jpg',
+      '1 images next to the subfolders train, val, such as b.jpg',
     ),
     (
       lambda t: [(t / k / 'test').mkdir() for k in ('images', 'masks')],
@@ -299,16 +299,16 @@ def test_a_description_is_seen_from_here_or_from_the_repository(
 @pytest.mark.parametrize(
   'text, sentence',
   [
-    ('{', 'is no JSON'),
+    ('{', 'is not JSON'),
     ('{"name": "a", // mine\n "classes": {}}', 'JSON has no comments'),
-    ('[]', 'must be an object'),
+    ('[]', 'must be a JSON object'),
     ('{"name": "a"}', r"lacks \['classes'\]"),
     ('{"name": "a", "classes": {}, "x": 1}', r"does not know \['x'\]"),
     (
       '{"name": "a", "classes": {"b": [1, 2, 3], "b": [4, 5, 6]}}',
-      "'b' is there twice",
+      "has the key 'b' twice",
     ),
-    ('{"name": "a", "name": "b"}', "'name' is there twice"),
+    ('{"name": "a", "name": "b"}', "has the key 'name' twice"),
   ],
 )
 def test_wrong_files_are_refused(tmp_path, text, sentence):
@@ -330,8 +330,8 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'classes': {'a': [0, 0, 256]}}, "class 'a'.*three numbers"),
     ({'classes': {'a': 'red'}}, "colour of 'a' is 'red'"),
     ({'classes': {'a': [0.5, 0, 0]}}, "colour of 'a' is"),
-    ({'classes': ['a', ('b', (0, 0, 0))]}, 'no pairs of a name and a'),
-    ({'classes': [{'name': 'a', 'color': [0, 0, 0]}]}, 'no pairs of a name'),
+    ({'classes': ['a', ('b', (0, 0, 0))]}, 'not pairs of a name and a'),
+    ({'classes': [{'name': 'a', 'color': [0, 0, 0]}]}, 'not pairs of a name'),
     ({'classes': {'a': (0, 0, 0)}}, 'the one class .a., so there is nothing'),
     ({'classes': 2}, 'has classes 2: give names with'),
     ({'classes': None}, 'has classes None: give names with'),
@@ -345,7 +345,7 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'seed': 'a'}, "has seed 'a': give a whole number"),
     ({'seed': True}, 'has seed True: give a whole number'),
     ({'lists': ['train.txt']}, 'has lists .*: give a text file for each'),
-    ({'fractions': 0.2}, 'has fractions 0.2: give a share for each'),
+    ({'fractions': 0.2}, 'has fractions 0.2: give a fraction for each'),
     ({'fractions': {'val': '0.2'}}, 'fractions'),
     ({'fractions': {'val': True}}, 'fractions'),
     ({'fractions': {'train': 0.7, 'val': 0.2}}, 'add up to 1'),
@@ -353,7 +353,7 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'unlabelled': [3]}, 'has a split 3'),
     (
       {'unlabelled': ['test'], 'lists': {'train': 'a.txt'}},
-      r"unlabelled splits \['test'\], but lists of \['train'\]",
+      r"unlabelled splits \['test'\], but lists for \['train'\]",
     ),
     (
       {'unlabelled': ['a', 'b'], 'fractions': {'val': 0.2}},
@@ -386,7 +386,7 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'masks': 'colors', 'ignored': [11]}, 'colour of'),
     (
       {'masks': 'colors', 'ignored': [], 'ids': [0, 1, 2]},
-      "no use for 'ids'",
+      "so 'ids' have no meaning",
     ),
     ({'image_folder': '../images'}, "image_folder '../images'"),
     ({'mask_folder': '/masks'}, "mask_folder '/masks'"),
@@ -394,7 +394,7 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'lists': {'a b': 'a.txt'}}, "a split 'a b'"),
     ({'fractions': {'val': 1.0}}, 'fractions'),
     ({'fractions': {'val': 0}}, 'fractions'),
-    ({'fractions': {'train': 1.0}}, 'leave nothing to judge by'),
+    ({'fractions': {'train': 1.0}}, 'leave nothing to evaluate on'),
     (
       {'fractions': {'val': 0.1}, 'lists': {'train': 'a.txt'}},
       "both 'lists' and 'fractions'",

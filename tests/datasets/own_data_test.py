@@ -388,7 +388,7 @@ def test_what_archives_of_macos_bring_is_no_split(tree):
 
 def test_what_archives_of_macos_bring_does_not_make_splits(flat):
   (flat / 'images' / '__MACOSX').mkdir()
-  with pytest.raises(errors.DataError, match='no subfolders to be the splits'):
+  with pytest.raises(errors.DataError, match='no subfolders to use as splits'):
     collect(flat)
 
 

@@ -196,7 +196,9 @@ def test_wrong_numbers_are_refused(wrong, sentence):
 
 
 def test_images_of_several_sizes_make_no_batch():
-  with pytest.raises(errors.ConfigError, match=r"\['image', 'label'\] differ in size"):
+  with pytest.raises(
+    errors.ConfigError, match=r"\['image', 'label'\] differ in size"
+  ):
     batches(1, [decode], batch_size=2)
   assert len(batches(1, [decode], batch_size=1)) == 1
 

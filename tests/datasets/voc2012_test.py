@@ -244,8 +244,8 @@ def test_no_list_at_all_is_refused(copy, tmp_path):
   [
     ([], r'train\.txt is empty'),
     (['a', 'b', 'a'], r'train\.txt names a more than once'),
-    (['../secret'], r'no plain file names: \.\./secret'),
-    (['/etc/passwd'], 'no plain file names: /etc/passwd'),
+    (['../secret'], r'not plain file names: \.\./secret'),
+    (['/etc/passwd'], 'not plain file names: /etc/passwd'),
     (['a\0b'], 'control characters'),
     (['2007_000004'], 'train and val .* share 1 images: 2007_000004;'),
   ],
@@ -483,7 +483,7 @@ def test_downloads_what_was_asked_for(tmp_path):
     file.add(tmp_path / 'source' / 'VOCdevkit', 'VOCdevkit')
   digest = hashlib.sha256(archive.read_bytes()).hexdigest()
   data_dir = str(tmp_path / 'data')
-  with pytest.raises(errors.DataError, match='another sha256 than 00'):
+  with pytest.raises(errors.DataError, match='not have the sha256 00'):
     download.download(data_dir, str(archive), '00')
   download.download(data_dir, str(archive), digest)
   archive.unlink()
@@ -493,5 +493,7 @@ def test_downloads_what_was_asked_for(tmp_path):
 
 
 def test_a_download_that_fails_is_told(tmp_path):
-  with pytest.raises(errors.SystemFault, match='cannot be fetched .*--archive'):
+  with pytest.raises(
+    errors.SystemFault, match='cannot be downloaded .*--archive'
+  ):
     download.download(str(tmp_path), str(tmp_path / 'absent.tar'))

@@ -1,6 +1,6 @@
 """Why a mask has values that it should not have: the likely cause, as a phrase.
 
-These are guesses, for people: they are reported with the values, never acted on.
+These are guesses, for people: reported with the values, never acted on.
 """
 
 from collections.abc import Collection, Sequence

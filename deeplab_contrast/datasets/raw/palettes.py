@@ -1,7 +1,7 @@
 """Masks with a palette: are the ids the indices, or the colours?
 
 The ids are the indices, as long as programs leave these alone. But a program
-that optimizes an image makes a palette of the colours it finds, so that an index
+that optimizes an image makes a palette of the colours it finds, so an index
 means something different in each file; `mask_sets` compares the files. This
 module uses what one file shows: greys that are ids, and black and white.
 """

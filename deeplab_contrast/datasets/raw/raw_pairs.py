@@ -35,7 +35,7 @@ _CHUNK = 64
 # How many levels down to search for a dataset that is not in its place.
 _MOST_DEEP = 3
 
-# Files whose last bytes say nothing about the rest are read whole, up to a size.
+# Files whose last bytes say little about the rest are read whole, up to a size.
 _UNPACKED = ('.bmp', '.tif', '.tiff')
 _MOST_READ = 1 << 22
 

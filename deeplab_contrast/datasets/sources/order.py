@@ -1,4 +1,4 @@
-"""The order in which a run sees examples: pure functions of (seed, position)."""
+"""The order in which a run sees examples, a function of (seed, position)."""
 
 import dataclasses
 import itertools

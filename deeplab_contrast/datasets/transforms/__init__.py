@@ -1,10 +1,10 @@
 """Steps from a stored example to what the network sees, dict to dict.
 
-One name for all of them, which gin files use: `transforms.RandomCrop`. Each step
-is a frozen dataclass: its fields are its settings, checked when it is made;
-ConfigError says what is wrong with them. Steps that draw random numbers take the
-int32 [2] SEED of the example, which the pipeline makes different for each step.
-All of them run eagerly and in tf.data.Dataset.map.
+One name for all of them, which gin files use: `transforms.RandomCrop`. Each is
+a frozen dataclass: its fields are its settings, checked when it is made;
+ConfigError says what is wrong with them. Steps that draw random numbers take
+the int32 [2] SEED of the example, which the pipeline makes different for each
+step. All of them run eagerly and in tf.data.Dataset.map.
 
 The order of the original (deeplab/input_preprocess.py):
 Decode, RandomScale, Pad, RandomCrop, RandomFlip, then the colours.

@@ -103,7 +103,9 @@ class Pad:
   takes: ClassVar[str] = order.DECODED
 
   def __post_init__(self) -> None:
-    object.__setattr__(self, 'size', settings.height_and_width('Pad', self.size))
+    object.__setattr__(
+      self, 'size', settings.height_and_width('Pad', self.size)
+    )
     if isinstance(self.pixel, (tuple, list)):
       object.__setattr__(self, 'pixel', tuple(self.pixel))
       if len(self.pixel) != 3:

@@ -26,8 +26,8 @@ class TwoViews:
       in released variants of its code.
   """
 
-  distortion: order.Transform | Sequence[order.Transform] | None = dataclasses.field(
-    default_factory=color.ColorDistortion
+  distortion: order.Transform | Sequence[order.Transform] | None = (
+    dataclasses.field(default_factory=color.ColorDistortion)
   )
   distort_first: bool = False
   takes: ClassVar[str] = order.DECODED

@@ -109,7 +109,7 @@ def test_many_unknown_ids_are_counted(tmp_path):
   [
     ({'count': 5, 'ids_file': 'a.txt'}, "both count=5 and ids_file='a.txt'"),
     ({'count': 0}, 'count must be at least 1: got 0'),
-    ({'count': 101}, 'count is 101, but only 100 examples'),
+    ({'count': 101}, 'count is 101, but there are only 100 examples'),
     ({'count': 1, 'seed': -1}, 'seed must not be negative: got -1'),
   ],
 )
