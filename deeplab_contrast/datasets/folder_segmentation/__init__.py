@@ -12,8 +12,8 @@ from deeplab_contrast.datasets.folder_segmentation import (
 )
 from deeplab_contrast.datasets.folder_segmentation.description import (
   Description,
-  load,
 )
+from deeplab_contrast.datasets.folder_segmentation.description_file import load
 from deeplab_contrast.datasets.raw import raw_builder
 from deeplab_contrast.utils import errors
 

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets.raw import mask_values, palettes, raw_pairs
+from deeplab_contrast.datasets.raw import (
+  mask_values,
+  pair_check,
+  palettes,
+  raw_pairs,
+)
 from deeplab_contrast.utils import errors
 
 # Two classes by their ids, and void where 255 is not stated to be a class.
@@ -16,13 +21,13 @@ _BINARY = {0: 0, 1: 1, 255: common.IGNORE_LABEL}
 
 
 def check(
-  raw: raw_pairs.RawData, found: Mapping[raw_pairs.Pair, Any]
+  raw: raw_pairs.RawData, found: Mapping[raw_pairs.Pair, pair_check.Found]
 ) -> mask_values.Values:
   """Refuses masks that contradict each other, or show nothing to learn.
 
   Args:
     raw: the dataset.
-    found: the `raw_check.Found` of its pairs, none with problems.
+    found: what was found about its pairs, none with problems.
 
   Returns:
     What the values in the masks mean: `raw.values`, or the stated colours if

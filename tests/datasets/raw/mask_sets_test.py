@@ -83,7 +83,7 @@ def test_palettes_of_each_file_are_read_by_colour_or_refused(
   for _ in range(2):  # The second time, all files are in the journal.
     told = refusal(folder, NAMES, journal)
     assert 'palettes that differ' in told
-    assert 'state "masks": "colors" with' in told
+    assert 'state "masks": "colors" and' in told
     assert told.count(f'.{ending}') == 2
   expected = {'0': (0, 1), '1': (0, 2), '2': (0, 1)}
   assert check(folder, STATED, journal) == expected

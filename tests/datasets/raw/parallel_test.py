@@ -57,7 +57,7 @@ def test_errors_of_the_function_come_through(workers):
 
 
 @pytest.mark.slow
-def test_a_dead_worker_is_told():
+def test_a_dead_worker_is_reported():
   with pytest.raises(errors.SystemFault, match='fewer workers'):
     list(parallel.in_order(die, list(range(9)), 1))
 

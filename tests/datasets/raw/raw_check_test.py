@@ -14,7 +14,7 @@ from deeplab_contrast.datasets import folder_segmentation, sources
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
-from deeplab_contrast.datasets.raw import mask_causes, raw_check
+from deeplab_contrast.datasets.raw import mask_causes, pair_check, raw_check
 from deeplab_contrast.imaging import images, masks
 from deeplab_contrast.utils import errors
 from tests import fixtures
@@ -122,7 +122,7 @@ def test_the_same_picture_in_another_encoding_is_found(tree):
   assert 'is the same picture as' in refusal(tree)
 
 
-def test_equal_pictures_within_a_split_are_told(tree):
+def test_equal_pictures_within_a_split_are_reported(tree):
   folder = tree / 'images' / 'train'
   shutil.copy(folder / 'train_0001.jpg', folder / 'train_0004.jpg')
   assert check(tree).twins == [('train_0001', 'train_0004')]
@@ -187,7 +187,7 @@ def of_palette(mask):
     ),
   ],
 )
-def test_the_likely_cause_is_told(tree, change, cause):
+def test_the_likely_cause_is_reported(tree, change, cause):
   for path in sorted((tree / 'masks' / 'train').iterdir()):
     change(Image.open(path)).save(path)
   told = refusal(tree)
@@ -284,13 +284,13 @@ def test_what_was_good_is_not_read_again(tree, tmp_path, monkeypatch):
     check(tree, journal=journal)
   expected_without = check(tree, SKIP).metadata
   looked_at = []
-  examine = raw_check.examine
+  examine = pair_check.examine
 
   def spy(pair, values):
     looked_at.append(pair.id)
     return examine(pair, values)
 
-  monkeypatch.setattr(raw_check, 'examine', spy)
+  monkeypatch.setattr(pair_check, 'examine', spy)
   assert check(tree, SKIP, journal).metadata == expected_without
   assert looked_at == ['train_0000']
   # Only what is changed is read again.
