@@ -166,7 +166,7 @@ def test_black_and_white_masks_without_ids_are_refused(tree):
     mask = np.array(Image.open(path))
     Image.fromarray(np.where(mask == 1, 255, 0).astype(np.uint8)).save(path)
   told = refusal(tree)
-  assert 'All 4 masks of' in told and 'the same one class and void' in told
+  assert 'All 4 masks of' in told and 'one and the same class and void' in told
   assert '"ids": [0, 255]' in told
   found = prepared(tree, ids=[0, 255, 7])
   assert {0, 1} == {v for _, label in found.values() for v in np.unique(label)}

@@ -185,8 +185,8 @@ def _note_extremes(raw, found):
     )
     print(
       f'{", ".join(names)} can be trained on, but not evaluated: {tallest}, '
-      f'{widest}, and all images would be padded to both; cut them into smaller '
-      'ones.',
+      f'{widest}, and all images would be padded to both; cut them into '
+      'smaller ones.',
       file=sys.stderr,
     )
 
