@@ -45,7 +45,23 @@ def _parse(argv):
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  add = parser.add_argument
+  _add_arguments(parser.add_argument)
+  arguments = parser.parse_args(argv)
+  for option, name in (
+    ('description', 'folder'),
+    ('sbd_dir', 'voc2012'),
+    ('download', 'voc2012'),
+  ):
+    if getattr(arguments, option) and arguments.name != name:
+      parser.error(f'--{option} is for {name}')
+  if arguments.name == 'scenes' and (arguments.raw_dir or arguments.archive):
+    parser.error('scenes are drawn: they have no raw files')
+  if arguments.download and (arguments.raw_dir or arguments.archive):
+    parser.error('--download needs neither --raw_dir nor --archive')
+  return arguments
+
+
+def _add_arguments(add):
   add('name', choices=NAMES, help='the dataset')
   add('--raw_dir', help='folder of the raw files; default: downloads/manual')
   add('--data_dir', help="folder of prepared datasets; default: TFDS's")
@@ -74,19 +90,6 @@ def _parse(argv):
     '--workers', type=types.count, help='processes; 0: threads; default: cores'
   )
   add('--samples', type=types.count, default=12, help='images to show')
-  arguments = parser.parse_args(argv)
-  for option, name in (
-    ('description', 'folder'),
-    ('sbd_dir', 'voc2012'),
-    ('download', 'voc2012'),
-  ):
-    if getattr(arguments, option) and arguments.name != name:
-      parser.error(f'--{option} is for {name}')
-  if arguments.name == 'scenes' and (arguments.raw_dir or arguments.archive):
-    parser.error('scenes are drawn: they have no raw files')
-  if arguments.download and (arguments.raw_dir or arguments.archive):
-    parser.error('--download needs neither --raw_dir nor --archive')
-  return arguments
 
 
 if __name__ == '__main__':

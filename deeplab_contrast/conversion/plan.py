@@ -58,24 +58,7 @@ def make(
       f'{source.path} has no moving averages; leave out --use_averages.'
     )
   _check_backbone(ours, source)
-  mapped: dict[str, str] = {}
-  fresh: dict[str, str] = {}
-  other_classes = False
-  for part in network.PARTS:
-    variables = [v for v in ours.variables if v.part == part]
-    pairs = {v.name: v.original for v in variables if v.original}
-    absent = [
-      original for original in pairs.values() if not _has(source, original)
-    ]
-    if absent and len(absent) < len(pairs):
-      _fail(f'{source.path} has only some of the {part} and lacks', absent)
-    other = part == 'head' and not absent and _other_classes(variables, source)
-    other_classes |= other
-    if pairs and not absent and not other:
-      mapped |= pairs
-    else:
-      reason = _why_fresh(part, pairs, variables, source, other)
-      fresh |= {v.name: reason for v in variables}
+  mapped, fresh, other_classes = _map(ours, source)
   if use_averages:
     mapped = {n: _averaged(original, source) for n, original in mapped.items()}
   _check_shapes(ours, source, mapped)
@@ -93,8 +76,27 @@ def make(
   )
 
 
-def _has(source, original):
-  return original in source.shapes
+def _map(
+  ours: network.Network, source: tf1.Source
+) -> tuple[dict[str, str], dict[str, str], bool]:
+  """`Plan.mapped`, `Plan.fresh`, and whether the classes differ in number."""
+  mapped: dict[str, str] = {}
+  fresh: dict[str, str] = {}
+  other_classes = False
+  for part in network.PARTS:
+    variables = [v for v in ours.variables if v.part == part]
+    pairs = {v.name: v.original for v in variables if v.original}
+    absent = [n for n in pairs.values() if n not in source.shapes]
+    if absent and len(absent) < len(pairs):
+      _fail(f'{source.path} has only some of the {part} and lacks', absent)
+    other = part == 'head' and not absent and _other_classes(variables, source)
+    other_classes |= other
+    if pairs and not absent and not other:
+      mapped |= pairs
+    else:
+      reason = _why_fresh(part, pairs, variables, source, other)
+      fresh |= {v.name: reason for v in variables}
+  return mapped, fresh, other_classes
 
 
 def _averaged(original, source):
@@ -132,7 +134,7 @@ def _check_backbone(ours, source):
   """Refuses a checkpoint with a different backbone, and says which it has."""
   scope = ours.backbone
   wanted = [v.original for v in ours.variables if v.part == 'backbone']
-  if not any(_has(source, name) for name in wanted):
+  if not any(name in source.shapes for name in wanted):
     scopes = sorted({name.split('/')[0] for name in source.shapes})
     found = [s for s in scopes if _BACKBONE_SCOPE.match(s)]
     has = f'the backbone {" and ".join(found)}'
@@ -146,7 +148,7 @@ def _check_backbone(ours, source):
     'one 7x7 convolution': f'{scope}/conv1/weights',
     'three 3x3 convolutions (beta)': f'{scope}/conv1_1/weights',
   }
-  there = [k for k, name in roots.items() if _has(source, name)]
+  there = [k for k, name in roots.items() if name in source.shapes]
   here = [k for k, name in roots.items() if name in wanted]
   if here and there and here != there:
     raise errors.ConfigError(

@@ -18,6 +18,21 @@ def load(path: str | os.PathLike) -> description.Description:
   Raises:
     ConfigError: the file is missing, not JSON, or contradicts itself.
   """
+  file = _find(path)
+  values = _read(file)
+  keys = [f.name for f in dataclasses.fields(description.Description) if f.init]
+  unknown = sorted(set(values) - set(keys))
+  missing = sorted({'name', 'classes'} - set(values))
+  if unknown or missing:
+    what = f'does not know {unknown}' if unknown else f'lacks {missing}'
+    raise errors.ConfigError(f'{file} {what}; keys: {", ".join(keys)}.')
+  try:
+    return description.Description(**values)
+  except errors.ConfigError as error:
+    raise errors.ConfigError(f'{file}: {error}') from error
+
+
+def _find(path: str | os.PathLike) -> pathlib.Path:
   places = (pathlib.Path(path).expanduser(), shipped.home() / path)
   found = [place for place in places if place.is_file()]
   if not any(place.parent.is_dir() for place in places):
@@ -30,30 +45,23 @@ def load(path: str | os.PathLike) -> description.Description:
       f'There is no description {path} of a folder dataset: write one, see '
       'docs/own_data.md.'
     )
+  return found[0]
+
+
+def _read(file: pathlib.Path) -> dict:
   try:
-    text = found[0].read_text(encoding='utf-8-sig')  # Some editors add a BOM.
+    text = file.read_text(encoding='utf-8-sig')  # Some editors add a BOM.
     values = json.loads(text, object_pairs_hook=_without_repetition)
   except json.JSONDecodeError as error:
     raise errors.ConfigError(
-      f'{found[0]} is not JSON: {error}. (JSON has no comments, no comma '
-      'before a closing bracket, and texts in double quotes.)'
+      f'{file} is not JSON: {error}. (JSON has no comments, no comma before a '
+      'closing bracket, and texts in double quotes.)'
     ) from error
   except (ValueError, OSError) as error:
-    raise errors.ConfigError(f'{found[0]} is not JSON: {error}.') from error
-  known = [
-    f.name for f in dataclasses.fields(description.Description) if f.init
-  ]
+    raise errors.ConfigError(f'{file} is not JSON: {error}.') from error
   if not isinstance(values, dict):
-    raise errors.ConfigError(f'{found[0]} must be a JSON object {{...}}.')
-  unknown = sorted(set(values) - set(known))
-  missing = sorted({'name', 'classes'} - set(values))
-  if unknown or missing:
-    what = f'does not know {unknown}' if unknown else f'lacks {missing}'
-    raise errors.ConfigError(f'{found[0]} {what}; keys: {", ".join(known)}.')
-  try:
-    return description.Description(**values)
-  except errors.ConfigError as error:
-    raise errors.ConfigError(f'{found[0]}: {error}') from error
+    raise errors.ConfigError(f'{file} must be a JSON object {{...}}.')
+  return values
 
 
 def _without_repetition(pairs):

@@ -51,23 +51,7 @@ def collect(
   Raises:
     DataError: there are no lists, or they are wrong.
   """
-  lists = {
-    split: folder / 'ImageSets' / 'Segmentation' / f'{split}.txt'
-    for split in _SPLITS
-  }
-  ids = {s: id_list.read(path) for s, path in lists.items() if path.is_file()}
-  if not ids:
-    raise errors.DataError(
-      f'{folder}/ImageSets/Segmentation has no list: expected one or more of '
-      f'{", ".join(f"{split}.txt" for split in _SPLITS)}.'
-    )
-  # An id becomes a file name: it must not lead out of the folder.
-  odd = [i for names in ids.values() for i in names if set(i) & set('/\\')]
-  if odd:
-    raise errors.DataError(
-      f'The lists of {folder} have ids that are not plain file names: '
-      f'{id_list.some(odd)}.'
-    )
+  ids = _read_lists(folder)
   pair = _pairs_of(folder)
   splits = {
     split: tuple(pair(name, split != 'test') for name in names)
@@ -89,6 +73,28 @@ def collect(
     other_roots=(sbd_folder,) if sbd_folder is not None else (),
     absent=_ABSENT,
   )
+
+
+def _read_lists(folder: pathlib.Path) -> dict[str, list[str]]:
+  """{split: ids} of the lists that exist."""
+  lists = {
+    split: folder / 'ImageSets' / 'Segmentation' / f'{split}.txt'
+    for split in _SPLITS
+  }
+  ids = {s: id_list.read(path) for s, path in lists.items() if path.is_file()}
+  if not ids:
+    raise errors.DataError(
+      f'{folder}/ImageSets/Segmentation has no list: expected one or more of '
+      f'{", ".join(f"{split}.txt" for split in _SPLITS)}.'
+    )
+  # An id becomes a file name: it must not lead out of the folder.
+  odd = [i for names in ids.values() for i in names if set(i) & set('/\\')]
+  if odd:
+    raise errors.DataError(
+      f'The lists of {folder} have ids that are not plain file names: '
+      f'{id_list.some(odd)}.'
+    )
+  return ids
 
 
 def _pairs_of(folder):
