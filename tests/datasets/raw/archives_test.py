@@ -1,4 +1,4 @@
-"""Archives may not write beside their folder, nor fill the disk."""
+"""Archives must not write outside their folder, nor fill the disk."""
 
 import io
 import tarfile
@@ -62,7 +62,7 @@ def test_files_arrive(tmp_path, make):
 
 
 def test_what_is_there_is_kept_and_completed(tmp_path):
-  """VOC's trainval and test are two archives of one folder."""
+  """VOC's trainval and test are two archives of the same folder."""
   names = ['a/b/new', 'a/old', 'c/new']
   archive = make_tar(tmp_path / 'a.tar', *names)
   (tmp_path / 'out' / 'a' / 'b').mkdir(parents=True)
@@ -84,7 +84,7 @@ ODD_NAMES = (
 
 @pytest.mark.parametrize('name', ODD_NAMES)
 @pytest.mark.parametrize('make', [make_tar, make_zip])
-def test_names_that_lead_out_are_refused(tmp_path, make, name):
+def test_names_outside_the_folder_are_refused(tmp_path, make, name):
   archive = make(tmp_path / 'a', 'good', name)
   refused(archive, tmp_path, 'is outside its folder')
 

@@ -1,4 +1,4 @@
-"""All files are read once, every fault is told, and no work is lost."""
+"""All files are read once, every fault is reported, and no work is lost."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def test_the_fingerprint_is_of_pixels_not_of_files(tree):
   assert check(tree).metadata['fingerprint'] != before
 
 
-# Splits that must be disjoint, and what is there twice.
+# Splits that must be disjoint, and repetitions.
 
 
 def test_the_same_picture_in_two_splits_is_refused(tree):
@@ -169,7 +169,7 @@ def blurred(mask):
 
 
 def of_palette(mask):
-  """What is left of a palette mask that was saved as grey."""
+  """The greys of a palette mask that was saved as grey."""
   mask.putpalette([v for _, color in ABOUT.classes for v in color])
   return mask.convert('L')
 
@@ -201,7 +201,7 @@ def test_of_many_classes_any_value_is_the_brightness_of_one():
   assert cause.startswith('ids of a different list of classes')
 
 
-def test_even_train_ids_are_no_ids_multiplied_by_two():
+def test_even_train_ids_are_not_ids_multiplied_by_two():
   mask = np.array([[2, 4, 18, 255]], np.uint8)
   colors = images.voc_colormap(19)
   assert mask_causes.of_ids(mask, range(34), colors) == mask_causes.TRAIN_IDS
@@ -238,7 +238,7 @@ def test_causes_of_foreign_ids(values, known, count, cause):
   assert mask_causes.of_ids(mask, known, colors).startswith(cause)
 
 
-# Leaving out what is bad.
+# Leaving out bad pairs.
 
 
 def test_skipping_leaves_out_and_lists(tree, tmp_path):
@@ -293,7 +293,7 @@ def test_what_was_good_is_not_read_again(tree, tmp_path, monkeypatch):
   monkeypatch.setattr(pair_check, 'examine', spy)
   assert check(tree, SKIP, journal).metadata == expected_without
   assert looked_at == ['train_0000']
-  # Only what is changed is read again.
+  # Only changed files are read again.
   shutil.copy(tree / 'masks' / 'train' / 'train_0001.png', bad)
   looked_at.clear()
   check(tree, journal=journal)

@@ -88,7 +88,7 @@ def test_odd_sizes_are_handled(tree, tmp_path, size):
 
 
 def png_header(width, height):
-  """A PNG that claims a size, with next to nothing in it."""
+  """A PNG that claims a size, with almost no data."""
 
   def chunk(kind, body):
     crc = zlib.crc32(kind + body).to_bytes(4, 'big')
