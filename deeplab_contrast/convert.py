@@ -1,4 +1,4 @@
-"""Converts checkpoints of the original DeepLab to ours, and ours to its.
+"""Converts checkpoints of the original DeepLab to ours, and ours back.
 
   python -m deeplab_contrast.convert import --checkpoint=x65/model.ckpt \
     --gin_file=gin_configs/voc2012/softmax_scratch.gin \
@@ -12,15 +12,16 @@
   python -m deeplab_contrast.convert export --model_dir=runs/finetune \
     --checkpoint=out/model.ckpt
 
-Every variable of both sides is listed with what becomes of it. One that is not
-accounted for ends the command before anything is written (exit code 2; 3 if a
-file cannot be read). Weights are copied bit for bit, but for those of Keras'
-ResNets, which need some arithmetic; see conversion/keras_resnet.py.
+Every variable of both sides is listed with what becomes of it. If one has no
+place, the command ends before anything is written (exit code 2; 3 if a file
+cannot be read). Weights are copied bit for bit, except those of Keras' ResNets,
+which need some arithmetic; see conversion/keras_resnet.py.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
@@ -30,8 +31,8 @@ with quiet.no_stderr():
   from deeplab_contrast.conversion import exporting, importing
 
 
-def main(argv=None):
-  """Runs the command that is named first; returns its exit code."""
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs `import` or `export`; returns the exit code."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

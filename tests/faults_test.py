@@ -95,7 +95,7 @@ def images_of_extreme_sizes(folder):
     mask = Image.new('P', size, number)
     mask.putpalette(range(256))
     mask.save(root / 'SegmentationClass' / f'{name}.png')
-  highest = 'highest image is 2007_000004 (20000 x 20)'
+  highest = 'tallest image is 2007_000004 (20000 x 20)'
   phrases = '20001 x 401', highest, '2007_000005 (20 x 400)', 'at most 6 at'
   return _on_voc(3, root, *phrases)
 

@@ -1,6 +1,7 @@
-"""Tiny copies of the folders that real datasets come in.
+"""Writes tiny datasets in the layouts of real ones.
 
-Rectangles of a colour per class on noise: quick to write, and learnable.
+Their images are rectangles, one colour per class, on noise: quick to write, and
+learnable.
 """
 
 import pathlib
@@ -10,7 +11,7 @@ from PIL import Image
 
 CITIES = ('aachen', 'ulm')
 
-# Label ids of Cityscapes that take part in the evaluation, and two that don't.
+# Label ids of Cityscapes that are evaluated, and two that are not.
 _CITYSCAPES_IDS = (7, 8, 11, 23, 24, 26, 33, 0, 4)
 
 
@@ -22,8 +23,8 @@ def make_voc(folder, train=4, val=2, extra=2, height=40, width=56):
       without a root.
     train: the number of images of train.
     val: the number of images of val; trainval is both.
-    extra: how many more images train_aug has; the masks of these are in
-      SegmentationClassAug, the others in SegmentationClass.
+    extra: the number of additional images of train_aug, whose masks are in
+      SegmentationClassAug; the others are in SegmentationClass.
     height: of every image.
     width: of the widest; every second image is 3 pixels narrower.
 
@@ -172,7 +173,7 @@ def _save(pixels, path, palette=False):
   path.parent.mkdir(parents=True, exist_ok=True)
   image = Image.fromarray(pixels)
   if palette:
-    # Any colours will do: only the indices count.
+    # Any colours: only the indices count.
     image.putpalette((np.arange(768) % 251).tolist())
   image.save(path)
 

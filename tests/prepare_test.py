@@ -120,7 +120,9 @@ def test_what_experiments_expect_and_miss_is_warned_of(tree, tmp_path, capsys):
     (tree / kind / 'val').rename(tree / kind / 'dev')
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
   out = capsys.readouterr().out
-  assert 'Warning: there is no split val, which experiments are judged' in out
+  assert (
+    'Warning: there is no split val, which experiments are evaluated' in out
+  )
   assert 'no split train' not in out
 
 
@@ -129,13 +131,13 @@ def test_the_second_time_it_only_shows(tree, tmp_path, capsys):
   before = contents(prepared(tmp_path))
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
   assert contents(prepared(tmp_path)) == before
-  assert 'Was prepared before' in capsys.readouterr().out
+  assert 'Was already prepared' in capsys.readouterr().out
   (prepared(tmp_path) / 'report.json').unlink()
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
   assert contents(prepared(tmp_path)).keys() == before.keys()
 
 
-def test_damaged_prepared_data_are_told(tree, tmp_path, capsys):
+def test_damaged_prepared_data_are_reported(tree, tmp_path, capsys):
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
   (prepared(tmp_path) / 'dataset_info.json').write_text('{')
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 3
@@ -155,7 +157,7 @@ def test_bad_data_are_refused(tree, tmp_path, capsys):
   assert not list((tmp_path / 'data').rglob('incomplete*'))
 
 
-def test_bad_pairs_are_left_out_when_asked_to(tree, tmp_path, capsys):
+def test_bad_pairs_are_left_out_on_request(tree, tmp_path, capsys):
   spoil(tree, 'train_0001')
   assert run('folder', tmp_path, f'--raw_dir={tree}', '--on_error=skip') == 0
   folder = prepared(tmp_path)
@@ -164,7 +166,7 @@ def test_bad_pairs_are_left_out_when_asked_to(tree, tmp_path, capsys):
   report = json.loads((folder / 'report.json').read_text())
   assert report['quarantined'] == 1
   assert report['splits']['train']['images'] == 4
-  assert '1 pairs at fault were left out' in capsys.readouterr().out
+  assert '1 faulty pairs were left out' in capsys.readouterr().out
 
 
 def test_only_some_are_left_out(tree, tmp_path, capsys):
@@ -189,7 +191,7 @@ def test_oddities_are_warnings(tree, tmp_path, capsys):
   assert (
     'train has 1 empty masks, without a pixel of any class: train_0003' in out
   )
-  assert '1 pictures are there more than once: train_0000 = train_0004' in out
+  assert '1 pictures occur more than once: train_0000 = train_0004' in out
 
 
 def test_voc_with_sbd_and_test(tmp_path):
@@ -305,7 +307,7 @@ def start(large, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM])
-def test_killed_and_started_again_it_goes_on(large, tmp_path, how):
+def test_killed_and_started_again_it_continues(large, tmp_path, how):
   process = start(large, tmp_path)
   journal = tmp_path / 'data' / 'folder_segmentation' / '.checked_toy.jsonl'
   processes.wait_for_lines(process, journal, 5)
@@ -320,7 +322,9 @@ def test_killed_and_started_again_it_goes_on(large, tmp_path, how):
   process = start(large, tmp_path)
   out, told = process.communicate()
   assert process.returncode == 0, told
-  known = int(told.partition(' of 94 pairs were checked before')[0].split()[-1])
+  known = int(
+    told.partition(' of 94 pairs were already checked')[0].split()[-1]
+  )
   assert known >= done - 1
   folder = prepared(tmp_path)
   assert [p.name for p in folder.parent.glob('*.*.*')] == ['1.0.0']

@@ -1,1 +1,1 @@
-"""Checkpoints of the original, of Keras and of ours, into each other."""
+"""Converts checkpoints of the original and of Keras to ours, and ours back."""

@@ -1,5 +1,8 @@
 """`export`: from a run to a checkpoint with the original's names."""
 
+import argparse
+from collections.abc import Mapping
+
 import numpy as np
 
 from deeplab_contrast.config import run_folder
@@ -8,7 +11,7 @@ from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import checks, errors
 
 
-def add_command(commands):
+def add_command(commands: argparse._SubParsersAction) -> None:
   """Adds `export` to the subparsers of an argparse parser."""
   parser = commands.add_parser(
     'export', help='a run to a checkpoint of TensorFlow 1'
@@ -21,7 +24,7 @@ def add_command(commands):
   parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
   """Converts; prints what becomes of every variable.
 
   Raises:
@@ -37,7 +40,7 @@ def run(arguments):
   mapped, left = _plan(ours, path, weights)
   step = checkpoints.step_of(path)
   tensors = {original: weights[name] for name, original in mapped.items()}
-  # As the original's training has it.
+  # The original's training needs it.
   tensors['global_step'] = np.int64(step)
   tf1.write(arguments.checkpoint, tensors)
   shapes = {n: 'x'.join(map(str, weights[n].shape)) for n in mapped}
@@ -55,30 +58,33 @@ def run(arguments):
   )
 
 
-def _plan(ours, path, weights):
-  """{our name: the original's} of what is there, {name: why not} of the rest.
+def _plan(
+  ours: network.Network, path: str, weights: Mapping[str, np.ndarray]
+) -> tuple[dict[str, str], dict[str, str]]:
+  """{our name: the original's} of what exists, {name: why not} of the rest.
 
   Raises:
-    ConfigError: a part is there, but not all of it; or two names meet.
+    ConfigError: a part is incomplete, or two variables have the same name.
   """
-  mapped, left = {}, {}
+  mapped: dict[str, str] = {}
+  left: dict[str, str] = {}
   for part in network.PARTS:
     variables = [v for v in ours.variables if v.part == part]
     absent = [v.name for v in variables if v.name not in weights]
     if absent and len(absent) < len(variables):
       raise errors.ConfigError(
-        f'{path} has some of the {part} only and lacks {absent[0]} '
+        f'{path} has only some of the {part} and lacks {absent[0]} '
         f'({len(absent)} in all); use the gin file it was trained with.'
       )
     for variable in variables:
       if absent:
-        left[variable.name] = f'the run holds no {part}'
+        left[variable.name] = f'the run has no {part}'
       elif variable.original is None:
         left[variable.name] = 'ours alone; the original has no counterpart'
       else:
         mapped[variable.name] = variable.original
   if len(set(mapped.values())) < len(mapped):
     raise errors.ConfigError(
-      f'Several variables of {path} have one name in the original.'
+      f'Several variables of {path} have the same name in the original.'
     )
   return mapped, left

@@ -1,5 +1,6 @@
 """`import`: from the original's checkpoints, or Keras' weights, to a run."""
 
+import argparse
 import os
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ from deeplab_contrast.training import checkpoints, contents
 from deeplab_contrast.utils import checks, errors
 
 
-def add_command(commands):
+def add_command(commands: argparse._SubParsersAction) -> None:
   """Adds `import` to the subparsers of an argparse parser."""
   parser = commands.add_parser(
     'import', help="a checkpoint of the original, or Keras' weights, to a run"
@@ -33,12 +34,12 @@ def add_command(commands):
   parser.add_argument(
     '--use_averages',
     action='store_true',
-    help='take moving averages of the variables that have one',
+    help='take the moving average of each variable that has one',
   )
   parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
   """Converts; prints what becomes of every variable.
 
   Raises:
@@ -77,12 +78,12 @@ def _refuse_existing(model_dir):
     os.path.isdir(model_dir) and not os.listdir(model_dir)
   ):
     raise errors.ConfigError(
-      f'{model_dir} is already there; give another --model_dir.'
+      f'{model_dir} already exists; give another --model_dir.'
     )
 
 
 def _write(model_dir, config, weights):
-  """Writes the run beside its place, then puts it there as a whole."""
+  """Writes the run next to its place, then moves it there complete."""
   parent, base = os.path.split(os.path.abspath(model_dir))
   try:
     os.makedirs(parent, exist_ok=True)
@@ -122,8 +123,8 @@ def _report(made, source, weights):
         for name, their in made.mapped.items()
       },
     ),
-    report.section(f'Not needed of {source.path}', made.unneeded),
-    report.section('Without counterpart', made.ours_alone),
+    report.section(f'Not needed from {source.path}', made.unneeded),
+    report.section('Without a counterpart', made.ours_alone),
     report.section('Not in the converted run', made.fresh),
   )
 
@@ -132,25 +133,27 @@ def _report_end(made, ours, source, model_dir):
   for note in source.notes:
     print(f'Note: {note}')
   if plan.NOT_AVERAGED in made.unneeded.values():
-    print('Note: It holds moving averages too; --use_averages takes them.')
+    print('Note: It has moving averages too; --use_averages takes them.')
   print(
-    f'{len(made.mapped)} variables are taken over, {len(made.unneeded)} are '
-    f'not needed, {len(made.fresh)} of ours start fresh.'
+    f'{len(made.mapped)} variables are converted, {len(made.unneeded)} are '
+    f'not needed, {len(made.fresh)} of ours are newly initialized.'
   )
   print(f'Wrote {model_dir}: {", ".join(made.parts)}.')
   if not made.fresh:
-    print(f'Judge it: python -m deeplab_contrast.eval --model_dir={model_dir}')
+    print(
+      f'Evaluate it: python -m deeplab_contrast.eval --model_dir={model_dir}'
+    )
     return
   if (head := [v.name for v in ours.variables if v.part == 'head']) and (
     head[0] in made.fresh
   ):
-    print(f'The head is not taken over: {made.fresh[head[0]]}.')
+    print(f'The head is not converted: {made.fresh[head[0]]}.')
   whole = set(made.parts) >= {
     v.part for v in ours.variables if v.part != 'head'
   }
   part = 'trunk' if whole else 'backbone'
   overlay = 'warm_start' if whole else 'imagenet_backbone'
   print(
-    f'Start a training from its {part}: --gin_file=gin_configs/tasks/{overlay}'
+    f'Start training from its {part}: --gin_file=gin_configs/tasks/{overlay}'
     f'.gin --gin_bindings="INIT = \'{model_dir}\'"'
   )

@@ -2,24 +2,25 @@
 
 Only arrays are read, by h5py: neither a saved model nor any code.
 
-Keras' network is the original's resnet_v1 in other words:
+Keras' network is equivalent to the original's resnet_v1:
 
 - Keras has stride 2 in the first 1x1 convolution and the shortcut of a block,
-  ours in the 3x3 convolution of the last unit of the block before. A 1x1
-  convolution of stride 2 takes every second pixel of its input and nothing
-  else, so both compute the same, weights and all, and ours can go on atrous.
+  ours in the 3x3 convolution of the last unit of the previous block. A 1x1
+  convolution with stride 2 takes every second pixel of its input and nothing
+  else, so both compute the same with the same weights, and ours can be atrous.
 - Its convolutions have biases, which move into the mean of the batch norm.
 - Its epsilon is 1.001e-5: the difference moves into the variance.
-- Its pixels are BGR minus another mean: the first kernel is turned round, and
+- Its pixels are BGR minus a different mean: the first kernel is reversed, and
   the difference of the means moves into the mean of the batch norm. Keras pads
-  with its mean and ours with ours, so features within the reach of the border
-  differ by what that difference (less than one grey level) makes of them.
+  with its mean and ours with ours, so features whose receptive field reaches
+  the border differ, as from a change of the padding by less than a grey level.
 - Its max pooling pads before the first row. Ours, like the original's, does so
   for sizes 4k + 1 only, such as all crops k * stride + 1. At other sizes all
-  features differ from Keras' own.
+  features differ from those of Keras.
 """
 
 import re
+from collections.abc import Mapping
 
 import h5py
 import numpy as np
@@ -39,17 +40,18 @@ _LAYER = re.compile(r'(conv\d_block\d+_\d|conv1)_(conv|bn)')
 _UNIT = re.compile(r'conv(\d)_block(\d+)_(\d)')
 
 NOTES = (
-  'Keras has stride 2 at the start of a block and ours at the end of the one '
-  'before: the same function, as 1x1 convolutions under stride 2 only skip.',
+  'Keras has stride 2 at the start of a block and ours at the end of the '
+  'previous one: the same function, as 1x1 convolutions with stride 2 only '
+  'skip pixels.',
   'Biases, epsilon and mean pixel of Keras are folded into the batch norms; '
-  'within reach of the border the mean pixel makes a difference below one '
-  'grey level of the input.',
-  'Exact for sizes 4k + 1 (all crops k * stride + 1); at others Keras pads its '
-  'max pooling on the other side.',
+  'near the border the mean pixel makes a difference of less than one grey '
+  'level of the input.',
+  'Exact for sizes 4k + 1 (all crops k * stride + 1); at other sizes Keras '
+  'pads its max pooling on the other side.',
 )
 
 
-def is_hdf5(path):
+def is_hdf5(path: str) -> bool:
   """Whether a file is HDF5, by its first bytes."""
   try:
     return h5py.is_hdf5(path)
@@ -57,17 +59,17 @@ def is_hdf5(path):
     return False
 
 
-def open_weights(path):
+def open_weights(path: str) -> tf1.Source:
   """Opens a weights file.
 
   Args:
     path: of `.weights.h5`, or of the classic `.h5` with names of layers.
 
   Returns:
-    A `tf1.Source`, with the original's names.
+    Its tensors, with the original's names.
 
   Raises:
-    ConfigError: the file is of another kind.
+    ConfigError: the file is of a different kind.
     DataError: it cannot be read.
   """
   try:
@@ -92,14 +94,14 @@ def open_weights(path):
 def _refuse_models(path, file):
   if 'model_weights' in file or 'model_config' in file.attrs:
     raise errors.ConfigError(
-      f'{path} is a whole saved model; give its weights alone, as '
+      f'{path} is a whole saved model; give only its weights, as '
       'model.save_weights writes them.'
     )
 
 
-def _layers(file):
+def _layers(file: h5py.File) -> dict[str, dict[str, np.ndarray]]:
   """{layer: {kind: array}} of all arrays of a file."""
-  layers = {}
+  layers: dict[str, dict[str, np.ndarray]] = {}
 
   def visit(name, item):
     if not isinstance(item, h5py.Dataset):
@@ -119,23 +121,25 @@ def _layers(file):
 def _refuse_others(path, layers):
   if any('preact' in name or name == 'post_bn' for name in layers):
     raise errors.ConfigError(
-      f'{path} is of a ResNet V2, which normalizes before it convolves; only '
+      f'{path} is a ResNet V2, which normalizes before it convolves; only '
       'ResNet50 and ResNet101 (V1) can be converted.'
     )
   if 'conv1_conv' not in layers:
     raise errors.ConfigError(
-      f'{path} has no layer conv1_conv, so it is not of ResNet50 or ResNet101 '
-      f'of keras.applications (it has {", ".join(sorted(layers)[:5])}).'
+      f'{path} has no layer conv1_conv, so it is not ResNet50 or ResNet101 of '
+      f'keras.applications (it has {", ".join(sorted(layers)[:5])}).'
     )
 
 
-def _convert(layers):
-  """{original name: array}; a layer of no known name keeps it."""
+def _convert(
+  layers: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+  """{original name: array}; a layer with an unknown name keeps it."""
   depth = 50
   if 'conv4_block7_1_conv' in layers:
     depth = 152 if 'conv4_block24_1_conv' in layers else 101
   scope = f'resnet_v1_{depth}'
-  result = {}
+  result: dict[str, np.ndarray] = {}
   for layer, arrays in layers.items():
     match = _LAYER.fullmatch(layer)
     if layer == 'predictions':
@@ -168,7 +172,7 @@ def _unit(name):
 
 
 def _shift(name, conv):
-  """What Keras' convolution adds to ours, [channels] in float64."""
+  """What Keras' convolution adds to ours, float64 [channels]."""
   shift = np.asarray(conv.get('bias', 0.0), np.float64)
   kernel = conv.get('kernel')
   if name == 'conv1' and kernel is not None and kernel.shape[2:3] == (3,):
@@ -179,7 +183,7 @@ def _shift(name, conv):
 
 
 def _fold(norm, shift):
-  """A batch norm that does without what is added to its input."""
+  """A batch norm that makes up for a missing shift of its input."""
   result = dict(norm)
   for kind, change in (
     ('moving_mean', -shift),

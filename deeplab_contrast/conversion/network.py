@@ -1,6 +1,7 @@
 """Our side of a conversion: the variables of an experiment's network."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from deeplab_contrast import launch
 from deeplab_contrast.core.network import (
   heads,
   mobilenet_v2,
+  model,
   original_names,
   resnet_v1,
   xception,
@@ -15,7 +17,7 @@ from deeplab_contrast.core.network import (
 from deeplab_contrast.training import contents
 from deeplab_contrast.utils import errors
 
-# Each is in a checkpoint as a whole or not at all.
+# Each is in a checkpoint completely or not at all.
 PARTS = ('backbone', 'aspp', 'decoder', 'head')
 
 _BACKBONES = (
@@ -31,9 +33,9 @@ class Variable:
 
   Attributes:
     name: in our checkpoints.
-    original: in the original's; None where the original has no counterpart.
+    original: its name in the original's; None without a counterpart there.
     part: one of PARTS.
-    value: the initial one, an array.
+    value: its initial value.
   """
 
   name: str
@@ -44,72 +46,73 @@ class Variable:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """What a conversion knows of an experiment.
+  """What a conversion needs of an experiment.
 
   Attributes:
-    model: the built `DeepLab`.
+    model: with its variables built.
     config: the experiment, as the text of a gin file.
     variables: of the model, in order.
   """
 
-  model: object
+  model: model.DeepLab
   config: str
   variables: tuple[Variable, ...]
 
   @property
-  def backbone(self):
+  def backbone(self) -> str:
     """The scope of the backbone's variables: 'resnet_v1_50'."""
     return self.model.trunk.backbone.name
 
   @property
-  def classifies(self):
-    """Whether the head is the original's."""
+  def classifies(self) -> bool:
+    """Whether the head is that of the original."""
     return isinstance(self.model.head, heads.Classifier)
 
 
-def build(gin_files, bindings=(), allow_imports=()):
+def build(
+  gin_files: Sequence[str],
+  bindings: Sequence[str] = (),
+  allow_imports: Sequence[str] = (),
+) -> Network:
   """Builds the network of an experiment.
 
   Args:
     gin_files: of the experiment.
-    bindings: laid on top.
+    bindings: applied after the files.
     allow_imports: packages that the files may import, besides our own.
-
-  Returns:
-    A `Network`.
 
   Raises:
     ConfigError: on a wrong configuration, or a backbone that the original does
       not have.
   """
   built = launch.parse(gin_files, bindings, allow_imports=allow_imports)
-  model = built.root.model
-  backbone = model.trunk.backbone
+  net = built.root.model
+  backbone = net.trunk.backbone
   if not isinstance(backbone, _BACKBONES):
     raise errors.ConfigError(
-      f'The original has no backbone {type(backbone).__name__}; only ResNet, '
-      'Xception and MobileNetV2 of its own kind can be converted.'
+      f'The original has no backbone {type(backbone).__name__}; only its own '
+      'variants of ResNet, Xception and MobileNetV2 can be converted.'
     )
-  model.build_variables()
-  return Network(model, built.config, tuple(_variables(model)))
+  net.build_variables()
+  return Network(net, built.config, tuple(_variables(net)))
 
 
-def _variables(model):
+def _variables(net: model.DeepLab) -> Iterator[Variable]:
   layers = {
-    'backbone': model.trunk.backbone,
-    'aspp': model.trunk.aspp,
-    'decoder': model.trunk.decoder,
-    'head': model.head,
+    'backbone': net.trunk.backbone,
+    'aspp': net.trunk.aspp,
+    'decoder': net.trunk.decoder,
+    'head': net.head,
   }
   part = {
     variable.path: name
     for name, layer in layers.items()
     for variable in (layer.variables if layer is not None else ())
   }
-  # A projection head is ours alone.
-  ours_alone = () if isinstance(model.head, heads.Classifier) else ('head',)
-  names = contents.names(model.variables)
-  for variable in model.variables:
+  # The original has no projection head.
+  ours_alone = () if isinstance(net.head, heads.Classifier) else ('head',)
+  names = contents.names(net.variables)
+  for variable in net.variables:
     path = variable.path
     original = original_names.original_name(path)
     if part[path] in ours_alone:

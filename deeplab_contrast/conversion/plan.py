@@ -1,4 +1,4 @@
-"""What becomes of every variable of both sides; or why that is not known."""
+"""What becomes of every variable of both sides."""
 
 import dataclasses
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from deeplab_contrast.conversion import network
+from deeplab_contrast.conversion import network, tf1
 from deeplab_contrast.utils import errors
 
 AVERAGE = 'ExponentialMovingAverage'
@@ -23,14 +23,14 @@ _BACKBONE_SCOPE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """The account of an import.
+  """What an import does with each variable.
 
   Attributes:
     mapped: {our name: the original's}.
     ours_alone: {our name: why it is stored with its initial value}.
     fresh: {our name: why it is not stored}.
-    unneeded: {the original's name: why it is left}.
-    parts: those of `network.PARTS` that are taken over.
+    unneeded: {the original's name: why it is left out}.
+    parts: those of `network.PARTS` that are converted.
   """
 
   mapped: Mapping[str, str]
@@ -40,41 +40,25 @@ class Plan:
   parts: tuple[str, ...]
 
 
-def make(ours, source, use_averages=False):
+def make(
+  ours: network.Network, source: tf1.Source, use_averages: bool = False
+) -> Plan:
   """Accounts for all variables.
 
   Args:
-    ours: a `network.Network`.
-    source: a `tf1.Source`.
-    use_averages: takes the moving averages of variables that have one.
-
-  Returns:
-    A `Plan`.
+    ours: the network to convert to.
+    source: the tensors to convert.
+    use_averages: takes the moving average of each variable that has one.
 
   Raises:
-    ConfigError: when a variable of either side has no place.
+    ConfigError: a variable of either side has no place.
   """
   if use_averages and not any(n.endswith('/' + AVERAGE) for n in source.shapes):
     raise errors.ConfigError(
-      f'{source.path} holds no moving averages; leave out --use_averages.'
+      f'{source.path} has no moving averages; leave out --use_averages.'
     )
   _check_backbone(ours, source)
-  mapped, fresh, other_classes = {}, {}, False
-  for part in network.PARTS:
-    variables = [v for v in ours.variables if v.part == part]
-    pairs = {v.name: v.original for v in variables if v.original}
-    absent = [
-      original for original in pairs.values() if not _has(source, original)
-    ]
-    if absent and len(absent) < len(pairs):
-      _fail(f'{source.path} has some of the {part} only and lacks', absent)
-    other = part == 'head' and not absent and _other_classes(variables, source)
-    other_classes |= other
-    if pairs and not absent and not other:
-      mapped |= pairs
-    else:
-      reason = _why_fresh(part, pairs, variables, source, other)
-      fresh |= {v.name: reason for v in variables}
+  mapped, fresh, other_classes = _map(ours, source)
   if use_averages:
     mapped = {n: _averaged(original, source) for n, original in mapped.items()}
   _check_shapes(ours, source, mapped)
@@ -82,7 +66,7 @@ def make(ours, source, use_averages=False):
   return Plan(
     mapped,
     {
-      v.name: 'ours alone; starts at its initial value'
+      v.name: 'not in the original; keeps its initial value'
       for v in ours.variables
       if v.part in parts and v.name not in mapped
     },
@@ -92,8 +76,27 @@ def make(ours, source, use_averages=False):
   )
 
 
-def _has(source, original):
-  return original in source.shapes
+def _map(
+  ours: network.Network, source: tf1.Source
+) -> tuple[dict[str, str], dict[str, str], bool]:
+  """`Plan.mapped`, `Plan.fresh`, and whether the classes differ in number."""
+  mapped: dict[str, str] = {}
+  fresh: dict[str, str] = {}
+  other_classes = False
+  for part in network.PARTS:
+    variables = [v for v in ours.variables if v.part == part]
+    pairs = {v.name: v.original for v in variables if v.original}
+    absent = [n for n in pairs.values() if n not in source.shapes]
+    if absent and len(absent) < len(pairs):
+      _fail(f'{source.path} has only some of the {part} and lacks', absent)
+    other = part == 'head' and not absent and _other_classes(variables, source)
+    other_classes |= other
+    if pairs and not absent and not other:
+      mapped |= pairs
+    else:
+      reason = _why_fresh(part, pairs, variables, source, other)
+      fresh |= {v.name: reason for v in variables}
+  return mapped, fresh, other_classes
 
 
 def _averaged(original, source):
@@ -104,10 +107,10 @@ def _averaged(original, source):
 def _why_fresh(part, pairs, variables, source, other_classes):
   if other_classes:
     there, here = _classes(variables, source)
-    return f'{there} classes in the checkpoint, {here} here; starts fresh'
+    return f'{there} classes in the checkpoint, {here} here; newly initialized'
   if not pairs:
-    return f'the original has no such {part}; starts fresh'
-  return f'no {part} in the checkpoint; starts fresh'
+    return f'the original has no such {part}; newly initialized'
+  return f'no {part} in the checkpoint; newly initialized'
 
 
 def _classes(variables, source):
@@ -116,7 +119,7 @@ def _classes(variables, source):
 
 
 def _other_classes(variables, source):
-  """Whether the heads differ in the number of classes, and in that alone."""
+  """Whether the heads differ in the number of classes, and only in that."""
   if not any(v.original for v in variables):
     return False
   there, here = _classes(variables, source)
@@ -128,15 +131,15 @@ def _other_classes(variables, source):
 
 
 def _check_backbone(ours, source):
-  """Says which backbone the checkpoint has, if it is another."""
+  """Refuses a checkpoint with a different backbone, and says which it has."""
   scope = ours.backbone
   wanted = [v.original for v in ours.variables if v.part == 'backbone']
-  if not any(_has(source, name) for name in wanted):
+  if not any(name in source.shapes for name in wanted):
     scopes = sorted({name.split('/')[0] for name in source.shapes})
     found = [s for s in scopes if _BACKBONE_SCOPE.match(s)]
     has = f'the backbone {" and ".join(found)}'
     if not found:
-      has = f'no backbone that we know (it holds {", ".join(scopes[:5])})'
+      has = f'no known backbone (it has {", ".join(scopes[:5])})'
     raise errors.ConfigError(
       f'{source.path} has {has}, but the experiment has {scope}; give the gin '
       'file of the same network (gin_configs/models), or set BACKBONE.'
@@ -145,7 +148,7 @@ def _check_backbone(ours, source):
     'one 7x7 convolution': f'{scope}/conv1/weights',
     'three 3x3 convolutions (beta)': f'{scope}/conv1_1/weights',
   }
-  there = [k for k, name in roots.items() if _has(source, name)]
+  there = [k for k, name in roots.items() if name in source.shapes]
   here = [k for k, name in roots.items() if name in wanted]
   if here and there and here != there:
     raise errors.ConfigError(
@@ -155,7 +158,7 @@ def _check_backbone(ours, source):
 
 
 def _check_shapes(ours, source, mapped):
-  """All of them: the first fault may hide the telling one."""
+  """Reports all wrong shapes: the first may not be the most helpful one."""
   wrong = []
   for variable in ours.variables:
     if variable.name not in mapped:
@@ -168,24 +171,24 @@ def _check_shapes(ours, source, mapped):
       kind = np.dtype(source.types[name]).name
       wrong.append(f'{name} ({kind} there, {variable.value.dtype} here)')
   if wrong:
-    _fail(f'{source.path} is of another network; it has otherwise', wrong)
+    _fail(f'{source.path} is a different network; they differ in', wrong)
 
 
 def _account(ours, source, used, other_classes, use_averages):
-  """{name: why it is left} of the rest of the checkpoint."""
+  """{name: why it is left out} of the rest of the checkpoint."""
   result, unknown = {}, []
   for name in sorted(set(source.shapes) - used):
     reason = _why_unneeded(name, ours)
     if reason is None and use_averages and f'{name}/{AVERAGE}' in used:
       reason = 'its moving average is taken'
     if reason is None and name.startswith('logits/') and other_classes:
-      reason = 'of another number of classes'
+      reason = 'a different number of classes'
     if reason is None:
       unknown.append(name)
     result[name] = reason
   if unknown:
     _fail(
-      f'{source.path} has variables without a place in the network, which are '
+      f'{source.path} has variables that have no place in the network and are '
       'not known to be unneeded:',
       unknown,
     )
@@ -193,7 +196,7 @@ def _account(ours, source, used, other_classes, use_averages):
 
 
 def _why_unneeded(name, ours):
-  """Why an import can do without a variable; None if it is not known."""
+  """Why an import does not need a variable; None if it might."""
   last = name.rpartition('/')[2]
   if name == 'global_step':
     return 'number of steps; a run starts at 0'
@@ -209,7 +212,7 @@ def _why_unneeded(name, ours):
   if scope == 'MobilenetV2' and name.startswith(f'{scope}/Conv_1/'):
     return 'convolution before the classifier of whole images'
   if name.startswith('logits/') and not ours.classifies:
-    return 'classifier; the experiment has another head'
+    return 'classifier; the experiment has a different head'
   return None
 
 

@@ -1,15 +1,14 @@
-"""The account of a conversion, as it is printed."""
+"""Prints what becomes of the variables in a conversion."""
+
+from collections.abc import Mapping, Sequence
 
 
-def section(title, entries):
-  """Lines for some variables; none for none.
+def section(title: str, entries: Mapping[str, str]) -> list[str]:
+  """Lines on some variables; an empty list without variables.
 
   Args:
     title: what becomes of them.
-    entries: {name: what there is to say}.
-
-  Returns:
-    A list of lines.
+    entries: {name: remark}.
   """
   if not entries:
     return []
@@ -20,7 +19,7 @@ def section(title, entries):
   ]
 
 
-def show(*sections):
+def show(*sections: Sequence[str]) -> None:
   """Prints lists of lines."""
   for lines in sections:
     for line in lines:

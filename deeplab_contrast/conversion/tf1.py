@@ -28,8 +28,8 @@ class Source:
     path: of the file, for messages.
     shapes: {original name: shape as a tuple}.
     types: {original name: NumPy dtype}.
-    read: maps a name to its array; raises DataError when that is damaged.
-    notes: sentences about what the conversion cannot keep.
+    read: maps a name to its array; raises DataError if that is damaged.
+    notes: sentences about what the conversion cannot preserve.
   """
 
   path: str
@@ -39,17 +39,14 @@ class Source:
   notes: tuple[str, ...] = ()
 
 
-def open_checkpoint(path):
-  """Opens a checkpoint, of version 1 or 2 of its format.
+def open_checkpoint(path: str) -> Source:
+  """Opens a checkpoint of format version 1 or 2.
 
   Args:
-    path: its prefix, one of its files, or a folder whose newest is meant.
-
-  Returns:
-    A `Source`.
+    path: its prefix, one of its files, or a folder, for its newest checkpoint.
 
   Raises:
-    ConfigError: there is none, or it is not one of TensorFlow 1.
+    ConfigError: there is none, or it is not a TensorFlow 1 checkpoint.
     DataError: it cannot be read.
   """
   path = _prefix(path)
@@ -79,8 +76,8 @@ def open_checkpoint(path):
   )
 
 
-def write(path, tensors):
-  """Writes a checkpoint of format 2, of which half is never seen.
+def write(path: str, tensors: Mapping[str, np.ndarray | np.generic]) -> None:
+  """Writes a checkpoint of format version 2, completely or not at all.
 
   Args:
     path: its prefix.
@@ -99,7 +96,7 @@ def write(path, tensors):
         shape_and_slices=[''] * len(tensors),
         tensors=[tf.constant(value) for value in tensors.values()],
       )
-      # The index comes last: without it there is no checkpoint.
+      # The index is last: without it there is no checkpoint.
       for name in sorted(os.listdir(draft)):
         os.rename(os.path.join(draft, name), os.path.join(folder, name))
   except (tf.errors.OpError, OSError) as error:
@@ -108,19 +105,19 @@ def write(path, tensors):
     ) from error
 
 
-def refuse_existing(path):
-  """Raises ConfigError where a checkpoint, or part of one, already is."""
+def refuse_existing(path: str) -> None:
+  """Raises ConfigError if a checkpoint, or a file of one, already exists."""
   found = [path] if os.path.exists(path) else []
   found += sorted(glob.glob(f'{glob.escape(path)}.*'))
   found = [f for f in found if f == path or _ENDING.search(f)]
   if found:
     raise errors.ConfigError(
-      f'{found[0]} is already there; give another --checkpoint.'
+      f'{found[0]} already exists; give another --checkpoint.'
     )
 
 
 def _prefix(path):
-  """What TensorFlow calls a checkpoint: its files' common beginning."""
+  """TensorFlow's name of a checkpoint: the common prefix of its files."""
   path = _ENDING.sub('', path)
   if os.path.isdir(path):
     newest = tf.train.latest_checkpoint(path)
@@ -129,8 +126,8 @@ def _prefix(path):
       newest = _ENDING.sub('', found[0])
     if newest is None:
       raise errors.ConfigError(
-        f'The folder {path} names no newest checkpoint; give the path of one, '
-        'without .index.'
+        f'The folder {path} does not say which checkpoint is the newest; give '
+        'the path of one, without .index.'
       )
     return newest
   if not (os.path.isfile(path) or os.path.isfile(f'{path}.index')):
@@ -142,6 +139,6 @@ def _prefix(path):
 
 def _damaged(path, error):
   return errors.DataError(
-    f'{path} cannot be read as a checkpoint, it is damaged, incomplete or '
-    f'something else: {contents.first_line(error)}'
+    f'{path} cannot be read as a checkpoint; it is damaged, incomplete or '
+    f'a different kind of file: {contents.first_line(error)}'
   )

@@ -1,15 +1,20 @@
-"""Which data a run learns from, so that it cannot go on with others."""
+"""Which data a run learns from, so that it cannot resume with other data."""
 
 import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from deeplab_contrast.datasets import info
+from deeplab_contrast.datasets import info, sources
 from deeplab_contrast.utils import errors, results
 
 
-def of_sources(opened, data_dir):
+def of_sources(
+  opened: Mapping[str, tuple[sources.Source, sources.Examples]],
+  data_dir: str | None,
+) -> dict[str, dict]:
   """What identifies the data of a run.
 
   Args:
@@ -23,14 +28,20 @@ def of_sources(opened, data_dir):
     their number, 'ids' a digest of their names in order, 'classes' the names
     of the classes in the order of the ids.
   """
-  known = []  # Pairs: datasets can be compared, but not always hashed.
+  # Pairs: datasets can be compared, but not always hashed.
+  known: list[tuple[info.Dataset, str]] = []
   return {
     role: _of_source(source, examples, data_dir, known)
     for role, (source, examples) in opened.items()
   }
 
 
-def _of_source(source, examples, data_dir, known):
+def _of_source(
+  source: sources.Source,
+  examples: sources.Examples,
+  data_dir: str | None,
+  known: list[tuple[info.Dataset, str]],
+) -> dict[str, Any]:
   datasets = {}
   for dataset in _datasets(source):
     found = [value for other, value in known if other == dataset]
@@ -47,8 +58,10 @@ def _of_source(source, examples, data_dir, known):
   }
 
 
-def check(model_dir, found, write=True):
-  """Compares the data with those the run began with; stores them at first.
+def check(
+  model_dir: str, found: Mapping[str, dict], write: bool = True
+) -> None:
+  """Compares the data with those of the run's start; stores them then.
 
   Args:
     model_dir: the run's folder.
@@ -56,7 +69,7 @@ def check(model_dir, found, write=True):
     write: whether this process may store.
 
   Raises:
-    DataError: they are others.
+    DataError: they differ.
   """
   path = os.path.join(model_dir, results.DATA)
   if not os.path.exists(path):
@@ -75,28 +88,28 @@ def check(model_dir, found, write=True):
     raise errors.DataError(
       f'The data have changed since {model_dir} began: {"; ".join(changes)}. '
       'Bring the old data back, give another --model_dir, or delete '
-      f'{path} to go on with what is there now.'
+      f'{path} to continue with the new data.'
     )
 
 
-def check_classes(model_dir, class_names):
+def check_classes(model_dir: str, class_names: Sequence[str]) -> None:
   """Compares the classes with those the run was trained on.
 
-  Weights know classes by number only: where a description was changed after
-  the training, predictions would get wrong names, and masks other ids.
+  Weights know classes by number only: if a description was changed after the
+  training, predictions would get wrong names, and masks different ids.
 
   Args:
     model_dir: the run's folder; without a data.json nothing is compared.
     class_names: in the order of the ids, as they are described now.
 
   Raises:
-    DataError: they are others.
+    DataError: they differ.
   """
   path = os.path.join(model_dir, results.DATA)
   stored = (results.read_json(path) or {}).get('train') or {}
   before = stored.get('classes')  # Absent in runs of older versions.
   if before is None or len(before) != len(class_names):
-    return  # Another number is told by the shapes of the weights.
+    return  # A different number shows in the shapes of the weights.
   for i, names in enumerate(zip(before, class_names, strict=True)):
     if names[0] != names[1]:
       raise errors.DataError(
@@ -106,13 +119,13 @@ def check_classes(model_dir, class_names):
       )
 
 
-def _of_dataset(dataset, data_dir):
+def _of_dataset(dataset: info.Dataset, data_dir: str | None) -> str:
   builder = dataset.builder(data_dir)
   known = builder.info.metadata.get('fingerprint')
   return known or f'{builder.builder_config.name} {builder.version}'
 
 
-def _datasets(value):
+def _datasets(value: Any) -> Iterator[info.Dataset]:
   """Yields all datasets in a description, however deep."""
   if isinstance(value, info.Dataset):
     yield value

@@ -1,13 +1,14 @@
 """Runs the usual first steps of a pipeline as one, which is much faster.
 
-Decode, RandomScale, Pad, RandomCrop, RandomFlip in this order (the second and
-the last may be missing) become one step that draws the very same numbers and
-computes only the pixels of the crop, from bytes. It is the steps' own result up
-to the rounding of positions: labels alike, pixels within 0.05 of 255.
+Decode, RandomScale, Pad, RandomCrop, RandomFlip in this order (RandomScale and
+RandomFlip may be missing) become one step that draws the very same numbers but
+computes only the pixels of the crop, from uint8. The result is that of the
+single steps up to the rounding of positions: same labels, pixels within 0.05.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -26,7 +27,7 @@ _ORDER = (
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-  """Some neighbouring transforms, run as one.
+  """Neighbouring transforms, run as one.
 
   Attributes:
     numbers: their places in the pipeline.
@@ -34,11 +35,11 @@ class Stage:
   """
 
   numbers: tuple[int, ...]
-  run: Callable[[dict, Sequence], dict]
+  run: Callable[[steps.Example, Sequence[tf.Tensor]], steps.Example]
 
 
-def stages(transforms):
-  """Divides transforms into `Stage`s that do the same."""
+def stages(transforms: Sequence[steps.Transform]) -> list[Stage]:
+  """Groups transforms into `Stage`s that do the same."""
   transforms = tuple(transforms)
   count = _fusible(transforms)
   found = []
@@ -50,9 +51,9 @@ def stages(transforms):
   return found
 
 
-def _fusible(transforms):
+def _fusible(transforms: Sequence[Any]) -> int:
   """How many of the first transforms can be one step; 0 if they cannot."""
-  kinds = []
+  kinds: list[type] = []
   for kind in map(type, transforms):
     if kind not in _ORDER[len(kinds) and _ORDER.index(kinds[-1]) + 1 :]:
       break
@@ -70,7 +71,7 @@ def _single(transform):
   return lambda example, seeds: transform({**example, common.SEED: seeds[0]})
 
 
-def _window_of(first):
+def _window_of(first: Mapping[type, tuple[int, Any]]):
   """Makes one step of {type: (place, transform)}."""
   decode, pad, crop = (
     first[kind][1] for kind in (steps.Decode, steps.Pad, steps.RandomCrop)
@@ -105,18 +106,19 @@ def _window_of(first):
 
 def _offset(label, scaled, pad, crop, seed):
   """Top and left of the crop in the scaled and padded image."""
+  height, width = crop.size
   padded = tf.maximum(scaled, pad.size)
-  random = geometry.crop_offset(padded, *crop.size, seed)
+  random = geometry.crop_offset(padded, height, width, seed)
   if not crop.class_uniform:
     return random
 
   def around():
-    # The one case in which the whole scaled label is needed.
+    # Only here is the whole scaled label needed.
     rows, columns = (
       window.axis(tf.shape(label)[i], scaled[i], 0, padded[i]) for i in (0, 1)
     )
     whole = window.labels(label, rows, columns, common.IGNORE_LABEL)
-    return geometry.class_uniform_offset(whole, *crop.size, seed)
+    return geometry.class_uniform_offset(whole, height, width, seed)
 
   return tf.cond(
     geometry.goes_to_a_class(crop.class_uniform, seed), around, lambda: random

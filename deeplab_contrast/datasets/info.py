@@ -17,10 +17,10 @@ class DatasetInfo:
     name: what folders and reports call the dataset.
     class_names: one name per class; class i is the label value i.
     colors: one (red, green, blue) per class, 0 to 255, to show labels with.
-    ignore_label: the value of pixels that belong to no class: 255 everywhere
-      in this package; raw files may have others, see `raw_pairs`.
-    categories: the name of the category of each class, where classes are
-      judged by categories too; else empty.
+    ignore_label: the value of pixels without a class: 255 everywhere in this
+      package; raw files may have others, see `raw_pairs`.
+    categories: the name of the category of each class, if scores are given for
+      categories too; else empty.
 
   Raises:
     ConfigError: the attributes contradict each other.
@@ -33,8 +33,7 @@ class DatasetInfo:
   categories: tuple[str, ...] = ()
 
   def __post_init__(self):
-    # gin hands over lists where the source says tuple; equality and hashing
-    # want tuples.
+    # gin gives lists for tuples; equality and hashing need tuples.
     object.__setattr__(self, 'class_names', tuple(self.class_names))
     object.__setattr__(self, 'colors', tuple(map(tuple, self.colors)))
     object.__setattr__(self, 'categories', tuple(self.categories))
@@ -42,9 +41,9 @@ class DatasetInfo:
     self._check_colors()
     if self.ignore_label != common.IGNORE_LABEL:
       raise errors.ConfigError(
-        f'Dataset {self.name!r} has ignore_label {self.ignore_label}; losses '
-        f'and scores leave out {common.IGNORE_LABEL} only: map it when the '
-        'dataset is prepared.'
+        f'Dataset {self.name!r} has ignore_label {self.ignore_label}, but '
+        f'losses and scores leave out {common.IGNORE_LABEL} only: map it when '
+        'the dataset is prepared.'
       )
     if self.categories and len(self.categories) != self.num_classes:
       raise errors.ConfigError(
@@ -68,13 +67,13 @@ class DatasetInfo:
     if odd:
       raise errors.ConfigError(
         f'Dataset {self.name!r} has {odd[0]!r} for the name of a class: give '
-        'some text.'
+        'a text that is not blank.'
       )
     repeated = {n for n in self.class_names if self.class_names.count(n) > 1}
     if repeated:
       raise errors.ConfigError(
-        f'Dataset {self.name!r} names several classes alike: '
-        f'{sorted(repeated)}; give each a name of its own.'
+        f'Dataset {self.name!r} repeats the class names {sorted(repeated)}: '
+        'give each class a different name.'
       )
 
   def _check_colors(self):
@@ -92,16 +91,16 @@ class DatasetInfo:
 
 
 class Dataset(abc.ABC):
-  """The description of a dataset: made in a moment, touches no file.
+  """The description of a dataset: cheap to make, touches no file.
 
-  Each dataset is one frozen dataclass below this one, whose fields say all
+  Each dataset is a frozen dataclass derived from this one, whose fields are all
   that its contents depend on (its root folder, a seed, ...).
-
-  Attributes:
-    info: DatasetInfo, a class attribute or a property of the leaf.
   """
 
-  info: DatasetInfo
+  @property
+  @abc.abstractmethod
+  def info(self) -> DatasetInfo:
+    """What the labels mean; derived classes may use a class attribute."""
 
   @abc.abstractmethod
   def builder(self, data_dir: str | None) -> tfds.core.DatasetBuilder:
@@ -113,5 +112,5 @@ class Dataset(abc.ABC):
     put 'split_sizes', {split: [height, width]}.
 
     Args:
-      data_dir: where prepared datasets live; None for TFDS' own default.
+      data_dir: the folder of prepared datasets; None for TFDS' default.
     """

@@ -1,22 +1,22 @@
 """From examples to batches, as a pure function of (seed, position).
 
-A run sees the positions 0, 1, 2, ... Position n lies in epoch n // N, at a
-place that a permutation of that epoch maps to an example (unless the source
-has an order of its own, see `order.Interleaved`); everything random
-that happens to the example is drawn from (seed, n). So a run can start at any
-position at once, several hosts share the positions without talking, and a
-resumed run sees exactly what it would have seen.
+A run sees the positions 0, 1, 2, ... Position n is in epoch n // N, at a place
+that a permutation of that epoch maps to an example (unless the source has its
+own order, see `order.Interleaved`); everything random that happens to the
+example is drawn from (seed, n). So a run can start at any position at once,
+several hosts share the positions without communication, and a resumed run sees
+exactly what it would have seen.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL, SEED
-from deeplab_contrast.datasets import fused, sources
+from deeplab_contrast.datasets import fused, info, sources, transforms
 from deeplab_contrast.datasets.sources import order
 from deeplab_contrast.utils import errors
 
@@ -27,62 +27,68 @@ class Pipeline:
 
   Attributes:
     source: where the examples come from.
-    transforms: steps from dict to dict. The first is given IMAGE and LABEL
-      (encoded) and ID, strings [], and all are given SEED, int32 [2], of their
-      own. After the last, all is dense and (for batches of more than one) of
-      one static shape.
+    transforms: steps from dict to dict. The first gets IMAGE and LABEL
+      (encoded) and ID, strings [], and each gets its own SEED, int32 [2].
+      After the last, everything is dense and (for batches of more than one)
+      of one static shape.
+
+  Raises:
+    ConfigError: the transforms are in an order that cannot work.
   """
 
   source: sources.Source
-  transforms: Sequence[Callable[[dict], dict]]
+  transforms: Sequence[transforms.Transform]
+
+  def __post_init__(self) -> None:
+    transforms.check(self.transforms)
 
   def dataset(
     self,
-    examples,
+    examples: sources.Examples,
     *,
-    batch_size,
-    seed,
-    start=0,
-    host=0,
-    num_hosts=1,
-    keep_id=False,
-    stop=None,
-    is_open=None,
-  ):
-    """Endless, shuffled, augmented batches; starts anywhere in no time.
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    host: int = 0,
+    num_hosts: int = 1,
+    keep_id: bool = False,
+    stop: int | None = None,
+    is_open: Callable[[], bool] | None = None,
+  ) -> tf.data.Dataset:
+    """Endless, shuffled, augmented batches; starts anywhere at no cost.
 
     Args:
       examples: the opened source, `self.source.open(data_dir)`.
       batch_size: examples per batch of this host.
-      seed: int, of the order and of all augmentation.
-      start: the position of the first example of this batch over all hosts: a
-        multiple of `num_hosts`.
-      host: which of the hosts this is: it takes the positions start + host,
+      seed: of the order and of all augmentation.
+      start: the position of the first example over all hosts: a multiple of
+        `num_hosts`.
+      host: the number of this host: it takes the positions start + host,
         start + host + num_hosts, ...
       num_hosts: how many hosts share the positions.
       keep_id: whether batches keep ID; accelerators take no strings.
       stop: the position to end before, over all hosts; None never ends.
-      is_open: asked before each position; once it says no, nothing more is
-        read. An iterator must be read to its end before it is dropped, or it
+      is_open: called before each position; once it returns False, nothing more
+        is read. An iterator must be read to its end before it is dropped, or it
         may wait forever for a read that waits for Python's lock.
 
     Returns:
       A tf.data.Dataset of dicts of [batch_size, ...] tensors, with SEED, int32
-      [batch_size, 2], for what is drawn at random in the step itself. It is not
-      to be sharded again. Reading errors end its iteration: see `data_error`.
+      [batch_size, 2], for random draws in the step itself. It must not be
+      sharded again. Reading errors end its iteration: see `data_error`.
 
     Raises:
       ConfigError: the numbers contradict each other, or batch_size is above 1
-        and the transforms leave the examples of different sizes.
+        and the examples differ in size after the transforms.
       DataError: there are no examples.
     """
     _check(examples, batch_size, start, host, num_hosts)
 
-    def load(position):
+    def load(position: tf.Tensor) -> transforms.Example:
       index = _index(position, examples, seed)
       example = _read(examples, index, _seed_at(seed, position))
-      own = example[SEED]
-      example = {**_apply(self.transforms, example), SEED: own}
+      own_seed = example[SEED]
+      example = {**_apply(self.transforms, example), SEED: own_seed}
       example = _with_known_labels(example, examples.info)
       return example if keep_id else _without(example, ID)
 
@@ -95,21 +101,29 @@ class Pipeline:
     return _batches(_map(positions, load, batch_size), batch_size)
 
 
-def once(examples, transforms, batch_size, host=0, num_hosts=1, replicas=1):
+def once(
+  examples: sources.Examples,
+  steps: Sequence[transforms.Transform],
+  batch_size: int,
+  host: int = 0,
+  num_hosts: int = 1,
+  replicas: int = 1,
+) -> tf.data.Dataset:
   """Every example once, in order, for evaluation.
 
-  The last batches are filled up with examples that count for nothing: LABEL is
+  The last batches are filled up with examples that do not count: LABEL is
   IGNORE_LABEL, ID is empty, all else is 0.
 
   Args:
     examples: an opened source.
-    transforms: see Pipeline; their SEED depends on the position only.
+    steps: transforms, see Pipeline; their SEED depends on the position only.
     batch_size: examples per batch.
-    host: which of the hosts this is: it takes the examples host,
+    host: the number of this host: it takes the examples host,
       host + num_hosts, ...
-    num_hosts: how many hosts share the examples. All get as many batches.
-    replicas: how many take a batch of this host each, at a time: there are as
-      many batches for each.
+    num_hosts: how many hosts share the examples. Each gets the same number of
+      batches.
+    replicas: how many replicas of this host take one batch each at a time:
+      each gets the same number of batches.
 
   Returns:
     A tf.data.Dataset of dicts of [batch_size, ...] tensors, with ID.
@@ -120,9 +134,9 @@ def once(examples, transforms, batch_size, host=0, num_hosts=1, replicas=1):
   """
   _check(examples, batch_size, 0, host, num_hosts)
 
-  def load(position):
+  def load(position: tf.Tensor) -> transforms.Example:
     example = _read(examples, position, _seed_at(0, position))
-    return _with_known_labels(_apply(transforms, example), examples.info)
+    return _with_known_labels(_apply(steps, example), examples.info)
 
   own = range(host, len(examples), num_hosts)
   most = -(-len(examples) // num_hosts)
@@ -135,36 +149,38 @@ def once(examples, transforms, batch_size, host=0, num_hosts=1, replicas=1):
   return _batches(dataset, batch_size)
 
 
-def position_to_index(position, size, seed):
-  """Which of `size` examples a run with `seed` sees at a position: an int."""
+def position_to_index(position: int, size: int, seed: int) -> int:
+  """Which of `size` examples a run with `seed` sees at a position."""
   return int(order.shuffled(tf.constant(position, tf.int64), size, seed))
 
 
-def ids_at(examples, seed, positions):
-  """The names of the examples a run sees at some positions.
+def ids_at(
+  examples: sources.Examples, seed: int, positions: Iterable[int]
+) -> list[str]:
+  """The names of the examples that a run sees at some positions.
 
   Args:
     examples: what the run trains on.
     seed: of the run.
-    positions: ints, of the steps [a, b): range(a * batch, b * batch) with the
-      batch size of all hosts together.
+    positions: for the steps [a, b): range(a * batch, b * batch), with the batch
+      size of all hosts together.
 
   Returns:
     One id per position.
   """
-  positions = [tf.constant(n, tf.int64) for n in positions]
-  indices = [int(_index(n, examples, seed)) for n in positions]
+  places = [tf.constant(n, tf.int64) for n in positions]
+  indices = [int(_index(n, examples, seed)) for n in places]
   return [examples[index][ID].decode() for index in indices]
 
 
-def data_error(error):
-  """The DataError behind what tf.data made of it.
+def data_error(error: tf.errors.OpError) -> errors.DataError | None:
+  """The DataError behind the error that tf.data made of it.
 
   Args:
-    error: tf.errors.OpError, caught while iterating over a dataset.
+    error: caught while iterating over a dataset.
 
   Returns:
-    The DataError that a source raised; None if it was something else.
+    The DataError that a source raised; None if it was another error.
   """
   found = re.search(r'\bDataError: (.*)', error.message)
   return errors.DataError(found[1]) if found else None
@@ -196,11 +212,13 @@ def _seed_at(seed, position):
   )
 
 
-def _read(examples, index, seed):
+def _read(
+  examples: sources.Examples, index: tf.Tensor, seed: tf.Tensor
+) -> transforms.Example:
   @tf.autograph.experimental.do_not_convert
   def read(index):
     example = examples[int(index)]
-    # As objects: NumPy's own strings would lose zero bytes at the end.
+    # As objects: NumPy's own strings would lose trailing zero bytes.
     return np.array([example[key] for key in (IMAGE, LABEL, ID)], object)
 
   strings = tf.numpy_function(read, [index], tf.string)
@@ -208,9 +226,11 @@ def _read(examples, index, seed):
   return {IMAGE: strings[0], LABEL: strings[1], ID: strings[2], SEED: seed}
 
 
-def _apply(transforms, example):
+def _apply(
+  steps: Sequence[transforms.Transform], example: transforms.Example
+) -> transforms.Example:
   seed = example[SEED]
-  for stage in fused.stages(transforms):
+  for stage in fused.stages(steps):
     seeds = [
       tf.random.experimental.stateless_fold_in(seed, i) for i in stage.numbers
     ]
@@ -218,21 +238,23 @@ def _apply(transforms, example):
   return _without(example, SEED)
 
 
-def _with_known_labels(example, info):
-  """The example; reading it fails when a label is of no class.
+def _with_known_labels(
+  example: transforms.Example, about: info.DatasetInfo | None
+) -> transforms.Example:
+  """The example; reading it fails if a label is not a class.
 
   Preparation refuses such masks. But files change, and a compiled step would
-  make NaN, or nothing at all, of a class that it has not.
+  turn an unknown class into NaN or ignore it.
   """
   label = example[LABEL]
-  if info is None or not label.dtype.is_integer:  # Not decoded.
+  if about is None or not label.dtype.is_integer:  # Not decoded.
     return example
-  known = (label >= 0) & (label < info.num_classes) | (label == IGNORE_LABEL)
+  known = (label >= 0) & (label < about.num_classes) | (label == IGNORE_LABEL)
 
   def fail(name, worst):
     raise errors.DataError(
-      f'The mask of {name.decode()} has the label {worst}, but {info.name} has '
-      f'{info.num_classes} classes: prepare the dataset again.'
+      f'The mask of {name.decode()} has the label {worst}, but {about.name} '
+      f'has {about.num_classes} classes: prepare the dataset again.'
     )
 
   def refuse():
@@ -249,7 +271,7 @@ def _without(example, key):
 
 
 def _filler(spec):
-  """An example that counts for nothing."""
+  """An example that does not count."""
   values = {LABEL: IGNORE_LABEL, ID: ''}
   return {
     key: tf.fill(s.shape, tf.constant(values.get(key, 0), s.dtype))
@@ -265,16 +287,15 @@ def _map(dataset, function, batch_size):
   loose = [key for key, s in spec.items() if not s.shape.is_fully_defined()]
   if loose and batch_size > 1:
     raise errors.ConfigError(
-      f'The transforms leave {sorted(loose)} of different sizes, of which no '
-      f'batch of {batch_size} can be made: pad or crop to one size, or use '
-      'batch_size 1.'
+      f'After the transforms {sorted(loose)} differ in size, so no batch of '
+      f'{batch_size} can be made: pad or crop to one size, or use batch_size 1.'
     )
   return dataset
 
 
 def _batches(dataset, batch_size):
   options = tf.data.Options()
-  # The hosts have shared the positions already.
+  # The hosts share the positions already.
   options.experimental_distribute.auto_shard_policy = (
     tf.data.experimental.AutoShardPolicy.OFF
   )

@@ -17,7 +17,7 @@ SIZE = 97
 
 
 def narrow(variant='resnet_v1_50'):
-  """A `network.Network` of a narrow backbone alone."""
+  """A `network.Network` with only a narrow backbone."""
   backbone = resnet_v1.ResNetV1(variant, 32, width=0.0625)
   backbone(tf.zeros([1, 33, 33, 3]))
 
@@ -149,7 +149,7 @@ def test_deeper_networks_are_refused(ours, tmp_path, depth, unit):
 
 
 @pytest.mark.slow
-def test_resnet_101_is_told_by_its_layers(tmp_path):
+def test_resnet_101_is_reported_by_its_layers(tmp_path):
   deep = narrow('resnet_v1_101')
   path = write_classic(tmp_path / 'a.h5', layers_like(deep))
   made = plan.make(deep, keras_resnet.open_weights(path))

@@ -30,7 +30,7 @@ def test_describes_the_150_classes():
   assert len(set(info.colors)) == 150
 
 
-def test_ids_begin_with_0_and_nothing_is_void(tree, tmp_path):
+def test_ids_start_at_0_and_nothing_is_void(tree, tmp_path):
   ids = np.arange(32 * 40).reshape(32, 40) % 151
   path = tree / 'annotations' / 'training' / 'ADE_train_00000002.png'
   Image.fromarray(ids.astype(np.uint8)).save(path)
@@ -59,7 +59,7 @@ def test_other_ids_and_lonely_files_are_refused(tree, tmp_path):
     open_split(tree, tmp_path)
   told = str(error.value)
   assert 'has 3 faults' in told
-  assert '[151]: expected 1 to 150 for the classes and 0 for all' in told
+  assert '[151]: expected 1 to 150 for the classes and 0 for everything' in told
   assert 'annotations/training/ADE_train_00000002.png does not exist' in told
   assert 'images/training/ADE_train_00000099.jpg does not exist' in told
 

@@ -1,4 +1,4 @@
-"""A run does not go on with other data than it began with."""
+"""A run does not resume with different data."""
 
 import dataclasses
 import functools
@@ -85,7 +85,7 @@ def test_every_dataset_of_a_source_counts(tmp_path):
   assert set(first['datasets']) == {'voc2012', 'scenes'}
   assert first['classes'] == list(voc.info.class_names)
   assert first['datasets']['scenes'] == 'seed0_train1_val1_32x32 1.0.0'
-  # Another pixel of a mask, and all is as before.
+  # After a changed pixel of a mask all else is as before.
   path = tree / 'SegmentationClass' / '2007_000000.png'
   mask = Image.open(path)
   mask.putpixel((9, 9), (mask.getpixel((9, 9)) + 1) % 20)
@@ -127,7 +127,7 @@ def test_resuming_with_other_data_is_refused_before_any_step(
   assert len(trained) == 2
 
 
-def test_a_run_is_not_judged_by_classes_of_another_order(tmp_path):
+def test_a_run_is_not_evaluated_with_classes_in_another_order(tmp_path):
   folder = tmp_path / 'raw'
   fixtures.make_folder(folder, train=2, val=1, ids=range(2))
 

@@ -1,4 +1,4 @@
-"""Examples without files, for tests of what is made over them."""
+"""Examples without files, for tests of sources made from them."""
 
 import dataclasses
 import io
@@ -12,7 +12,7 @@ from deeplab_contrast.datasets.voc2012_segmentation import Voc2012
 
 
 class Named(sources.Examples):
-  """Examples that are nothing but their names."""
+  """Examples with names only."""
 
   info = Voc2012.info
   max_size = (3, 4)
@@ -59,9 +59,9 @@ def png(pixels, mode=None, **options):
 
 
 class Painted(sources.Examples):
-  """Examples with real pixels, of sizes of their own.
+  """Examples with real pixels.
 
-  Image i is noise of the seed i; its label comes from `labels[i]`.
+  Image i is noise with the seed i; its label is `labels[i]`.
   """
 
   info = THREE

@@ -1,4 +1,4 @@
-"""What people's own folders look like: photos, names, layouts, mistakes."""
+"""Folders as users have them: photos, names, layouts, mistakes."""
 
 import pathlib
 import shutil
@@ -72,15 +72,15 @@ def refusal(tree, **about):
   return str(caught.value)
 
 
-# Photos that a camera notes to be turned.
+# Photos whose EXIF tag says that they are turned.
 
 
 def tag(tree, orientation, name='train_0001'):
-  """Notes an orientation; returns the image as viewers show it."""
+  """Writes an orientation tag; returns the image as viewers show it."""
   exif = Image.Exif()
   exif[_EXIF_ORIENTATION] = orientation
   path = tree / 'images' / 'train' / f'{name}.jpg'
-  # As PNG, whose pixels are the same in any decoder.
+  # PNG, because all decoders give the same pixels.
   Image.open(path).save(path, 'PNG', exif=exif)
   return np.asarray(ImageOps.exif_transpose(Image.open(path)))
 
@@ -111,7 +111,7 @@ def test_photos_that_fit_their_masks_both_ways_are_refused(tree, orientation):
   assert 'Likely cause of 2: photos with an EXIF tag' in told
 
 
-def test_the_tags_of_jpegs_are_heeded(tree):
+def test_the_tags_of_jpegs_are_respected(tree):
   tag(tree, 6)
   path = tree / 'images' / 'train' / 'train_0001.jpg'
   Image.open(path).convert('RGB').save(
@@ -131,14 +131,14 @@ def test_photos_without_masks_are_turned_upright(tree):
 
 @pytest.fixture
 def before(monkeypatch):
-  """As it was when photos were left as they are stored."""
+  """A dataset prepared when photos were not turned yet."""
   with monkeypatch.context() as patch:
     patch.setattr(dataset_builder, '_MADE', 0)
     patch.setattr(upright, 'turn', lambda picture, labels, _: (picture, labels))
     yield patch
 
 
-def test_what_was_prepared_unturned_is_prepared_anew(tree, before):
+def test_what_was_prepared_unturned_is_prepared_again(tree, before):
   shown = tag(tree, 6)
   assert prepared(tree)['train_0001'][0].shape == (36, 48, 3)
   before.undo()
@@ -158,7 +158,7 @@ def test_what_needed_no_turning_stays_the_same_data(tree, before):
   assert fingerprint() == was  # Either will do, when the files are gone.
 
 
-# What masks hold.
+# Values in masks.
 
 
 def test_black_and_white_masks_without_ids_are_refused(tree):
@@ -166,7 +166,7 @@ def test_black_and_white_masks_without_ids_are_refused(tree):
     mask = np.array(Image.open(path))
     Image.fromarray(np.where(mask == 1, 255, 0).astype(np.uint8)).save(path)
   told = refusal(tree)
-  assert 'All 4 masks of' in told and 'the same one class and void' in told
+  assert 'All 4 masks of' in told and 'one and the same class and void' in told
   assert '"ids": [0, 255]' in told
   found = prepared(tree, ids=[0, 255, 7])
   assert {0, 1} == {v for _, label in found.values() for v in np.unique(label)}
@@ -213,14 +213,16 @@ def rename(tree, pattern, change):
     (lambda n: 'mask_' + n[-8:], 'Give each mask the name of its image'),
   ],
 )
-def test_masks_of_other_names_are_told_in_one_sentence(tree, change, remedy):
+def test_masks_of_other_names_are_reported_in_one_sentence(
+  tree, change, remedy
+):
   rename(tree, 'masks/*/*.png', change)
   told = refusal(tree)
   assert 'No mask in' in told and 'there are train_0000.jpg and' in told
   assert remedy in told and '\n' not in told
 
 
-def test_the_suffixes_that_are_told_are_the_right_ones(tree):
+def test_the_suffixes_that_are_reported_are_the_right_ones(tree):
   rename(tree, 'images/*/*', lambda n: n.replace('.', '_rgb.'))
   rename(tree, 'masks/*/*', lambda n: n.replace('.', '_seg.'))
   stated = {'image_suffix': '_rgb', 'mask_suffix': '_seg'}
@@ -236,13 +238,13 @@ def test_the_suffixes_that_are_told_are_the_right_ones(tree):
     ('masks/*/*', '.npy', 'has no mask .* it has train_0000.npy'),
   ],
 )
-def test_files_of_other_kinds_are_told(tree, pattern, ending, sentence):
+def test_files_of_other_kinds_are_reported(tree, pattern, ending, sentence):
   rename(tree, pattern, lambda name: name[:-4] + ending)
   with pytest.raises(errors.DataError, match=sentence):
     prepared(tree)
 
 
-def test_webp_is_no_mask(tree):
+def test_webp_is_not_a_mask(tree):
   for path in tree.glob('masks/*/*.png'):
     Image.open(path).save(path.with_suffix('.webp'), lossless=True)
     path.unlink()
@@ -285,7 +287,7 @@ def merge(flat):
     path.rename(flat / 'images' / path.name)
 
 
-def test_masks_beside_their_photos_are_the_pngs(flat):
+def test_masks_next_to_their_photos_are_the_pngs(flat):
   merge(flat)
   raw = collect(flat, mask_folder='images', fractions={'val': 0.25})
   pairs = [pair for pairs in raw.splits.values() for pair in pairs]
@@ -294,7 +296,7 @@ def test_masks_beside_their_photos_are_the_pngs(flat):
   assert all(p.mask.suffix == '.png' and p.mask.exists() for p in pairs)
 
 
-def test_images_with_a_suffix_may_lie_beside_their_masks(flat):
+def test_images_with_a_suffix_may_be_next_to_their_masks(flat):
   rename(flat, 'images/*', lambda n: n.replace('.', '_photo.'))
   merge(flat)
   raw = collect(
@@ -355,7 +357,7 @@ def test_splits_above_folders_that_are_gone_leave_the_prepared(starred):
     collect(starred, **STARRED)
 
 
-def test_images_without_masks_are_a_split_of_their_own(flat):
+def test_images_without_masks_are_their_own_split(flat):
   (flat / 'masks' / 'train_0001.png').unlink()
   about = {'fractions': {'val': 0.3}, 'unlabelled': ['extra']}
   found = ids_of(collect(flat, **about))
@@ -365,7 +367,7 @@ def test_images_without_masks_are_a_split_of_their_own(flat):
   assert (label == common.IGNORE_LABEL).all()
 
 
-def test_too_few_images_for_the_splits_are_told(flat):
+def test_too_few_images_for_the_splits_are_reported(flat):
   for path in sorted(flat.glob('*/*'))[1:]:
     if 'train_0000' not in path.name:
       path.unlink()
@@ -378,7 +380,7 @@ def test_an_unlabelled_split_must_be_there(tree):
     collect(tree, unlabelled=['tset'])
 
 
-def test_what_archives_of_macos_bring_is_no_split(tree):
+def test_what_archives_of_macos_bring_is_not_a_split(tree):
   for kind in ('images', 'masks'):
     (tree / kind / '__MACOSX').mkdir()
     (tree / kind / '__MACOSX' / 'a.png').write_bytes(b'x')
@@ -388,7 +390,7 @@ def test_what_archives_of_macos_bring_is_no_split(tree):
 
 def test_what_archives_of_macos_bring_does_not_make_splits(flat):
   (flat / 'images' / '__MACOSX').mkdir()
-  with pytest.raises(errors.DataError, match='no subfolders to be the splits'):
+  with pytest.raises(errors.DataError, match='no subfolders to use as splits'):
     collect(flat)
 
 

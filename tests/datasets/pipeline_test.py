@@ -99,7 +99,7 @@ def test_image_label_and_id_stay_together():
       assert values == {int(name)}
 
 
-def test_every_epoch_is_another_permutation():
+def test_every_epoch_is_a_different_permutation():
   order = ids(batches(3 * COUNT))
   epochs = [order[i * COUNT : (i + 1) * COUNT] for i in range(3)]
   for epoch in epochs:
@@ -150,7 +150,7 @@ def test_an_example_is_augmented_anew_in_every_epoch():
   assert not np.array_equal(run[first][IMAGE], run[again][IMAGE])
 
 
-def test_every_transform_has_a_seed_of_its_own():
+def test_every_transform_has_its_own_seed():
   def note(name):
     return lambda example: {**example, name: example[SEED]}
 
@@ -196,7 +196,9 @@ def test_wrong_numbers_are_refused(wrong, sentence):
 
 
 def test_images_of_several_sizes_make_no_batch():
-  with pytest.raises(errors.ConfigError, match=r"\['image', 'label'\] of diff"):
+  with pytest.raises(
+    errors.ConfigError, match=r"\['image', 'label'\] differ in size"
+  ):
     batches(1, [decode], batch_size=2)
   assert len(batches(1, [decode], batch_size=1)) == 1
 

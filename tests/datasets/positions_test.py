@@ -1,4 +1,4 @@
-"""Example n of a run is the same, whoever reads it, from where, and how."""
+"""Example n of a run is the same, whatever host, start and threads read it."""
 
 import hashlib
 
@@ -49,7 +49,7 @@ KINDS = ('plain', 'budget', 'unlabelled', 'pseudo', 'union', 'mixture')
 
 
 def hashes(source, count, batch_size=1, threads=None, steps=STEPS, **options):
-  """(id, hash of all that the network gets) of each of the next examples."""
+  """(id, hash of all inputs of the network) of each of the next examples."""
   run = pipeline.Pipeline(source, steps).dataset(
     source.open(None), batch_size=batch_size, seed=3, keep_id=True, **options
   )
@@ -72,7 +72,7 @@ def ids(source, count, **options):
 
 
 def workers(monkeypatch, number):
-  """Sets what the pipeline gives as num_parallel_calls."""
+  """Sets the num_parallel_calls that the pipeline uses."""
   monkeypatch.setattr(tf.data, 'AUTOTUNE', number)
 
 

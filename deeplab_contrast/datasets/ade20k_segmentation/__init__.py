@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import tensorflow_datasets as tfds
+
 from deeplab_contrast.datasets import info
 from deeplab_contrast.datasets.ade20k_segmentation import (
   ade20k_segmentation_dataset_builder as dataset_builder,
@@ -41,23 +43,23 @@ _INFO = info.DatasetInfo(
 class Ade20k(info.Dataset):
   """ADE20K, read from images and annotations; splits train and val.
 
-  The masks hold 1 to 150 for classes and 0 for what is none of them. Here the
+  The masks have 1 to 150 for classes and 0 for everything else. Here the
   classes are 0 to 149 and the rest is IGNORE_LABEL; the original DeepLab
-  instead trains 151 outputs of which class 0 is ignored. The network learns
+  instead trains 151 outputs, of which class 0 is ignored. The network learns
   the same; to compare ids with the original's, add 1.
 
   Attributes:
     root: the folder ADEChallengeData2016, with images/{training,validation} and
-      annotations/{training,validation}, or the one that holds it; seen from the
-      current directory if relative; None for `<data_dir>/downloads/manual`.
+      annotations/{training,validation}, or its parent; relative to the current
+      directory; None for `<data_dir>/downloads/manual`.
   """
 
   root: str | None = None
 
   info = _INFO  # Not annotated, so not a field.
 
-  def builder(self, data_dir):
-    """See base class. Raises DataError if there are no such folders."""
+  def builder(self, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    """See base class. Raises DataError if these folders do not exist."""
     return raw_builder.make_builder(
       dataset_builder.Builder, dataset_builder.LAYOUT, self.root, data_dir
     )

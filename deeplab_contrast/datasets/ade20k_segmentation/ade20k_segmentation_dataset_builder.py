@@ -16,7 +16,7 @@ NUM_CLASSES = 150
 # Names of splits here, and of their folders.
 _FOLDERS = {'train': 'training', 'val': 'validation'}
 
-# Black is 0 in the masks, which is no class.
+# Black is 0 in the masks, which is not a class.
 COLORS = images.voc_colormap(NUM_CLASSES + 1)[1:]
 
 _VALUES = mask_values.MaskValues(
@@ -24,7 +24,7 @@ _VALUES = mask_values.MaskValues(
     0: common.IGNORE_LABEL,
     **{i + 1: i for i in range(NUM_CLASSES)},
   },
-  'expected 1 to 150 for the classes and 0 for all else.',
+  'expected 1 to 150 for the classes and 0 for everything else.',
   COLORS,
 )
 
@@ -36,7 +36,9 @@ def _collect(folder):
       splits[split] = file_pairs.pairs(
         folder / 'images' / name, folder / 'annotations' / name
       )
-  return raw_pairs.RawData(folder, splits, _VALUES, disjoint=(tuple(_FOLDERS),))
+  return raw_pairs.RawData(
+    folder, splits, _VALUES, disjoint=(('train', 'val'),)
+  )
 
 
 LAYOUT = raw_pairs.Layout(
@@ -54,7 +56,7 @@ class Builder(raw_builder.RawBuilder):
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First release.'}
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
-    'Unpack ADEChallengeData2016.zip, so that ADEChallengeData2016 lies here.'
+    'Unpack ADEChallengeData2016.zip, so that ADEChallengeData2016 is here.'
   )
 
   def _info(self):

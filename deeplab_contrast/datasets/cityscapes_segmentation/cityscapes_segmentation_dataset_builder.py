@@ -43,7 +43,7 @@ CATEGORIES = (
 )
 
 # The label id in the mask files of each train id 0 to 18; the other label ids
-# up to 33 do not take part. (cityscapesScripts: helpers/labels.py.)
+# up to 33 are ignored. (cityscapesScripts: helpers/labels.py.)
 # fmt: off
 LABEL_IDS = (
   7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33
@@ -56,7 +56,7 @@ _IMAGE_END = '_leftImg8bit.png'
 _LABEL_IDS_END = '_gtFine_labelIds.png'
 _TRAIN_IDS_END = '_gtFine_labelTrainIds.png'
 
-# What each kind of mask file holds.
+# The values in each kind of mask file.
 _VALUES = {
   _LABEL_IDS_END: mask_values.MaskValues(
     {
@@ -90,7 +90,7 @@ def _collect(folder):
 
 
 def _mask_end(folder):
-  """Which masks there are; label ids, which are original, go first."""
+  """Which masks there are; label ids, which are the original, come first."""
   for end in (_LABEL_IDS_END, _TRAIN_IDS_END):
     for split in ('train', 'val'):
       if next((folder / 'gtFine' / split).glob(f'*/*{end}'), None):
@@ -99,7 +99,7 @@ def _mask_end(folder):
 
 
 def _pairs(folder, split, mask_end):
-  """All frames of a split, also those that lack their image or mask."""
+  """All frames of a split, even those without an image or mask."""
   is_labelled = split != 'test'  # The published masks of test are void.
   frames = _frames(folder / 'leftImg8bit' / split, _IMAGE_END)
   if is_labelled:

@@ -4,18 +4,20 @@ import dataclasses
 import functools
 import os
 
+import tensorflow_datasets as tfds
+
 from deeplab_contrast.datasets import info as info_lib
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
 from deeplab_contrast.datasets.folder_segmentation.description import (
   Description,
-  load,
 )
+from deeplab_contrast.datasets.folder_segmentation.description_file import load
 from deeplab_contrast.datasets.raw import raw_builder
 from deeplab_contrast.utils import errors
 
-# Beside images and masks, when no other is given.
+# Next to images and masks, if no other file is given.
 FILE = 'dataset.json'
 
 __all__ = ['Description', 'Folder', 'load']
@@ -23,13 +25,13 @@ __all__ = ['Description', 'Folder', 'load']
 
 @dataclasses.dataclass(frozen=True)
 class Folder(info_lib.Dataset):
-  """Images and masks of one's own: see docs/own_data.md.
+  """Your own images and masks: see docs/own_data.md.
 
   Attributes:
-    root: the folder that holds the folders of images and masks, or the one
-      that holds it under the dataset's name; seen from the current directory
-      if relative; None for `<data_dir>/downloads/manual`.
-    description: a JSON file, seen from the current directory or else from the
+    root: the folder with the folders of images and masks, or its parent if it
+      has the dataset's name; relative to the current directory; None for
+      `<data_dir>/downloads/manual`.
+    description: a JSON file, relative to the current directory or else to the
       repository, or a Description; None for dataset.json in `root`.
 
   Raises (`info` and `builder` too):
@@ -40,26 +42,26 @@ class Folder(info_lib.Dataset):
   description: str | Description | None = None
 
   @functools.cached_property
-  def about(self):
-    """The Description."""
+  def about(self) -> Description:
+    """The description as read."""
     if isinstance(self.description, Description):
       return self.description
-    if self.description is None and self.root is None:
+    if self.description:
+      return load(self.description)
+    if self.root is None:
       raise errors.ConfigError(
-        'Folder.description is not given: name the JSON file that describes '
-        'the dataset, see docs/own_data.md.'
+        'Folder.description is not given: bind it to the JSON file that '
+        'describes the dataset, see docs/own_data.md.'
       )
-    return load(
-      self.description or os.path.join(os.path.expanduser(self.root), FILE)
-    )
+    return load(os.path.join(os.path.expanduser(self.root), FILE))
 
   @property
-  def info(self):
+  def info(self) -> info_lib.DatasetInfo:
     """What the labels mean."""
     return self.about.info
 
-  def builder(self, data_dir):
-    """See base class. Raises DataError if there are no such folders."""
+  def builder(self, data_dir: str | None) -> tfds.core.DatasetBuilder:
+    """See base class. Raises DataError if these folders do not exist."""
     return raw_builder.make_builder(
       dataset_builder.Builder,
       dataset_builder.make_layout(self.about),

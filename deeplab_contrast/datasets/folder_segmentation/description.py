@@ -1,18 +1,17 @@
-"""What a folder of images and masks means, in a small JSON file or in gin."""
+"""What folders of images and masks mean, in a small JSON file or in gin."""
 
 import dataclasses
-import json
 import math
 import os
-import pathlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets import info
 from deeplab_contrast.datasets.raw import mask_values, raw_pairs
 from deeplab_contrast.imaging import images
-from deeplab_contrast.utils import errors, shipped
+from deeplab_contrast.utils import errors
 
 _LIST = ((Sequence,), 'a list')
 _OPTIONAL = ('ids', 'lists', 'fractions')
@@ -24,7 +23,7 @@ _TYPES = {
   'ids': _LIST,
   'ignored': _LIST,
   'lists': ((Mapping,), 'a text file for each split'),
-  'fractions': ((Mapping,), 'a share for each split'),
+  'fractions': ((Mapping,), 'a fraction for each split'),
   'seed': ((int,), 'a whole number'),
   'unlabelled': ((Sequence,), 'a list of splits'),
 }
@@ -32,7 +31,7 @@ _TYPES = {
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """The classes of a folder dataset, and where its files lie.
+  """The classes of a folder dataset, and where its files are.
 
   Attributes:
     name: of the dataset: letters, digits and underscores.
@@ -40,22 +39,22 @@ class Description:
       is the label i. At least two. Names alone get the colours of PASCAL VOC.
     masks: 'ids' for masks of grey values or palette indices, 'colors' for masks
       painted in the colours of `classes`.
-    ids: the value in the masks of each class; None for 0, 1, 2, ...
-    ignored: values (or colours) in the masks that are no class; 255 is one
-      without being named.
-    image_folder: below the root. In '*/images' the star is the split, a whole
-      name: such folders need neither `lists` nor `fractions`.
+    ids: the value of each class in the masks; None for 0, 1, 2, ...
+    ignored: values (or colours) in the masks that are not a class; 255 always
+      is, unless it is the id of a class.
+    image_folder: in the root. In '*/images' the star is the split, as a whole
+      folder name: such folders need neither `lists` nor `fractions`.
     mask_folder: likewise, with a star if the other has one. It may be the
-      image_folder: then masks are told by their suffix, or, without one, are
-      the PNGs, and no image is.
-    image_suffix: what names of images have before the ending: '_leftImg8bit'.
+      image_folder: then masks are known by their suffix or, without one, are
+      the PNG files, and images are the others.
+    image_suffix: the end of image names before the extension: '_leftImg8bit'.
     mask_suffix: likewise of masks: '_L' for a.png and a_L.png.
-    lists: {split: text file of ids below the root}, one way to split.
-    fractions: {split: share}, another: a seeded draw, and the rest is 'train'.
-      With neither, the subfolders of image_folder are the splits.
+    lists: {split: text file of ids in the root}, one way to split.
+    fractions: {split: fraction}, another: a seeded draw, and the rest is
+      'train'. With neither, the subfolders of image_folder are the splits.
     seed: of the draw.
-    unlabelled: splits whose images have no masks. With `fractions` it is one
-      at most, which gets all images that have none.
+    unlabelled: splits whose images have no masks. With `fractions`, at most
+      one, which gets all images without a mask.
 
   Raises:
     ConfigError: the attributes contradict each other.
@@ -74,6 +73,14 @@ class Description:
   fractions: Mapping[str, float] | None = None
   seed: int = 0
   unlabelled: Sequence[str] = ()
+  # Made from `classes`: all of them with colours, and the classes of colours
+  # that were stated and are unique.
+  _pairs: Sequence[tuple[str, mask_values.Color]] = dataclasses.field(
+    init=False, repr=False, compare=False
+  )
+  _stated_colors: Mapping[mask_values.Color, int] = dataclasses.field(
+    init=False, repr=False, compare=False
+  )
 
   def __post_init__(self):
     self._check_types()
@@ -85,16 +92,16 @@ class Description:
     self._values()  # Which checks the values in the masks.
 
   @property
-  def info(self):
-    """DatasetInfo."""
-    names, colors = zip(*self.classes, strict=True)
+  def info(self) -> info.DatasetInfo:
+    """What the labels mean."""
+    names, colors = zip(*self._pairs, strict=True)
     return info.DatasetInfo(self.name, names, colors)
 
-  def values(self):
-    """What the values in the masks mean: MaskValues or MaskColors."""
+  def values(self) -> mask_values.Values:
+    """What the values in the masks mean."""
     classes = self._values()
     if self.masks == 'colors':
-      hint = 'expected the colours of the classes and of what is ignored.'
+      hint = 'expected the colours of the classes and the ignored ones.'
       return mask_values.MaskColors(classes, hint)
     hint = f'expected the ids {_ranges(classes)}.'
     return mask_values.MaskValues(
@@ -108,11 +115,12 @@ class Description:
 
   def _values(self):
     """{value or colour in the masks: class id or IGNORE_LABEL}."""
+    own: list[Any]
     if self.masks == 'colors':
-      own = [tuple(color) for _, color in self.classes]
+      own = [color for _, color in self._pairs]
       ignored = [_color(color, self.name) for color in self.ignored]
       if self.ids is not None:
-        raise self._wrong("has masks of colors, so it has no use for 'ids'")
+        raise self._wrong("has masks of colors, so 'ids' have no meaning")
     else:
       own = list(range(len(self.classes)) if self.ids is None else self.ids)
       ignored = list(self.ignored)
@@ -121,7 +129,9 @@ class Description:
     if shared:
       raise self._wrong(f'ignores {shared[0]}, which is also a class')
     if len(set(own)) < len(own):
-      raise self._wrong('has two classes of one value or colour in the masks')
+      raise self._wrong(
+        'has two classes with the same value or colour in the masks'
+      )
     if self.masks == 'ids' and common.IGNORE_LABEL not in own:
       ignored.append(common.IGNORE_LABEL)
     classes = {value: i for i, value in enumerate(own)}
@@ -144,7 +154,7 @@ class Description:
     for field, (types, kind) in _TYPES.items():
       value = getattr(self, field)
       is_absent = value is None and field in _OPTIONAL
-      # A text is a sequence too, and true a number.
+      # Texts are sequences too, and booleans are numbers.
       is_odd = isinstance(value, (str, bool)) and str not in types
       if not is_absent and (is_odd or not isinstance(value, types)):
         raise self._wrong(f'has {field} {value!r}: give {kind}')
@@ -162,7 +172,7 @@ class Description:
       if not isinstance(value, str) or (
         not _is_below(value) if is_folder else '/' in value
       ):
-        raise self._wrong(f'has {field} {value!r}: name one below the root')
+        raise self._wrong(f'has {field} {value!r}: it must be in the root')
 
     stars = [self.image_folder.count('*'), self.mask_folder.count('*')]
     if stars not in ([0, 0], [1, 1]):
@@ -174,33 +184,36 @@ class Description:
       if stars[0] and '*' not in folder.split('/'):
         raise self._wrong(
           f'has the folder {folder!r}: the star stands for a whole name, as in '
-          "'*/images'; rename the folders so, or merge them and use 'lists'"
+          "'*/images'; rename the folders, or merge them and use 'lists'"
         )
     if stars[0] and (self.lists or self.fractions):
-      raise self._wrong('splits by the star of its folders and otherwise too')
+      raise self._wrong(
+        'splits by the star of its folders, and by lists or fractions too'
+      )
 
   def _check_classes(self):
     count = len(self.classes)
     if not 0 < count <= common.IGNORE_LABEL:
       raise self._wrong(f'has {count} classes: give 2 to {common.IGNORE_LABEL}')
-    pairs = self.classes
+    pairs: Sequence[Any] = self.classes
     are_names = all(isinstance(name, str) for name in pairs)
     if are_names:
       if self.masks == 'colors':
         raise self._wrong('has masks of colors, so its classes need colours')
-      pairs = tuple(zip(pairs, images.voc_colormap(len(pairs)), strict=True))
+      pairs = tuple(zip(pairs, images.voc_colormap(count), strict=True))
     if not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
-      raise self._wrong('has classes that are no pairs of a name and a colour')
-    pairs = [(name, _color(color, name)) for name, color in pairs]
-    object.__setattr__(self, 'classes', tuple(pairs))
+      raise self._wrong('has classes that are not pairs of a name and a colour')
+    pairs = tuple((name, _color(color, name)) for name, color in pairs)
+    object.__setattr__(self, 'classes', pairs)
+    object.__setattr__(self, '_pairs', pairs)
     colors = [] if are_names else [color for _, color in pairs]
     stated = {c: i for i, c in enumerate(colors) if colors.count(c) == 1}
     object.__setattr__(self, '_stated_colors', stated)
     _ = self.info  # Which checks names and colours.
     if count == 1:
       raise self._wrong(
-        f'has the one class {self.info.class_names[0]!r}, so there is nothing '
-        'to learn: name the background too, it is a class of its own'
+        f'has only the class {self.info.class_names[0]!r}, so there is nothing '
+        'to learn: name the background too, it is also a class'
       )
 
   def _check_splits(self):
@@ -208,35 +221,35 @@ class Description:
       raise self._wrong("has both 'lists' and 'fractions': give one of them")
     for split, path in (self.lists or {}).items():
       if not isinstance(path, str) or not _is_below(path):
-        raise self._wrong(f'has the list {path!r}: name a file below the root')
+        raise self._wrong(f'has the list {path!r}: name a file in the root')
       self._check_split(split)
     for split in self.unlabelled:
       self._check_split(split)
     if self.fractions:
-      self._check_fractions()
+      self._check_fractions(self.fractions)
     if self.lists and set(self.unlabelled) - set(self.lists):
       raise self._wrong(
-        f'has unlabelled splits {sorted(self.unlabelled)}, but lists of '
+        f'has unlabelled splits {sorted(self.unlabelled)}, but lists for '
         f'{sorted(self.lists)}'
       )
 
-  def _check_fractions(self):
-    shares = dict(self.fractions)
+  def _check_fractions(self, fractions: Mapping[str, float]) -> None:
+    shares = dict(fractions)
     are_shares = all(
       type(share) in (int, float) and share > 0 for share in shares.values()
     )
     total = sum(shares.values()) if are_shares else 0.0
     if 'train' in shares and math.isclose(total, 1):
-      del shares['train']  # The rest, as it would be without being named.
+      del shares['train']  # It gets the rest anyway.
     if not are_shares or sum(shares.values()) >= 1 or 'train' in shares:
       raise self._wrong(
-        f'has the fractions {self.fractions}: give shares above 0, which '
-        'leave something for train (or add up to 1 with it)'
+        f'has the fractions {fractions}: give fractions above 0 that leave '
+        'something for train (or add up to 1 with it)'
       )
     if not shares:
       raise self._wrong(
-        f'has the fractions {self.fractions}, which leave nothing to judge '
-        'by: name another split, such as "val": 0.2'
+        f'has the fractions {fractions}, which leave nothing to evaluate on: '
+        'name another split, such as "val": 0.2'
       )
     if len(self.unlabelled) > 1 or set(self.unlabelled) & {*shares, 'train'}:
       raise self._wrong(
@@ -255,59 +268,6 @@ class Description:
     return errors.ConfigError(f'Dataset {self.name!r} {what}.')
 
 
-def load(path):
-  """Reads a Description from a JSON file, whose keys are its attributes.
-
-  Args:
-    path: seen from the current directory, or else one of our gin_configs.
-
-  Raises:
-    ConfigError: the file is missing, no JSON, or contradicts itself.
-  """
-  places = (pathlib.Path(path).expanduser(), shipped.home() / path)
-  found = [place for place in places if place.is_file()]
-  if not any(place.parent.is_dir() for place in places):
-    raise errors.ConfigError(
-      f'There is no folder {places[0].parent}, which should hold the '
-      f'description {places[0].name} of a folder dataset.'
-    )
-  if not found:
-    raise errors.ConfigError(
-      f'There is no description {path} of a folder dataset: write one, see '
-      'docs/own_data.md.'
-    )
-  try:
-    text = found[0].read_text(encoding='utf-8-sig')  # Editors add marks.
-    values = json.loads(text, object_pairs_hook=_without_repetition)
-  except json.JSONDecodeError as error:
-    raise errors.ConfigError(
-      f'{found[0]} is no JSON: {error}. (JSON has no comments, no comma before '
-      'a closing bracket, and texts in double quotes.)'
-    ) from error
-  except (ValueError, OSError) as error:
-    raise errors.ConfigError(f'{found[0]} is no JSON: {error}.') from error
-  known = [field.name for field in dataclasses.fields(Description)]
-  if not isinstance(values, dict):
-    raise errors.ConfigError(f'{found[0]} must be an object {{...}} of JSON.')
-  unknown = sorted(set(values) - set(known))
-  missing = sorted({'name', 'classes'} - set(values))
-  if unknown or missing:
-    what = f'does not know {unknown}' if unknown else f'lacks {missing}'
-    raise errors.ConfigError(f'{found[0]} {what}; keys: {", ".join(known)}.')
-  try:
-    return Description(**values)
-  except errors.ConfigError as error:
-    raise errors.ConfigError(f'{found[0]}: {error}') from error
-
-
-def _without_repetition(pairs):
-  names = [name for name, _ in pairs]
-  twice = sorted({name for name in names if names.count(name) > 1})
-  if twice:
-    raise ValueError(f'{twice[0]!r} is there twice')
-  return dict(pairs)
-
-
 def _is_below(path):
   return raw_pairs.is_name(os.path.normpath(path)) or path == '.'
 
@@ -322,7 +282,7 @@ def _color(color, name):
 
 def _ranges(values):
   """'0 to 11 and 255' for the numbers 0, ..., 11, 255."""
-  runs = []
+  runs: list[list[int]] = []
   for value in sorted(values):
     if runs and value == runs[-1][1] + 1:
       runs[-1][1] = value

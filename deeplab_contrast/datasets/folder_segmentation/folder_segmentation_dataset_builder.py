@@ -7,29 +7,22 @@ import re
 
 import tensorflow_datasets as tfds
 
-from deeplab_contrast.datasets.folder_segmentation import naming
+from deeplab_contrast.datasets.folder_segmentation import description, naming
 from deeplab_contrast.datasets.raw import file_pairs, raw_builder, raw_pairs
 from deeplab_contrast.datasets.sources import id_list
 from deeplab_contrast.utils import errors
 
 # Of RawData. 1: photos with an EXIF tag are turned upright. 2: palettes are
 # compared, black and white has one meaning, no bits or bands are dropped;
-# turned photos are decoded as all others are.
+# turned photos are decoded like all others.
 _MADE = 2
 
 
-def make_layout(about):
-  """How to find and split the files.
-
-  Args:
-    about: Description.
-
-  Returns:
-    Layout.
-  """
+def make_layout(about: description.Description) -> raw_pairs.Layout:
+  """How to find and split the files of a described dataset."""
   places = ('', about.name)
   if '*' in about.image_folder:
-    places = places[::-1]  # Beside it, other datasets would look like splits.
+    places = (about.name, '')  # Datasets next to it would look like splits.
   return raw_pairs.Layout(
     name=f'The dataset {about.name}',
     places=places,
@@ -45,7 +38,7 @@ def _collect(folder, about):
     splits = _by_fractions(folder, about)
   else:
     splits = _by_subfolders(folder, about)
-  # Those that judge go last, so that what both have is blamed on training.
+  # Evaluation splits are last, so that shared files are training's fault.
   order = sorted(splits, key=lambda split: not split.startswith('train'))
   return raw_pairs.RawData(
     folder,
@@ -58,7 +51,7 @@ def _collect(folder, about):
 
 
 def _pairs(folder, about, split=''):
-  """All pairs, or those below the subfolder of a split."""
+  """All pairs, or those in the subfolder of a split."""
   images, masks = (
     folder / (name.replace('*', split) if '*' in name else f'{name}/{split}')
     for name in (about.image_folder, about.mask_folder)
@@ -67,7 +60,7 @@ def _pairs(folder, about, split=''):
     masks = None
   elif not masks.is_dir():
     raise errors.DataError(
-      f'{images} has no masks: expected {masks}, or {split!r} among '
+      f'{images} has no masks: expected {masks}, or {split!r} in '
       "'unlabelled' if these images have no labels."
     )
   pairs = file_pairs.pairs(images, masks, about.image_suffix, about.mask_suffix)
@@ -80,7 +73,7 @@ def _by_subfolders(folder, about):
   images = folder / about.image_folder
   if not names:
     raise errors.DataError(
-      f'{images} has no subfolders to be the splits: make them (train, val), '
+      f'{images} has no subfolders to use as splits: make them (train, val), '
       "or state 'fractions' or 'lists' in the description."
     )
   odd = [name for name in names if not re.fullmatch('[A-Za-z0-9_]+', name)]
@@ -119,14 +112,14 @@ def _subfolders(folder, about):
 
 
 def _check_no_images(images, paths):
-  """Refuses images beside subfolders, which would be left out."""
+  """Refuses images next to subfolders, which would be left out."""
   folders = [p.name for p in paths if p.is_dir()]
   beside = [p for p in paths if p.suffix.lower() in file_pairs.IMAGE_ENDINGS]
   if folders and beside:
     raise errors.DataError(
-      f'{images} has {len(beside)} images beside the subfolders '
+      f'{images} has {len(beside)} images next to the subfolders '
       f'{", ".join(sorted(folders))}, such as {beside[0].name}: move them into '
-      'one.'
+      'one of these.'
     )
 
 
@@ -142,7 +135,7 @@ def _by_fractions(folder, about):
     pairs = [pair for pair in pairs if pair.mask.exists()]
 
   def order(pair):
-    # Of the name alone: a new image does not move the others about.
+    # Of the name alone: a new image does not change the others' order.
     return hashlib.sha256(f'{about.seed}/{pair.id}'.encode()).digest()
 
   left = sorted(pairs, key=order)
@@ -160,7 +153,7 @@ def _by_fractions(folder, about):
 
 def _by_lists(folder, about):
   splits = {}
-  known = {}
+  known: dict[str, list[raw_pairs.Pair]] = {}
   for pair in _pairs(folder, about):
     known.setdefault(pair.id, []).append(pair)
   for split, path in about.lists.items():
@@ -175,7 +168,7 @@ def _by_lists(folder, about):
 
 
 def _id_of(name, about):
-  """The id of what a list names: an id, a file name, or a path of one."""
+  """The id of an entry in a list: an id, a file name, or a path."""
   name = name.removeprefix('./').removeprefix(f'{about.image_folder}/')
   ending = pathlib.PurePosixPath(name).suffix
   if ending.lower() in file_pairs.IMAGE_ENDINGS:
@@ -184,19 +177,19 @@ def _id_of(name, about):
 
 
 def _absent(folder, name, about):
-  """A pair that the check will miss; nothing outside is looked at."""
+  """A pair that the check will report missing; no other place is searched."""
   images, masks = folder / about.image_folder, folder / about.mask_folder
   image = images / f'{name}{about.image_suffix}.jpg'
   return raw_pairs.Pair(name, image, masks / f'{name}{about.mask_suffix}.png')
 
 
 class Builder(raw_builder.RawBuilder):
-  """Pairs of files of one name below a folder of images and one of masks."""
+  """Pairs of files with the same name in two folders."""
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First release.'}
 
   def _info(self):
     return raw_builder.dataset_info(
-      self, description='Images and masks from folders of the user.'
+      self, description="Images and masks from the user's folders."
     )

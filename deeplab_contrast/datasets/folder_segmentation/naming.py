@@ -1,31 +1,37 @@
-"""Images and masks that do not find each other: what their names lack."""
+"""Images and masks whose names do not match: finds out why."""
 
 import os
+import pathlib
+from collections.abc import Sequence
 
-from deeplab_contrast.datasets.raw import file_pairs
+from deeplab_contrast.datasets.raw import file_pairs, raw_pairs
 from deeplab_contrast.utils import errors
 
 
-def check(images, masks, pairs):
+def check(
+  images: pathlib.Path,
+  masks: pathlib.Path | None,
+  pairs: Sequence[raw_pairs.Pair],
+) -> None:
   """Refuses folders in which no image has a mask.
 
-  Single missing files are told by the check of all files; where nothing fits,
-  thousands of them would hide the one reason.
+  The check of all files reports single missing files; if none match, thousands
+  of them would hide the common cause.
 
   Args:
     images: the folder of the images.
     masks: the folder of the masks; None for images without labels.
-    pairs: what was found in them, see `file_pairs.pairs`.
+    pairs: the files found in them, see `file_pairs.pairs`.
 
   Raises:
-    DataError: tells the suffix to state, or the files that were found.
+    DataError: names the suffix to state, or the files that were found.
   """
   if masks is None or not pairs:
     return
-  if any(pair.image.exists() and pair.mask.exists() for pair in pairs):
+  if any(p.image.exists() and p.mask and p.mask.exists() for p in pairs):
     return
   found = sorted(pair.image for pair in pairs if pair.image.exists())
-  labels = sorted(pair.mask for pair in pairs if pair.mask.exists())
+  labels = sorted(p.mask for p in pairs if p.mask and p.mask.exists())
   if not found:
     raise _nothing('image', images, file_pairs.IMAGE_ENDINGS)
   if not labels:
@@ -48,7 +54,7 @@ def _nothing(kind, folder, endings):
   others = f'; it has {names[0]}' if names else ''
   return errors.DataError(
     f'{folder} has no {kind} with the suffix stated in the description and '
-    f'one of the endings {" ".join(endings)}{others}.'
+    f'one of the extensions {" ".join(endings)}{others}.'
   )
 
 
@@ -57,7 +63,7 @@ def _common(image, mask):
 
 
 def _remedy(image, mask, found, labels):
-  """What to do, tried on all names before it is told."""
+  """What to do, after trying it on all names."""
   start = os.path.commonprefix([image, mask]).rstrip('_-. ')
   ends = image[len(start) :], mask[len(start) :]
   bases = {p.stem.removesuffix(ends[0]) for p in found}

@@ -1,1 +1,1 @@
-"""The work of `prepare`: checks, prepares and shows a dataset."""
+"""What `prepare` does: checks, prepares and shows a dataset."""

@@ -1,5 +1,6 @@
 """From raw files to a prepared dataset with its report."""
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -32,17 +33,17 @@ _FEW_PAIRS = 2000
 
 @dataclasses.dataclass(frozen=True)
 class _Checked(info.Dataset):
-  """A dataset that is checked in another way when it is prepared."""
+  """A dataset that is checked differently when it is prepared."""
 
   dataset: info.Dataset
   checking: raw_check.Checking
 
   @property
-  def info(self):
+  def info(self) -> info.DatasetInfo:
     """What the labels mean."""
     return self.dataset.info
 
-  def builder(self, data_dir):
+  def builder(self, data_dir: str | None) -> tfds.core.DatasetBuilder:
     """See base class."""
     builder = self.dataset.builder(data_dir)
     if isinstance(builder.builder_config, raw_builder.RawConfig):
@@ -50,8 +51,8 @@ class _Checked(info.Dataset):
     return builder
 
 
-def run(arguments):
-  """Prepares, reports, and says how to go on.
+def run(arguments: argparse.Namespace) -> None:
+  """Prepares, reports, and prints the next command.
 
   Args:
     arguments: those of `deeplab_contrast.prepare`.
@@ -61,7 +62,7 @@ def run(arguments):
   """
   began = time.monotonic()
   with _stopping():
-    _fetch(arguments)
+    _get_raw_files(arguments)
     dataset = make(arguments)
     builder = tfds_split.builder_of(dataset, arguments.data_dir)
     is_new = not builder.data_path.exists()
@@ -74,14 +75,14 @@ def run(arguments):
       text = report.write(dataset, builder, arguments.data_dir, samples)
   print(text)
   print(f'\nLook at {builder.data_path / report.PICTURE}')
-  state = 'Prepared' if is_new else 'Was prepared before; looked at'
+  state = 'Prepared' if is_new else 'Was already prepared; checked'
   print(f'{state} in {time.monotonic() - began:.0f} s.')
   if arguments.name == 'folder':
     print(_next_command(arguments))
 
 
 def _next_command(arguments):
-  """How to train on one's own data; the other datasets have own files."""
+  """How to train on own data; the other datasets have their own files."""
   command = [
     'python -m deeplab_contrast.train',
     '--gin_file=gin_configs/camvid/softmax_scratch.gin',
@@ -107,7 +108,7 @@ def _default_root(arguments):
   return os.path.join(os.path.expanduser(data_dir), 'downloads', 'manual')
 
 
-def make(arguments):
+def make(arguments: argparse.Namespace) -> info.Dataset:
   """The `Dataset` that the command line names.
 
   Raises:
@@ -125,8 +126,8 @@ def make(arguments):
   return scenes.Scenes()
 
 
-def _fetch(arguments):
-  """Downloads or unpacks what was asked for."""
+def _get_raw_files(arguments):
+  """Downloads or unpacks what the command line asks for."""
   if arguments.download:
     download.download(arguments.data_dir)
   default = _default_root(arguments)
@@ -137,17 +138,17 @@ def _fetch(arguments):
 
 
 def _check_raw(builder, dataset, arguments):
-  """Whoever names raw files wants those, not what was prepared of others."""
+  """Refuses --raw_dir without raw files: it asks for them, not older data."""
   raw = getattr(builder.builder_config, 'raw', None)
   if arguments.raw_dir is not None and raw is None:
     raise errors.DataError(
-      f'There is no {dataset.info.name} in {arguments.raw_dir}, only data that '
-      f'were prepared before, in {builder.data_path}.'
+      f'There is no {dataset.info.name} in {arguments.raw_dir}, only older '
+      f'prepared data in {builder.data_path}.'
     )
 
 
 def _prepare(dataset, builder, arguments):
-  """Does what the first training would do, only more carefully shown."""
+  """Does the same as the first training would, but shows more."""
   raw = getattr(builder.builder_config, 'raw', None)
   workers = arguments.workers
   if workers is None:
@@ -169,14 +170,14 @@ def _is_large(raw):
 
 @contextlib.contextmanager
 def _stopping():
-  """Ends on SIGTERM and SIGINT at once: everything is written in one piece."""
+  """Ends at once on SIGTERM and SIGINT: all files are written atomically."""
 
   def stop(number, frame):
     del frame
     name = signal.Signals(number).name
     raise errors.Preempted(
-      f'Stopped by {name}; give the same command again to go on: what was '
-      'checked is kept.'
+      f'Stopped by {name}; run the same command again to continue: checked '
+      'files are not checked again.'
     )
 
   numbers = (signal.SIGTERM, signal.SIGINT)

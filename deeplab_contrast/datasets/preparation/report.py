@@ -5,7 +5,9 @@ import os
 import pathlib
 
 import numpy as np
+import tensorflow_datasets as tfds
 
+from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets import sources, transforms
 from deeplab_contrast.datasets.preparation import statistics
 from deeplab_contrast.datasets.raw import raw_builder
@@ -18,15 +20,20 @@ PICTURE = 'contact_sheet.png'
 
 _MOST_NAMED = 10
 
-# From this ratio of two classes' shares on, small ones are learnt late.
+# Classes this many times rarer than others are learnt late.
 _UNEVEN = 10
 
 
-def write(dataset, builder, data_dir, samples):
-  """Counts everything and writes the three files beside the records.
+def write(
+  dataset: dataset_info.Dataset,
+  builder: tfds.core.DatasetBuilder,
+  data_dir: str | None,
+  samples: int,
+) -> str:
+  """Counts everything and writes the three files next to the records.
 
   Args:
-    dataset: a `Dataset`, prepared.
+    dataset: the prepared dataset.
     builder: its builder.
     data_dir: where it was prepared.
     samples: how many images to show.
@@ -50,8 +57,8 @@ def write(dataset, builder, data_dir, samples):
   return text
 
 
-def read(builder):
-  """The text of the report that is there; None if there is none."""
+def read(builder: tfds.core.DatasetBuilder) -> str | None:
+  """The text of the existing report; None if there is none."""
   folder = pathlib.Path(builder.data_path)
   if not all((folder / name).is_file() for name in (JSON, TEXT, PICTURE)):
     return None
@@ -80,7 +87,7 @@ def _notes(builder):
 
 
 def _warnings(report):
-  """Yields sentences on what is no fault, but should be known."""
+  """Yields sentences on what is not a fault, but should be known."""
   for split, about in report['splits'].items():
     if not about['labelled']:
       continue
@@ -94,27 +101,27 @@ def _warnings(report):
         f'any class: {_some(about["empty"])}.'
       )
     if about['one_class_only'] == about['images'] > 1:
-      yield f'{split} has one class only in each of its masks.'
+      yield f'{split} has only one class in each of its masks.'
   for split in ('train', 'val'):
     if split not in report['splits']:
       yield (
         f'there is no split {split}, which experiments '
-        f'{"train on" if split == "train" else "are judged by"} unless they '
+        f'{"train" if split == "train" else "are evaluated"} on unless they '
         f'name another: --gin_bindings="{split}/sources.TfdsSplit.split = '
         """'...'"."""
       )
   if report['equal_pictures']:
     twins = [' = '.join(ids) for ids in report['equal_pictures']]
-    yield f'{len(twins)} pictures are there more than once: {_some(twins)}.'
+    yield f'{len(twins)} pictures occur more than once: {_some(twins)}.'
   if report['quarantined']:
     yield (
-      f'{report["quarantined"]} pairs at fault were left out, see '
+      f'{report["quarantined"]} faulty pairs were left out, see '
       f'{raw_builder.QUARANTINE}.'
     )
 
 
 def _absent(builder, report):
-  """Yields how to get the splits that a known dataset might have."""
+  """Yields how to get the missing splits of a known dataset."""
   raw = getattr(builder.builder_config, 'raw', None)
   for split, how in raw.absent.items() if raw else ():
     if split not in report['splits']:
@@ -128,7 +135,7 @@ def _some(names):
 
 
 def _text(report):
-  parts = [
+  lines = [
     f'{report["dataset"]}, prepared in {report["folder"]}',
     f'fingerprint {report["fingerprint"]}',
     '',
@@ -136,21 +143,21 @@ def _text(report):
   ]
   labelled = {s: a for s, a in report['splits'].items() if a['labelled']}
   if labelled:
-    parts += ['', _classes_table(labelled)]
+    lines += ['', _classes_table(labelled)]
   for split, about in labelled.items():
     if about['most_void']:
       worst = [f'{w["id"]} {w["void"]:.1%}' for w in about['most_void']]
-      parts += ['', f'Most void in {split}: {", ".join(worst)}.']
+      lines += ['', f'Most void in {split}: {", ".join(worst)}.']
   if 'train' in labelled and _is_uneven(labelled['train']):
     weights = tuple(labelled['train']['label_weights'])
-    parts += [
+    lines += [
       '',
-      'Classes of train are uneven; cross entropy weighs them by median '
+      'Classes of train are unbalanced; cross entropy weights them by median '
       'frequency with',
       f'--gin_bindings="softmax.Softmax.label_weights = {weights}"',
     ]
-  parts += [f'Warning: {warning}' for warning in report['warnings']]
-  return '\n'.join(parts)
+  lines += [f'Warning: {warning}' for warning in report['warnings']]
+  return '\n'.join(lines)
 
 
 def _is_uneven(about):
@@ -183,7 +190,7 @@ def _splits_table(splits):
 
 
 def _classes_table(splits):
-  """Share of pixels, and number of images, of each class in each split."""
+  """Pixels, their share and the number of images of each class and split."""
   names = next(iter(splits.values()))['classes']
   columns = ['class']
   for split in splits:
@@ -202,7 +209,8 @@ def _classes_table(splits):
 def _choose(counts, samples):
   """(split, index) of images to show: every class, the rarest first."""
   labelled = {s: c for s, c in counts.items() if c.is_labelled}
-  chosen, seen = [], set()
+  chosen: list[tuple[str, int]] = []
+  seen: set[str] = set()
   for split, of_split in labelled.items():
     pixels = of_split.pixels[:, :-1]
     shares = pixels / of_split.pixels.sum(1, keepdims=True)
@@ -214,7 +222,7 @@ def _choose(counts, samples):
         chosen.append((split, best))
         seen.add(name)
   chosen = chosen[: samples * 2 // 3]
-  # And some as they come, which is what most of the data look like.
+  # And some at even distances, to show what most of the data look like.
   everything = [(s, i) for s, c in counts.items() for i in range(len(c.ids))]
   left = [place for place in everything if place not in chosen]
   few = min(samples - len(chosen), len(left))

@@ -2,18 +2,21 @@
 
 import dataclasses
 import io
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from deeplab_contrast import common
+from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets import sources
 from deeplab_contrast.datasets.raw import parallel, raw_pairs
 
-# The ones named in a list of the worst.
+# How many of the worst are listed.
 _MOST_NAMED = 10
 
-# The weight of a class that hardly occurs; above, its few pixels are noise.
+# The largest weight of a rare class: its few pixels would be noise above.
 _LARGEST_WEIGHT = 10.0
 
 
@@ -32,22 +35,22 @@ class SplitCounts:
   pixels: np.ndarray
 
   @property
-  def is_labelled(self):
+  def is_labelled(self) -> bool:
     """Whether any pixel has a class."""
     return bool(self.pixels[:, :-1].any())
 
   @property
-  def void(self):
-    """Float [images]: the share of void."""
+  def void(self) -> np.ndarray:
+    """The fraction of void, float [images]."""
     return self.pixels[:, -1] / self.pixels.sum(1)
 
   @property
-  def weights(self):
-    """Float [classes]: what evens out the shares of the classes in a loss.
+  def weights(self) -> np.ndarray:
+    """Weights that balance the classes in a loss, float [classes].
 
-    The median of all frequencies by that of the class (median frequency
-    balancing, Eigen and Fergus 2015), at most 10; a frequency is the share
-    among the pixels of the images that show the class. 1 for an absent class.
+    The median of all frequencies divided by that of the class (median frequency
+    balancing, Eigen and Fergus 2015), at most 10; the frequency of a class is
+    its fraction of the pixels of the images that show it. 1 for absent classes.
     """
     of_classes = self.pixels[:, :-1]
     around = ((of_classes > 0) * of_classes.sum(1, keepdims=True)).sum(0)
@@ -57,10 +60,10 @@ class SplitCounts:
     weights[occurs] = np.median(frequency) / frequency
     return np.minimum(weights, _LARGEST_WEIGHT)
 
-  def summary(self, class_names):
-    """A dict that JSON can hold, for the report."""
+  def summary(self, class_names: Sequence[str]) -> dict[str, Any]:
+    """A dict for the report, which JSON can hold."""
     smallest, largest = self.sizes.min(0), self.sizes.max(0)
-    result = {
+    result: dict[str, Any] = {
       'images': len(self.ids),
       'labelled': self.is_labelled,
       'smallest': smallest.tolist(),
@@ -103,16 +106,15 @@ class SplitCounts:
     return [self.ids[i] for i in np.flatnonzero(chosen)]
 
 
-def count(dataset, split, data_dir):
+def count(
+  dataset: dataset_info.Dataset, split: str, data_dir: str | None
+) -> SplitCounts:
   """Reads all labels of a prepared split.
 
   Args:
-    dataset: a `Dataset`, prepared in `data_dir`.
-    split: its name.
-    data_dir: likewise.
-
-  Returns:
-    SplitCounts.
+    dataset: the dataset, prepared in `data_dir`.
+    split: the name of the split.
+    data_dir: the folder of prepared datasets.
 
   Raises:
     DataError: an example cannot be read.

@@ -1,4 +1,4 @@
-"""Unpacking of foreign archives that cannot write beside their folder."""
+"""Unpacks untrusted archives so that nothing is written outside a folder."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import zlib
 
 from deeplab_contrast.utils import errors
 
-# What an archive may unpack to: images hardly shrink, masks do.
+# How much larger an archive may become: images hardly compress, masks do.
 MOST_GROWTH = 200
 _LEAST_LIMIT = 1 << 28
 _MOST_MEMBERS = 2_000_000
@@ -20,22 +20,26 @@ _BLOCK = 1 << 20
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
 
 
-def extract(archive, folder, most_bytes=None):
+def extract(
+  archive: str | os.PathLike,
+  folder: str | os.PathLike,
+  most_bytes: int | None = None,
+) -> None:
   """Unpacks the files of a tar or zip archive, all of them or none.
 
-  Only plain files and folders are accepted. Files that are there already are
-  kept, so that it can be called again; folders get what they lack, since parts
-  of a dataset often come as archives of one folder.
+  Only plain files and folders are accepted. Existing files are kept, so that it
+  can be called again; existing folders get what they lack, since a dataset is
+  often split into several archives of the same folder.
 
   Args:
     archive: path of a .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz or .zip.
-    folder: where to; made if it is not there.
-    most_bytes: what the files may have together; None for 200 times the
-      archive.
+    folder: where to unpack; made if missing.
+    most_bytes: the most that all files together may have; None for 200 times
+      the size of the archive.
 
   Raises:
     DataError: the archive is damaged, too large when unpacked, or has a name
-      that leads out of the folder, a link, a device, or one file twice.
+      outside the folder, a link, a device, or a file twice.
     SystemFault: the folder cannot be written.
   """
   archive, folder = os.fspath(archive), os.fspath(folder)
@@ -51,7 +55,7 @@ def extract(archive, folder, most_bytes=None):
     raise errors.DataError(f'{error.filename} does not exist.') from None
   except _DAMAGED as error:
     raise errors.DataError(
-      f'{archive} is damaged or no tar or zip ({error}): fetch it again.'
+      f'{archive} is damaged or not a tar or zip ({error}): download it again.'
     ) from error
   except OSError as error:
     raise errors.SystemFault(
@@ -97,7 +101,7 @@ def _write(archive, members, folder, most):
 
 
 def _move(source, target):
-  """Moves what is not there yet; a folder that is there gets what it lacks."""
+  """Moves what does not exist yet; an existing folder gets what it lacks."""
   if not os.path.lexists(target):
     os.rename(source, target)
   elif os.path.isdir(source) and os.path.isdir(target):
@@ -114,7 +118,7 @@ def _copy(archive, name, read, path, left):
         if left < 0:
           raise errors.DataError(
             f'{archive} unpacks to far more than its own size, at {name!r}: '
-            'it looks like a bomb.'
+            'it looks like a zip bomb.'
           )
         target.write(block)
   except (FileExistsError, IsADirectoryError, NotADirectoryError):
@@ -127,14 +131,14 @@ def _copy(archive, name, read, path, left):
 
 
 def _inside(archive, folder, name):
-  """Where a member goes. Raises DataError if that is not in the folder."""
+  """The path of a member. Raises DataError if that is not in the folder."""
   parts = name.rstrip('/').split('/')
   parts = [part for part in parts if part != '.']
   is_odd = not name.isprintable() or '\\' in name or ':' in name
   if is_odd or not parts or {'', '..'} & set(parts):
     raise errors.DataError(
-      f'{archive} has the name {name!r}, which does not stay in its folder: '
-      'do not trust this archive.'
+      f'{archive} has the name {name!r}, which is outside its folder: do not '
+      'trust this archive.'
     )
   return os.path.join(folder, *parts)
 

@@ -1,38 +1,44 @@
-"""Images and masks that belong together by their names."""
+"""Images and masks, paired by their names."""
 
 import os
 import pathlib
 import unicodedata
+from collections.abc import Collection
 
 from deeplab_contrast.datasets.raw import raw_pairs
 
 IMAGE_ENDINGS = (
   *('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif'),
 )
-# JPEG and WebP are no masks, but someone who has such should be told that.
+# Not JPEG or WebP, really; they are found so that the check can say so.
 MASK_ENDINGS = (
   *('.png', '.bmp', '.tif', '.tiff', '.gif', '.jpg', '.jpeg', '.webp'),
 )
 
-# What systems leave lying about: in archives of macOS, besides hidden files.
+# Hidden files, and what macOS adds to archives.
 _RUBBISH = ('.', '__MACOSX')
 
 
-def pairs(images, masks, image_suffix='', mask_suffix=''):
+def pairs(
+  images: pathlib.Path,
+  masks: pathlib.Path | None,
+  image_suffix: str = '',
+  mask_suffix: str = '',
+) -> tuple[raw_pairs.Pair, ...]:
   """Pairs image files with mask files of the same name.
 
-  Whatever lacks its image or mask is a Pair too, of a file that does not
-  exist, so that the check tells it.
+  A file without its image or mask also makes a Pair, with a file that does not
+  exist, so that the check reports it.
 
   Args:
-    images: folder, searched with all below it.
-    masks: likewise; None for images without labels. In one folder, masks are
-      told by their suffix, images by theirs, or masks are what is PNG.
-    image_suffix: what image names have behind the id, before the ending.
+    images: folder, searched with all its subfolders.
+    masks: likewise; None for images without labels. If both are one folder,
+      masks are known by their suffix, or images by theirs, or masks are PNG.
+    image_suffix: what image names have after the id, before the extension.
     mask_suffix: likewise of masks: '_L' for a.jpg and a_L.png.
 
   Returns:
-    Pairs, sorted by id: the path below the folder, without suffix and ending.
+    Pairs, sorted by id: the path in the folder, without suffix and extension.
   """
   found = find(images, image_suffix, IMAGE_ENDINGS)
   if masks is None:
@@ -40,13 +46,13 @@ def pairs(images, masks, image_suffix='', mask_suffix=''):
   labels = find(masks, mask_suffix, MASK_ENDINGS)
   if images == masks:
     found, labels = _apart(found, labels, image_suffix, mask_suffix)
-  of_name = {}
+  of_name: dict[str, list[pathlib.Path]] = {}
   for name, file in labels:
     of_name.setdefault(name, []).append(file)
   result = []
   for name, file in found:
     own = of_name.get(name) or [masks / f'{name}{mask_suffix}.png']
-    # Several masks of one image are told as one id that is there twice.
+    # Several masks of one image are reported as a repeated id.
     result += [raw_pairs.Pair(name, file, mask) for mask in own]
   for name in sorted(set(of_name) - {name for name, _ in found}):
     image = images / f'{name}{image_suffix}.jpg'
@@ -54,13 +60,13 @@ def pairs(images, masks, image_suffix='', mask_suffix=''):
   return tuple(result)
 
 
-def is_rubbish(name):
-  """Whether nobody made this file or folder on purpose."""
+def is_rubbish(name: str) -> bool:
+  """Whether the system made this file or folder, not a person."""
   return name.startswith(_RUBBISH)
 
 
 def _apart(found, labels, image_suffix, mask_suffix):
-  """Of what lies in one folder, the images and the masks."""
+  """The images and the masks of one folder."""
   if mask_suffix:
     return [f for f in found if not f[1].stem.endswith(mask_suffix)], labels
   if image_suffix:
@@ -71,12 +77,14 @@ def _apart(found, labels, image_suffix, mask_suffix):
   )
 
 
-def find(folder, suffix, endings):
-  """(id, path) of all files below a folder with these endings, sorted.
+def find(
+  folder: pathlib.Path, suffix: str, endings: Collection[str]
+) -> list[tuple[str, pathlib.Path]]:
+  """(id, path) of all files in a folder with these extensions, sorted.
 
-  Links to folders are followed, each folder only once; what systems leave
-  lying about is skipped. Ids are composed (NFC): macOS writes an umlaut as two
-  characters, so names that look alike would differ.
+  Links to folders are followed, each folder only once; rubbish is skipped. Ids
+  are composed (NFC): macOS writes an umlaut as two characters, so names that
+  look alike would differ.
   """
   found, seen = [], set()
   for place, folders, files in os.walk(folder, followlinks=True):

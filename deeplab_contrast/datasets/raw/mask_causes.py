@@ -1,16 +1,18 @@
-"""Why a mask holds what it should not: the likely cause, in a phrase.
+"""Why a mask has values that it should not have: the likely cause, as a phrase.
 
-Guesses, for people: they are told beside the values found, never acted upon.
+These are guesses, for people: reported with the values, never acted on.
 """
+
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-# How far the values of a resized mask bleed, in pixels, and how far beyond the
-# values on both sides, as a share of their difference (bicubic filters do).
+# How far the values of a resized mask bleed, in pixels, and how far they
+# overshoot (bicubic filters do), as a fraction of the difference at the edge.
 _REACH = 6
 _OVERSHOOT = 0.15
 
-# What void is often painted with, besides the colours of the classes.
+# Common colours of void, besides the colours of the classes.
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (224, 224, 192))
 
 RESIZED = 'anti-aliased or resized masks: scale masks by the nearest pixel only'
@@ -32,7 +34,11 @@ TRAIN_IDS = (
 )
 
 
-def of_ids(mask, known, colors):
+def of_ids(
+  mask: np.ndarray,
+  known: Collection[int],
+  colors: Sequence[tuple[int, int, int]],
+) -> str | None:
   """The likely cause of values without a meaning in a mask of ids.
 
   Args:
@@ -49,8 +55,8 @@ def of_ids(mask, known, colors):
   if _are_brightness(values, unknown, colors):
     return BRIGHTNESS
   step = _step(values, count)
-  if step and unknown.min() < 255:  # 255 alone is not explained by it.
-    return f'ids multiplied by {step} to be visible: divide by it'
+  if step and unknown.min() < 255:  # It does not explain 255 alone.
+    return f'ids multiplied by {step} to make them visible: divide by it'
   if len(unknown) > 2 and _is_between(mask, np.isin(mask, unknown)):
     return RESIZED
   if count == 19 and 33 in known and unknown.tolist() == [255]:
@@ -59,18 +65,18 @@ def of_ids(mask, known, colors):
     return LABEL_IDS
   if unknown.tolist() == [count]:
     return (
-      f'ids that begin with 1, or {count} means void: state which ids the '
+      f'ids that start at 1, or {count} means void: state which ids the '
       'classes have and which are ignored'
     )
   if count and unknown.min() >= count:
     return (
-      'ids of another list of classes (such as label ids instead of train '
+      'ids of a different list of classes (such as label ids instead of train '
       'ids), or a void id that is not stated'
     )
   return None
 
 
-def of_colors(mask, is_unknown):
+def of_colors(mask: np.ndarray, is_unknown: np.ndarray) -> str:
   """The likely cause of colours without a meaning.
 
   Args:
@@ -88,25 +94,25 @@ def of_colors(mask, is_unknown):
 
 
 def _are_brightness(values, unknown, colors):
-  """Whether all values are what decoders make of the classes' colours."""
+  """Whether all values are the brightness of the classes' colours."""
   colors = np.array([*colors, *_VOID_COLORS], np.int64)
   weights = (19595, 38470, 7471)  # ITU-R 601, as Pillow and libpng round it.
   brightness = (colors @ weights + 0x8000) >> 16
   is_near = np.abs(np.arange(256)[:, None] - brightness).min(1) <= 1
-  if is_near.mean() > 0.5:  # Of so many classes, almost anything is.
+  if is_near.mean() > 0.5:  # With so many classes almost any value is.
     return False
   return len(unknown) > 0 and len(values) > 1 and bool(is_near[values].all())
 
 
 def _step(values, count):
-  """K if the values are ids times k > 1; else None."""
+  """Returns k if the values are ids times k > 1; else None."""
   values = values[(values > 0) & (values < 255)]
   step = int(np.gcd.reduce(values)) if len(values) > 1 else 1
   return step if step > 1 and values.max() // step < count else None
 
 
 def _is_between(mask, is_unknown):
-  """Whether the unknown values lie between the known ones around them."""
+  """Whether the unknown values are between the known ones around them."""
   mask = mask.astype(np.int16)
   high = _largest(np.where(is_unknown, -1, mask), _REACH)
   low = -_largest(np.where(is_unknown, -256, -mask), _REACH)

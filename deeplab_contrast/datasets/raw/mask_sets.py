@@ -1,27 +1,37 @@
-"""What the masks of a dataset say only together.
+"""What the masks of a dataset mean can only be known from all of them.
 
-Any one of them may be fine: a palette is wrong beside another palette, and 255
-is void or white by what the other masks have.
+Each of them may be fine by itself: a palette is wrong next to a different
+palette, and 255 is void or white depending on the other masks.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from deeplab_contrast import common
-from deeplab_contrast.datasets.raw import mask_values, palettes
+from deeplab_contrast.datasets.raw import (
+  mask_values,
+  pair_check,
+  palettes,
+  raw_pairs,
+)
 from deeplab_contrast.utils import errors
 
 # Two classes by their ids, and void where 255 is not stated to be a class.
 _BINARY = {0: 0, 1: 1, 255: common.IGNORE_LABEL}
 
 
-def check(raw, found):
+def check(
+  raw: raw_pairs.RawData, found: Mapping[raw_pairs.Pair, pair_check.Found]
+) -> mask_values.Values:
   """Refuses masks that contradict each other, or show nothing to learn.
 
   Args:
-    raw: RawData.
-    found: {pair: raw_check.Found} of its pairs, none with problems.
+    raw: the dataset.
+    found: what was found about its pairs, none with problems.
 
   Returns:
-    What the values in the masks mean: `raw.values`, or the stated colours where
-    only these have one meaning in all masks, which are then to be read anew.
+    What the values in the masks mean: `raw.values`, or the stated colours if
+    only these mean the same in all masks, which must then be read again.
 
   Raises:
     DataError: names the masks and the remedy.
@@ -49,17 +59,17 @@ def _check_not_void(raw, found):
       raise errors.DataError(
         f'All masks of the split {split} of {raw.root} are empty: none has a '
         f'pixel of any class ({labelled[0].mask}, ...). Are they the right '
-        'files, and are the ignored values the right ones?'
+        'files, and are the ignored values right?'
       )
 
 
 def _indices_are_ids(raw, masks):
-  """Whether each palette index has one meaning; if not, all colours are stated.
+  """Whether each palette index means one class; if not, all colours are stated.
 
   Raises:
-    DataError: neither the indices nor the colours have one meaning.
+    DataError: neither the indices nor the colours mean one class each.
   """
-  shown = {}  # {index: {color: a mask}}
+  shown: dict[int, dict] = {}  # {index: {color: a mask}}
   for path, one in masks.items():
     for index, color in one.palette:
       shown.setdefault(index, {}).setdefault(color, path)
@@ -78,16 +88,16 @@ def _palettes_differ(root, index, of_index):
   return errors.DataError(
     f'The masks of {root} have palettes that differ, so an index is not an id: '
     f'index {index} is {one} in {a} and {other} in {b}; save them with one '
-    'palette, or state "masks": "colors" with the colours that the masks have '
-    'for "classes" and "ignored".'
+    'palette, or state "masks": "colors" and the colours of "classes" and '
+    '"ignored" in the masks.'
   )
 
 
 def _check_colors(raw, shown):
-  """Refuses one palette for all whose colours are those of other classes.
+  """Refuses a shared palette whose colours are those of different classes.
 
   Args:
-    raw: RawData.
+    raw: the dataset.
     shown: {index: (color, a mask)}.
   """
   colors = {color for color, _ in shown.values()}
@@ -101,7 +111,7 @@ def _check_colors(raw, shown):
     if color in stated
   }
   wrong = [index for index, fits in sorted(agrees.items()) if not fits]
-  # A standard palette may have a colour by chance, at some other index.
+  # A standard palette may have such a colour by chance, at a different index.
   by_chance = len(agrees) < len(shown) and (
     any(agrees.values()) or len(wrong) < 2
   )
@@ -120,7 +130,7 @@ def _check_white(raw, masks):
   """Refuses masks of 0 and 255 among those of 0 and 1: is 255 void?"""
   if raw.values.is_void_stated or raw.values.classes != _BINARY:
     return
-  kinds = {}
+  kinds: dict[tuple[bool, bool], Any] = {}
   for path, one in masks.items():
     if one.classes in ((0,), (1,), (0, 1)):
       kinds.setdefault((1 in one.classes, one.void > 0), path)
@@ -128,19 +138,19 @@ def _check_white(raw, masks):
   if ones and whites and (True, True) not in kinds:
     raise errors.DataError(
       f'{whites} has the values 0 and 255, {ones} (a 1-bit file, or grey) has '
-      '1, and no mask has 1 and 255: if 255 is the class 1, save all masks as '
-      '8-bit grey of 0 and 255, or 1-bit, and state "ids": [0, 255]; if it is '
-      'void, state "ignored": [255].'
+      '1, and no mask has both 1 and 255: if 255 is class 1, save all masks as '
+      '8-bit grey with 0 and 255, or 1-bit, and state "ids": [0, 255]; if it '
+      'is void, state "ignored": [255].'
     )
 
 
 def _check_not_one_class(raw, masks):
-  """Refuses what no network can learn from: nothing to tell apart."""
+  """Refuses masks of one class, from which a network learns nothing."""
   if len({c for one in masks.values() for c in one.classes}) != 1:
     return
   void = any(one.void for one in masks.values())
   raise errors.DataError(
-    f'All {len(masks)} masks of {raw.root} show the same one class '
+    f'All {len(masks)} masks of {raw.root} show one and the same class '
     f'{"and void" if void else "everywhere"} ({next(iter(masks))}, ...), so '
     'there is nothing to learn. Are they the right files'
     + (

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from deeplab_contrast.imaging import masks
 _MOST_SHOWN = 12
 
 Color = tuple[int, int, int]
+Palette = tuple[tuple[int, Color], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +23,13 @@ class MaskValues:
 
   Attributes:
     classes: from a value in a mask file to a class id or IGNORE_LABEL.
-    hint: what to tell about any other value, as a sentence.
+    hint: a sentence to report with any other value.
     colors: (red, green, blue) of the classes, to guess what went wrong.
-    readers: for files by ending ('.mat'), what reads them as ids.
-    if_rgb: what to tell in addition of masks that hold colours.
-    shown: the class of each colour that was stated, to find palettes whose
-      indices are not the ids; None where palettes are known to be right.
-    is_void_stated: whether 255 has a meaning that was stated.
+    readers: by file extension ('.mat'), functions that read files as ids.
+    if_rgb: a sentence to add to the error if a mask has colours.
+    shown: the class of each stated colour, to find palettes whose indices are
+      not the ids; None if palettes are known to be right.
+    is_void_stated: whether the meaning of 255 was stated.
   """
 
   classes: Mapping[int, int]
@@ -39,21 +40,21 @@ class MaskValues:
   shown: Mapping[Color, int] | None = None
   is_void_stated: bool = True
 
-  def read(self, path):
+  def read(self, path: pathlib.Path) -> np.ndarray:
     """Reads a mask file as class ids: uint8 [height, width].
 
     Raises:
       DataError: the file is unreadable.
-      MaskError: it holds no ids, or some without a meaning.
+      MaskError: it has no ids, or some without a meaning.
     """
     return self.examine(path)[0]
 
-  def examine(self, path):
-    """Reads a mask file, and what it shows its ids in.
+  def examine(self, path: pathlib.Path) -> tuple[np.ndarray, Palette]:
+    """Reads a mask file, and the colours of its ids.
 
     Returns:
-      (labels, palette): what `read` gives; (index, (red, green, blue)) of each
-      palette index that is an id, but not of greys that are the ids too.
+      (labels, palette): the result of `read`; (index, (red, green, blue)) of
+      each palette index that is an id, except greys equal to their index.
 
     Raises:
       See `read`.
@@ -72,7 +73,7 @@ class MaskValues:
     return labels.astype(np.uint8), palette
 
   def _open(self, path):
-    """Masks.Mask of a file."""
+    """The `masks.Mask` of a file."""
     reader = self.readers.get(pathlib.Path(path).suffix)
     if reader is not None:
       return masks.Mask(reader(path))
@@ -84,9 +85,8 @@ class MaskValues:
       raise
 
   def _refuse(self, path, ids, unknown, shown):
-    if self.shown and set(shown.values()) <= set(self.shown) and shown:
-      cause = mask_causes.PALETTE
-    else:
+    cause: str | None = mask_causes.PALETTE
+    if not (self.shown and shown and set(shown.values()) <= set(self.shown)):
       cause = mask_causes.of_ids(ids, self.classes, self.colors)
     raise masks.MaskError(
       f'{path} has the values {_some(np.unique(unknown).tolist())}: {self.hint}'
@@ -94,7 +94,7 @@ class MaskValues:
       cause,
     )
 
-  def token(self):
+  def token(self) -> list:
     """What the contents of prepared labels depend on, for JSON."""
     classes = sorted(self.classes.items())
     return classes if self.shown is None else [classes, [*self.shown.items()]]
@@ -106,7 +106,7 @@ class MaskColors:
 
   Attributes:
     classes: from a (red, green, blue) to a class id or IGNORE_LABEL.
-    hint: what to tell about any other colour, as a sentence.
+    hint: a sentence to report with any other colour.
   """
 
   classes: Mapping[Color, int]
@@ -114,11 +114,11 @@ class MaskColors:
   shown = None
   is_void_stated = True
 
-  def examine(self, path):
-    """(`read`, ()): its palette, if it has one, is what is read."""
+  def examine(self, path: pathlib.Path) -> tuple[np.ndarray, Palette]:
+    """The result of `read` and (): a palette is already part of that."""
     return self.read(path), ()
 
-  def read(self, path):
+  def read(self, path: pathlib.Path) -> np.ndarray:
     """Reads a mask file as class ids: uint8 [height, width].
 
     Raises:
@@ -150,12 +150,17 @@ class MaskColors:
       cause,
     )
 
-  def token(self):
+  def token(self) -> list:
     """What the contents of prepared labels depend on, for JSON."""
     return sorted([*color, i] for color, i in self.classes.items())
 
 
-def ids_of_classes(count, ignored=(common.IGNORE_LABEL,)):
+Values = MaskValues | MaskColors
+
+
+def ids_of_classes(
+  count: int, ignored: Iterable[int] = (common.IGNORE_LABEL,)
+) -> dict[int, int]:
   """{value: class id} where class i has the value i; `ignored` are void."""
   return {
     **dict.fromkeys(ignored, common.IGNORE_LABEL),

@@ -1,24 +1,28 @@
-"""A TFDS builder that leaves nothing half done, whoever kills or repeats it."""
+"""A TFDS builder that can be killed and repeated without harm."""
 
 import contextlib
 import fcntl
 import os
 import shutil
 import sys
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
 
 
-class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """Prepares one folder in one process at a time.
+# The argument is that of a base class without types.
+class Builder(  # type: ignore[call-arg]
+  tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
+  """Lets only one process at a time prepare a folder.
 
   A second process that wants the same folder waits and then uses it. What a
-  killed process has left is swept away. (TFDS writes into `incomplete.*` and
-  renames that at the end, so nobody mistakes the rest for data.)
+  killed process has left is deleted. (TFDS writes into `incomplete.*` and
+  renames that at the end, so remains are never mistaken for data.)
   """
 
-  def download_and_prepare(self, **kwargs):
+  def download_and_prepare(self, **kwargs: Any) -> None:
     """See base class."""
     with _lock(os.fspath(self.data_path.parent)) as is_ours:
       if is_ours:
@@ -38,7 +42,8 @@ def _lock(folder):
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       print(
-        f'Another process prepares {folder}; waiting for it.', file=sys.stderr
+        f'Another process is preparing {folder}; waiting for it.',
+        file=sys.stderr,
       )
       fcntl.flock(file, fcntl.LOCK_EX)
     except OSError:

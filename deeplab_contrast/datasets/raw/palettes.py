@@ -1,10 +1,13 @@
-"""Masks with a palette: are the ids the indices, or what these are shown in?
+"""Masks with a palette: are the ids the indices, or the colours?
 
-The ids are the indices, where programs leave these alone. But a program that
-packs an image makes a palette of the colours it finds, so that an index means
-something else in each file; `mask_sets` compares the files. Here is what one
-file tells: greys that are ids themselves, and black and white.
+The ids are the indices, as long as programs leave these alone. But a program
+that optimizes an image makes a palette of the colours it finds, so an index
+means something different in each file; `mask_sets` compares the files. This
+module uses what one file shows: greys that are ids, and black and white.
 """
+
+import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,15 +19,17 @@ CAUSE = 'masks whose ids a program replaced by the indices of a grey palette'
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
-def to_ids(path, mask, classes):
+def to_ids(
+  path: str | os.PathLike, mask: masks.Mask, classes: Mapping[int, int]
+) -> np.ndarray:
   """The ids of a mask, by index unless it is black and white.
 
-  White is 255 where that is the id of a class and 1 is not: what a 1-bit file
-  or a palette of black and white shows is then what 8-bit grey would.
+  White is 255 if that is the id of a class and 1 is not: a 1-bit file or a
+  palette of black and white then means the same as 8-bit grey.
 
   Args:
     path: of the file, for messages.
-    mask: masks.Mask.
+    mask: the mask as read.
     classes: {id: class id or IGNORE_LABEL}, the ids that masks may have.
 
   Returns:
@@ -41,7 +46,7 @@ def to_ids(path, mask, classes):
   shown = used(mask)
   greys = {color[0] for color in shown.values()}
   is_grey = all(len(set(color)) == 1 for color in shown.values())
-  # Two classes are painted black and white to be seen.
+  # Two classes are often black and white only to make them visible.
   says_same = greys <= {0, 255} or all(i == c[0] for i, c in shown.items())
   if is_grey and not says_same and greys <= set(classes):
     raise masks.MaskError(
@@ -67,8 +72,8 @@ def _of_black_and_white(path, indices, is_white, classes):
   return np.where(is_white[indices], np.uint8(255), np.uint8(0))
 
 
-def used(mask):
-  """{index: (red, green, blue)} of the indices that occur in a masks.Mask."""
+def used(mask: masks.Mask) -> dict[int, tuple[int, int, int]]:
+  """{index: (red, green, blue)} of the indices that occur in a mask."""
   if mask.palette is None:
     return {}
   indices = np.unique(mask.values)

@@ -1,4 +1,4 @@
-"""Work on many files at once, in threads or processes, and how far it is."""
+"""Work on many files at once, in threads or processes, with progress."""
 
 import concurrent.futures
 import itertools
@@ -8,26 +8,35 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import process
+from typing import TypeVar
 
 import tqdm
 
 from deeplab_contrast.utils import errors, quiet
 
+_Item = TypeVar('_Item')
+_Result = TypeVar('_Result')
+
 # How many results may wait, for each worker.
 _AHEAD = 32
 
-# Seconds between lines of progress where there is no terminal.
+# Seconds between lines of progress if there is no terminal.
 _LINE_EVERY = 10.0
 
 
-def in_order(function, items, workers=0):
+def in_order(
+  function: Callable[[_Item], _Result],
+  items: Sequence[_Item],
+  workers: int = 0,
+) -> Iterator[_Result]:
   """Like map, but several at a time; holds a bounded number of results.
 
   Args:
-    function: of one item; where there are workers it is sent to them, so it
-      and the items must be picklable.
-    items: a sequence.
+    function: of one item; if there are workers it is sent to them, so it and
+      the items must be picklable.
+    items: its arguments.
     workers: how many processes; 0 for threads.
 
   Yields:
@@ -40,7 +49,7 @@ def in_order(function, items, workers=0):
     return
   with _pool(workers) as pool:
     waiting = iter(items)
-    # One by one: a chunk that was lost with its worker would be much work.
+    # One by one: a chunk lost with its worker would be much work.
     ahead = _AHEAD * (workers or os.cpu_count() or 1)
     futures = [
       pool.submit(function, i) for i in itertools.islice(waiting, ahead)
@@ -53,33 +62,35 @@ def in_order(function, items, workers=0):
         ]
     except process.BrokenProcessPool as error:
       raise errors.SystemFault(
-        'A worker process was killed, most likely for want of memory: take '
-        'fewer workers, and start again to go on.'
+        'A worker process was killed, most likely for lack of memory: use '
+        'fewer workers, and start again to continue.'
       ) from error
     finally:
       pool.shutdown(wait=False, cancel_futures=True)
 
 
-def progress(items, title, total, unit):
-  """Yields the items, showing how far they are on stderr.
+def progress(
+  items: Iterable[_Item], title: str, total: int, unit: str
+) -> Iterator[_Item]:
+  """Yields the items and shows the progress on stderr.
 
-  A bar on a terminal; elsewhere a line now and then.
+  A bar on a terminal; elsewhere a line every few seconds.
   """
   if sys.stderr.isatty():
     yield from tqdm.tqdm(items, title, total, unit=f' {unit}')
     return
-  told = time.monotonic()
+  shown = time.monotonic()
   for done, item in enumerate(items, start=1):
     yield item
-    if time.monotonic() - told > _LINE_EVERY:
-      told = time.monotonic()
+    if time.monotonic() - shown > _LINE_EVERY:
+      shown = time.monotonic()
       print(f'{title}: {done} of {total} {unit}', file=sys.stderr, flush=True)
 
 
-def _pool(workers):
+def _pool(workers: int) -> concurrent.futures.Executor:
   if not workers:
     return concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-  # Not forked: a copy of TensorFlow's threads would be a copy without threads.
+  # Not forked: a forked process would have TensorFlow without its threads.
   return concurrent.futures.ProcessPoolExecutor(
     workers,
     mp_context=multiprocessing.get_context('spawn'),
@@ -88,14 +99,15 @@ def _pool(workers):
 
 
 def _start_worker():
-  """Leaves Ctrl-C to the parent, and ends with it, however that ends."""
+  """Leaves Ctrl-C to the parent, and ends when it ends, for whatever reason."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   with quiet.no_stderr():
     import tensorflow  # noqa: F401
-  parent = multiprocessing.parent_process()
+  threading.Thread(target=_end_with_parent, daemon=True).start()
 
-  def follow():
+
+def _end_with_parent():
+  parent = multiprocessing.parent_process()
+  if parent is not None:
     parent.join()
     os._exit(1)
-
-  threading.Thread(target=follow, daemon=True).start()

@@ -1,9 +1,10 @@
-"""TFDS builders over raw image and mask files, never out of step with them."""
+"""TFDS builders from raw image and mask files, always up to date with them."""
 
 import dataclasses
 import json
 import os
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ from deeplab_contrast import common
 from deeplab_contrast.datasets.raw import one_at_a_time, raw_check, raw_pairs
 from deeplab_contrast.utils import errors
 
-# Beside the records: what was left out, for people and for the report.
+# Next to the records: what was left out, for people and for the report.
 QUARANTINE = 'quarantine.txt'
 CHECKED = 'checked.json'
 
@@ -29,22 +30,25 @@ class RawConfig(tfds.core.BuilderConfig):
   )
 
 
-class RawBuilder(one_at_a_time.Builder, skip_registration=True):
+# The argument is that of a base class without types.
+class RawBuilder(  # type: ignore[call-arg]
+  one_at_a_time.Builder, skip_registration=True
+):
   """Checks raw files, then writes them.
 
-  A leaf sets LAYOUT, VERSION and what TFDS wants of a builder, and gives
-  `_info` by `dataset_info`.
+  A derived class sets LAYOUT, VERSION and what TFDS needs of a builder, and
+  defines `_info` with `dataset_info`.
   """
 
   LAYOUT: raw_pairs.Layout
 
   def _split_generators(self, dl_manager):
-    """Checks the raw files, notes what was found, starts the splits.
+    """Checks the raw files, saves the results, starts the splits.
 
     Raises:
-      DataError: files are at fault, see `raw_check.check`.
+      DataError: files are faulty, see `raw_check.check`.
     """
-    # Made as TFDS' own commands make it, it has no raw files yet.
+    # TFDS' own commands make a builder without raw files.
     raw = getattr(self.builder_config, 'raw', None)
     raw = raw or self.LAYOUT.read(dl_manager.manual_dir)
     checking = getattr(self.builder_config, 'checking', None)
@@ -60,13 +64,13 @@ class RawBuilder(one_at_a_time.Builder, skip_registration=True):
     return raw_pairs.examples(pairs, values)
 
   def _journal(self):
-    """One for all versions of a tree: few files change between them."""
+    """One for all versions of the raw files: few of them change."""
     folder = self.data_path.parent
     name = re.sub('_[0-9a-f]{16}$', '', folder.name)
     return os.fspath(folder.parent / f'.checked_{name}.jsonl')
 
-  def _note(self, checked):
-    """Keeps, in the folder being made, what the check found."""
+  def _note(self, checked: raw_check.Checked) -> None:
+    """Saves the results of the check in the folder being made."""
     if checked.quarantined:
       lines = [f'{name}\t{why}\n' for name, why in checked.quarantined]
       (self.data_path / QUARANTINE).write_text(''.join(lines))
@@ -77,20 +81,26 @@ class RawBuilder(one_at_a_time.Builder, skip_registration=True):
     (self.data_path / CHECKED).write_text(json.dumps(notes))
 
 
-def make_builder(builder_class, layout, root, data_dir, name='raw'):
+def make_builder(
+  builder_class: type[RawBuilder],
+  layout: raw_pairs.Layout,
+  root: str | None,
+  data_dir: str | None,
+  name: str = 'raw',
+) -> RawBuilder:
   """The builder of a dataset whose prepared data can never be stale.
 
   The fingerprint of the raw files names the config, and so the prepared
-  folder: another tree gets another folder. Where the raw files are gone,
-  the one prepared folder there is gets used, or one of several alike.
+  folder: different raw files get a different folder. If the raw files are gone,
+  the only prepared folder is used, or one of several with equal contents.
 
   Args:
-    builder_class: a RawBuilder.
-    layout: Layout.
-    root: the folder of the raw files, absolute or seen from the current
+    builder_class: the class of the builder.
+    layout: how to find the raw files.
+    root: the folder of the raw files, absolute or relative to the current
       directory; None for `<data_dir>/downloads/manual`.
-    data_dir: where prepared datasets live; None for TFDS' own default.
-    name: what the names of its configs begin with.
+    data_dir: the folder of prepared datasets; None for TFDS' default.
+    name: the prefix of the names of its configs.
 
   Returns:
     A builder, not yet prepared.
@@ -112,7 +122,9 @@ def make_builder(builder_class, layout, root, data_dir, name='raw'):
   return builder_class(config=config, data_dir=data_dir)
 
 
-def dataset_info(builder, **about):
+def dataset_info(
+  builder: tfds.core.DatasetBuilder, **about: Any
+) -> tfds.core.DatasetInfo:
   """The TFDS description of a dataset of pairs; `about` is for people."""
   features = {
     common.IMAGE: tfds.features.Image(shape=(None, None, 3)),
@@ -130,7 +142,7 @@ def dataset_info(builder, **about):
 
 
 def _only_prepared(builder_class, data_dir, layout, root, name):
-  """The name of the one prepared config, for when the raw files are gone."""
+  """The name of the only prepared config, if the raw files are gone."""
   pattern = os.path.join(
     data_dir,
     builder_class.name,
@@ -149,8 +161,8 @@ def _only_prepared(builder_class, data_dir, layout, root, name):
   if len({content(config) for config in configs}) != 1:
     count = len(configs) or 'nothing'
     raise errors.DataError(
-      f'{layout.missing(root)} Nor can prepared data be used: {count} found '
-      f'in {os.path.join(data_dir, builder_class.name)}.'
+      f'{layout.missing(root)} Prepared data cannot be used either: {count} '
+      f'found in {os.path.join(data_dir, builder_class.name)}.'
     )
   logging.warning(
     'No raw %s in %s: using what was prepared as %s.',

@@ -1,8 +1,8 @@
-"""Raw datasets: image and mask files, collected, made into examples.
+"""Raw datasets: image and mask files, collected and made into examples.
 
-A dataset says where its files lie (`Layout`) and what its masks mean
+A dataset says where its files are (`Layout`) and what its masks mean
 (`mask_values`). `raw_check` reads every file and reports every fault before
-anything is written; `raw_builder` makes TFDS datasets of it.
+anything is written; `raw_builder` makes TFDS datasets from it.
 """
 
 import collections
@@ -15,7 +15,8 @@ import json
 import os
 import pathlib
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,20 +26,23 @@ from deeplab_contrast.datasets.sources import id_list
 from deeplab_contrast.imaging import images
 from deeplab_contrast.utils import errors
 
-# How many pairs are read ahead, in threads, of the one that is written.
+_Item = TypeVar('_Item')
+_Result = TypeVar('_Result')
+
+# How many pairs are read at once, in threads, before they are written.
 _CHUNK = 64
 
-# How far below a folder a dataset is looked for that is not there.
+# How many levels down to search for a dataset that is not in its place.
 _MOST_DEEP = 3
 
-# Files whose end says nothing about the rest are read whole, up to a size.
+# Files whose last bytes say little about the rest are read whole, up to a size.
 _UNPACKED = ('.bmp', '.tif', '.tiff')
 _MOST_READ = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """One image and its mask, as files that may turn out to be missing.
+  """One image and its mask: files that may be missing.
 
   Attributes:
     id: the name of the example.
@@ -56,34 +60,34 @@ class RawData:
   """The raw files of a dataset, found but not yet read.
 
   Attributes:
-    root: the folder below which they lie.
+    root: the folder of the files.
     splits: the pairs of each split by its name.
-    values: what the masks mean.
+    values: what the values in the masks mean.
     disjoint: pairs of splits that must not share pictures, the one to train
       on first.
-    other_roots: more folders below which some of the files lie.
-    absent: of splits that are not there, how to get them, as a phrase.
+    other_roots: more folders with some of the files.
+    absent: by missing split, a phrase that says how to get it.
     about: anything else that the prepared data depend on, for JSON.
-    made: raised when the same files are made into other examples than before,
-      so that they are prepared anew. Runs go on if their examples are the same.
+    made: raised when the same files are made into different examples, so that
+      they are prepared again. Runs resume if their examples are the same.
   """
 
   root: pathlib.Path
   splits: Mapping[str, tuple[Pair, ...]]
-  values: mask_values.MaskValues | mask_values.MaskColors
+  values: mask_values.Values
   disjoint: tuple[tuple[str, str], ...] = ()
   other_roots: tuple[pathlib.Path, ...] = ()
   absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
   about: object = None
   made: int = 0
 
-  def fingerprint(self):
+  def fingerprint(self) -> str:
     """16 hex digits that change with the lists, the files, and `made`.
 
-    Of a file count its name, its size and its last bytes (of a PNG these hold
-    a checksum of its pixels), since reading 2 GB at every start takes too long.
-    Neither the place of the folder nor the age of the files matters, so a copy
-    has the fingerprint of the original.
+    What counts of a file is its name, its size and its last bytes (those of a
+    PNG have a checksum of its pixels), since reading 2 GB at every start takes
+    too long. Neither the place of the folder nor the age of the files matters,
+    so a copy has the fingerprint of the original.
     """
     roots = [os.fspath(root) for root in (*self.other_roots, self.root)]
     describe = functools.cache(lambda path: _name_and_mark(path, roots))
@@ -93,17 +97,17 @@ class RawData:
       for pair in pairs
       for path in (pair.image, pair.mask)
     ]
-    contents = [self.values.token(), files]
+    contents: list[object] = [self.values.token(), files]
     contents += [self.about] if self.about is not None else []
     contents += [self.made] if self.made else []
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
-  def check_lists(self):
+  def check_lists(self) -> None:
     """Refuses what is wrong before any file is opened.
 
     Raises:
-      DataError: a split is empty, names an id twice, has an id that cannot be
-        a name, or shares images with a split that must be disjoint.
+      DataError: a split is empty, has an id twice, has an id that cannot be a
+        file name, or shares images with a split that must be disjoint.
     """
     for split, pairs in self.splits.items():
       self._check_ids(split, [pair.id for pair in pairs])
@@ -123,20 +127,21 @@ class RawData:
     strange = [i for i in ids if not is_name(i)]
     if strange:
       raise errors.DataError(
-        f'The split {split} of {self.root} has {len(strange)} ids that are no '
-        f'names of files below it: {id_list.some([repr(i) for i in strange])}; '
+        f'The split {split} of {self.root} has {len(strange)} ids that are not '
+        f'names of files in it: {id_list.some([repr(i) for i in strange])}; '
         'rename them.'
       )
     twice = [i for i, count in collections.Counter(ids).items() if count > 1]
     if twice:
       raise errors.DataError(
         f'The split {split} of {self.root} has {len(twice)} ids more than once '
-        f'(two files that differ only in their ending?): {id_list.some(twice)}.'
+        '(two files that differ only in their extension?): '
+        f'{id_list.some(twice)}.'
       )
 
 
 def _name_and_mark(path, roots):
-  """(path below its root, mark of the content) of a file; or (None, None)."""
+  """(path below its root, mark of the contents) of a file; or (None, None)."""
   if path is None:
     return None, None
   text = os.fspath(path)
@@ -153,10 +158,10 @@ def _name_and_mark(path, roots):
     return name, None
 
 
-@functools.lru_cache(1 << 18)  # One start asks several times.
+@functools.lru_cache(1 << 18)  # Called several times at each start.
 def _mark(path, size, changed_at):
-  """What tells one content of a file from another, without reading it all."""
-  del changed_at  # Only so that a changed file is looked at again.
+  """Changes with the contents of a file, without reading all of it."""
+  del changed_at  # Only so that a changed file is read again.
   is_packed = not path.lower().endswith(_UNPACKED)
   with open(path, 'rb') as file:
     if is_packed or size > _MOST_READ:
@@ -164,16 +169,16 @@ def _mark(path, size, changed_at):
     return f'{size} {zlib.crc32(file.read()):08x}'
 
 
-def is_name(name):
-  """Whether an id can be a printable file name that stays below its folder."""
+def is_name(name: str) -> bool:
+  """Whether an id can be a printable file name that stays in its folder."""
   parts = name.split('/')
   return (
     name.isprintable() and '\\' not in name and not {'', '.', '..'} & {*parts}
   )
 
 
-def subfolders(folder, name):
-  """The subfolders of this name, in which a star stands for any one part."""
+def subfolders(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
+  """The subfolders with this name, in which `*` matches any text but a `/`."""
   if '*' not in name:
     return [folder / name] if (folder / name).is_dir() else []
   pattern = glob.escape(name).replace('[*]', '*')
@@ -181,7 +186,7 @@ def subfolders(folder, name):
 
 
 def _holder(root, name):
-  """A folder at or not far below `root` that holds `name`; or None."""
+  """A folder at or not far below `root` that has `name`; or None."""
   level = [root] if root.is_dir() else []
   for _ in range(_MOST_DEEP + 1):
     found = next((folder for folder in level if subfolders(folder, name)), None)
@@ -195,7 +200,7 @@ def _folders_in(folder):
   try:
     with os.scandir(folder) as entries:
       return sorted(pathlib.Path(e.path) for e in entries if e.is_dir())
-  except OSError:  # Not ours to read.
+  except OSError:  # We may not read it.
     return []
 
 
@@ -205,9 +210,9 @@ class Layout:
 
   Attributes:
     name: what to call the dataset in messages.
-    places: where its folder may lie, seen from the folder the user names.
+    places: where its folder may be, relative to the folder the user gives.
     marks: the subfolders it is recognized by, see `subfolders`.
-    collect: makes RawData of the folder.
+    collect: makes RawData from the folder.
   """
 
   name: str
@@ -215,7 +220,7 @@ class Layout:
   marks: tuple[str, ...]
   collect: Callable[[pathlib.Path], RawData]
 
-  def find(self, root):
+  def find(self, root: str | os.PathLike) -> pathlib.Path | None:
     """The folder of the dataset at or below `root`; None if there is none."""
     for place in self.places:
       folder = pathlib.Path(root) / place
@@ -223,7 +228,7 @@ class Layout:
         return folder
     return None
 
-  def load(self, folder):
+  def load(self, folder: pathlib.Path) -> RawData:
     """RawData of the folder that `find` has found.
 
     Raises:
@@ -233,7 +238,7 @@ class Layout:
     raw.check_lists()
     return raw
 
-  def read(self, root):
+  def read(self, root: str | os.PathLike) -> RawData:
     """RawData of the folder at or below `root`.
 
     Raises:
@@ -244,8 +249,8 @@ class Layout:
       raise errors.DataError(self.missing(root))
     return self.load(folder)
 
-  def missing(self, root):
-    """The sentence that says what was expected in `root`."""
+  def missing(self, root: str | os.PathLike) -> str:
+    """A sentence that says what was expected in `root`."""
     places = [place for place in self.places if place]
     there = f', there or in {" or ".join(places)}' if places else ''
     holders = {mark: _holder(pathlib.Path(root), mark) for mark in self.marks}
@@ -259,7 +264,9 @@ class Layout:
     )
 
 
-def examples(pairs, values) -> Iterator[tuple[str, dict]]:
+def examples(
+  pairs: Sequence[Pair], values: mask_values.Values
+) -> Iterator[tuple[str, dict]]:
   """Key and features of each pair, in order, for TFDS to write.
 
   LABEL of an image without a mask is IGNORE_LABEL everywhere.
@@ -281,7 +288,9 @@ def examples(pairs, values) -> Iterator[tuple[str, dict]]:
   return in_threads(load, pairs)
 
 
-def in_threads(function, items):
+def in_threads(
+  function: Callable[[_Item], _Result], items: Sequence[_Item]
+) -> Iterator[_Result]:
   """Like map, but several at a time; holds a bounded number of results."""
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     for start in range(0, len(items), _CHUNK):

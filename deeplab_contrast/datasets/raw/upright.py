@@ -1,27 +1,33 @@
 """Photos as people see them, with the labels that were drawn on them."""
 
+import os
+
+import numpy as np
+
 from deeplab_contrast.imaging import images, masks, orientation
 
 BOTH_WAYS = (
   'photos with an EXIF tag that turns them, and masks that fit both ways: save '
-  'them without the tag, turned as their masks are'
+  'them without the tag, turned like their masks'
 )
 
 
-def turn(picture, labels, path):
+def turn(
+  picture: images.Picture, labels: np.ndarray | None, path: str | os.PathLike
+) -> tuple[images.Picture, np.ndarray | None]:
   """Turns a photo upright, as viewers and `predict` show it.
 
-  Some annotation tools heed the EXIF tag of a photo, others draw on the pixels
-  as they are stored. The size of the mask tells which.
+  Some annotation tools respect the EXIF tag of a photo, others use the pixels
+  as they are stored. The size of the mask shows which.
 
   Args:
-    picture: images.Picture.
+    picture: the photo as read.
     labels: uint8 [height, width]; None without a mask.
     path: of the image, for messages.
 
   Returns:
-    (Picture, labels), both upright; labels of a size that fits neither way are
-    returned as they are.
+    The photo and labels, both upright; labels of a size that fits neither way
+    are returned unchanged.
 
   Raises:
     MaskError: the labels fit the photo both ways (it is square, or upside
@@ -35,7 +41,7 @@ def turn(picture, labels, path):
     if labels.shape == pixels.shape[:2]:
       raise masks.MaskError(
         f'{path} has an EXIF tag that turns it, and its mask fits it both '
-        'ways: save the image without the tag, turned as its mask is.',
+        'ways: save the image without the tag, turned like its mask.',
         BOTH_WAYS,
       )
     labels = orientation.upright(labels, noted)

@@ -8,23 +8,23 @@ from deeplab_contrast.utils import errors
 
 Builder = scenes_dataset_builder.Builder
 
-# Below this, people and signs have no pixels left to be recognised by.
+# Below this, people and signs have too few pixels to be recognised.
 _MIN_SIDE = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class Scenes(info_lib.Dataset):
-  """Street scenes drawn by code, for trying everything without a download.
+  """Street scenes drawn by code, to try everything without a download.
 
   Eight classes with the difficulties of real streets: perspective, occlusion,
   weather, thin objects, clutter, and colours that classes share. Drawing the
   default 640 scenes takes about half a minute, once.
 
   Attributes:
-    seed: another seed gives other scenes of the same kind; 0 or more.
+    seed: a different seed gives different scenes of the same kind; 0 or more.
     train: number of scenes of the split 'train'.
-    val: number of scenes of the split 'val'; scene i is the same whatever
-      these two numbers are.
+    val: number of scenes of the split 'val'; scene i does not depend on these
+      two numbers.
     height: of every scene, in pixels.
     width: likewise.
 

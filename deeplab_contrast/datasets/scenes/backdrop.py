@@ -5,13 +5,17 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
+from deeplab_contrast.datasets.scenes import camera as camera_lib
 from deeplab_contrast.datasets.scenes import classes, palette
+from deeplab_contrast.datasets.scenes import light as light_lib
 
 # The background's two things, numbers 0 and 1.
 LABELS = (classes.SKY, classes.ROAD)
 
 
-def clouds(rng, height, width, cells):
+def clouds(
+  rng: np.random.Generator, height: int, width: int, cells: int
+) -> np.ndarray:
   """Smooth noise, float32 [height, width] around 0.5: `cells` rows of it."""
   small = rng.random((cells, max(2, cells * width // height)))
   image = Image.fromarray((small * 255).astype(np.uint8))
@@ -21,16 +25,16 @@ def clouds(rng, height, width, cells):
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-  """What lies on the ground and where, in metres.
+  """What is on the ground and where, in metres.
 
   Attributes:
     middle: x of the middle of the road.
     half: half the width of the road.
-    lanes: how many, both directions together.
+    lanes: in both directions together.
     crossing: z where a zebra crossing starts, or None.
     edge: width of the kerb.
-    shadows: float [200], for depths of 0, 1, ... metres: further than this
-      from the middle of the road towards the sun lies in a house's shadow.
+    shadows: float [200], for depths of 0, 1, ... metres: points further than
+      this from the middle of the road towards the sun are in a house's shadow.
   """
 
   middle: float
@@ -41,19 +45,26 @@ class Ground:
   shadows: np.ndarray
 
 
-def grains(rng):
+def grains(
+  rng: np.random.Generator,
+) -> tuple[tuple[float, float], tuple[float, float]]:
   """Draws the textures, fine and coarse, of the background's two things."""
   return (0.0, 0.03), (rng.uniform(0, 0.12), rng.uniform(0, 0.15))
 
 
-def draw(rng, camera, light, plan):
+def draw(
+  rng: np.random.Generator,
+  camera: camera_lib.Camera,
+  light: light_lib.Light,
+  plan: Ground,
+) -> tuple[np.ndarray, np.ndarray]:
   """Draws sky and ground.
 
   Args:
-    rng: numpy Generator.
-    camera: Camera.
-    light: Light.
-    plan: Ground.
+    rng: the source of randomness.
+    camera: the view.
+    light: the weather and time of day.
+    plan: what is on the ground.
 
   Returns:
     (colors, things): float32 [height, width, 3], 0 to 255, and int64
@@ -61,7 +72,7 @@ def draw(rng, camera, light, plan):
   """
   x, z, below = camera.ground()
   colors = _sky(rng, camera, light)
-  # The rows with ground in them; all work above them would be lost.
+  # Only the rows with ground in them: work on others would be wasted.
   low = slice(int(below.any(axis=1).argmax()), None)
   ground = _ground(rng, x[low], z[low], light, plan)
   colors[low] = np.where(below[low, :, np.newaxis], ground, colors[low])
@@ -88,13 +99,13 @@ def _ground(rng, x, z, light, plan):
   pavement = np.float32(palette.pick(rng, palette.PAVEMENT, 0.15))
   on_road = np.abs(x) < plan.half
   bright = np.where(on_road, _asphalt(rng, x, z), _slabs(rng, x, z))
-  bright = np.float32(bright * _shade(x, z, light, plan))
+  bright = np.asarray(bright * _shade(x, z, light, plan), np.float32)
   colors = np.where(on_road[..., np.newaxis], asphalt, pavement)
   paint = _marks(rng, x, z, plan)
   kerb = np.abs(np.abs(x) - plan.half) < plan.edge
   colors = _mix(colors, rng.uniform(150, 215), paint)
   colors = np.where(kerb[..., np.newaxis], rng.uniform(90, 190), colors)
-  colors = np.float32(colors) * bright[..., np.newaxis]
+  colors = np.asarray(colors, np.float32) * bright[..., np.newaxis]
   if light.wet:
     mirror = _mirror(rng, x, z, light.wet)
     colors = _mix(colors, np.float32(light.sky_top), mirror)
@@ -103,7 +114,8 @@ def _ground(rng, x, z, light, plan):
 
 def _mix(colors, other, share):
   """Colours [..., 3] with a share [...] of another colour, float32."""
-  return colors + (other - colors) * np.float32(share)[..., np.newaxis]
+  share = np.asarray(share, np.float32)
+  return colors + (other - colors) * share[..., np.newaxis]
 
 
 def _stains(rng, x, z, size, blur=1):
@@ -163,8 +175,8 @@ def _shade(x, z, light, plan):
 
 
 def _mirror(rng, x, z, wet):
-  """How much of the sky wet ground shows: everywhere a bit, puddles more."""
+  """How much wet ground mirrors the sky: everywhere a bit, puddles more."""
   water = _stains(rng, x, z, 0.7, blur=3)
   puddles = np.clip((water - 0.56) * 9, 0, 1)
-  # Water mirrors more the flatter one looks at it.
+  # Water mirrors more at flatter angles.
   return wet * (0.12 + 0.5 * puddles) * np.clip(z / 22, 0.15, 1)

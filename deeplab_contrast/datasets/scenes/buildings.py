@@ -2,18 +2,27 @@
 
 import numpy as np
 
+from deeplab_contrast.datasets.scenes import canvas as canvas_lib
 from deeplab_contrast.datasets.scenes import classes, palette, shapes
 
 STOREY = 3.1
 
 
-def house(rng, canvas, x, side, near, far, height):
+def house(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  side: int,
+  near: float,
+  far: float,
+  height: float,
+) -> None:
   """Draws one house whose long wall faces the street.
 
   Args:
-    rng: numpy Generator.
-    canvas: Canvas.
-    x: where its wall stands, metres.
+    rng: the source of randomness.
+    canvas: to draw on.
+    x: of its wall, metres.
     side: -1 left of the street, 1 right.
     near: z of its nearer end.
     far: z of its farther end.
@@ -42,7 +51,15 @@ def house(rng, canvas, x, side, near, far, height):
     _poster(rng, canvas, wall, shade)
 
 
-def garden_wall(rng, canvas, x, side, near, far, height):
+def garden_wall(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  side: int,
+  near: float,
+  far: float,
+  height: float,
+) -> None:
   """Draws a low wall or fence, open sky above it."""
   color = palette.pick(rng, palette.WALL, 0.5)
   thing = canvas.thing(classes.BUILDING, (rng.uniform(0.03, 0.2), 0.1))
@@ -57,8 +74,10 @@ def garden_wall(rng, canvas, x, side, near, far, height):
   canvas.paint(None, top, color, shade * rng.uniform(0.6, 1.3))
 
 
-def skyline(rng, canvas, far):
-  """Draws what closes the street: distant houses, flat as cardboard."""
+def skyline(
+  rng: np.random.Generator, canvas: canvas_lib.Canvas, far: float
+) -> None:
+  """Draws the end of the street: distant flat houses."""
   x, reach = -1.3 * far, 1.3 * far
   while x < reach:
     width, z = rng.uniform(10, 40), far + rng.uniform(0, 60)
@@ -73,7 +92,7 @@ def skyline(rng, canvas, far):
 
 
 def _style(rng, color, light):
-  """What all windows of one house share."""
+  """The common style of all windows of a house."""
   mirror = rng.random() < 0.3
   glass = (
     np.array(light.sky_top) if mirror else palette.pick(rng, palette.GLASS, 0)
@@ -101,7 +120,7 @@ def _windows(rng, canvas, face, length, height, style, shade):
   colors = palette.vary(rng, style['glass'], len(panes), 0.3)
   lit = rng.random(len(panes)) < canvas.light.lit
   colors[lit] = (250, 214, 140)
-  # Lit windows must not darken with the wall they sit in.
+  # Lit windows must not darken with their wall.
   canvas.paint(None, panes, colors, np.where(lit, 1.5, shade))
 
 
@@ -137,7 +156,7 @@ def _shop(rng, canvas, thing, wall, side, shade):
 
 
 def _loud(rng):
-  """A colour that wants to be seen: those of signs and cars too."""
+  """A striking colour, such as those of signs and cars."""
   kinds = (palette.PAINT, palette.CLOTH, palette.SUMMER)
   return palette.pick(rng, kinds[rng.integers(3)])
 

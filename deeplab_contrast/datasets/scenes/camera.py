@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-# Nothing nearer than this is drawn as it is; it lies outside the picture.
+# Points nearer than this are moved here; they are outside the picture anyway.
 NEAREST = 0.7
 
 
@@ -35,7 +35,7 @@ class Camera:
   bend: float
   roll: float
 
-  def project(self, points):
+  def project(self, points: np.ndarray) -> np.ndarray:
     """Projects float [..., 3] metres to float [..., 2] (x, y) pixels."""
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     z = np.maximum(z, NEAREST)
@@ -44,12 +44,12 @@ class Camera:
     row = row + self.roll * (column - self.width / 2)
     return np.stack([column, row], axis=-1)
 
-  def ground(self):
+  def ground(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The place on the ground that each pixel shows.
 
     Returns:
       (x, z, is_ground): float32 [height, width] metres, and whether the pixel
-      lies below the horizon; x and z mean nothing where it does not.
+      is below the horizon; elsewhere x and z mean nothing.
     """
     columns = np.arange(self.width, dtype=np.float32) + 0.5
     rows = np.arange(self.height, dtype=np.float32)[:, np.newaxis] + 0.5
@@ -58,12 +58,12 @@ class Camera:
     x = (columns - self.center) * (z / self.focal) - self.bend * z * z
     return x.astype(np.float32), z.astype(np.float32), below > 0.25
 
-  def pixel(self, z):
-    """How many metres one pixel is wide at depth `z`."""
+  def pixel(self, z: float) -> float:
+    """The width of a pixel at depth `z`, in metres."""
     return z / self.focal
 
 
-def sample(rng, height, width):
+def sample(rng: np.random.Generator, height: int, width: int) -> Camera:
   """Draws a camera for a canvas of height x width pixels."""
   return Camera(
     width=width,

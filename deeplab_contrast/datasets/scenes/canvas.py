@@ -1,16 +1,18 @@
 """The canvas: polygons in the street become colours and things.
 
-It makes two pictures at twice the final size: what a pixel looks like, and the
-number of the thing it belongs to. Labels come from the second one alone, so
+It makes two pictures at twice the final size: the colour of each pixel, and the
+number of the thing it belongs to. Labels are made from the second one alone, so
 they stay exact whatever happens to the colours.
 """
 
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from deeplab_contrast.datasets.scenes import camera as camera_lib
 from deeplab_contrast.datasets.scenes import light as light_lib
 
 # The canvas is this many times as large as the final picture.
@@ -31,60 +33,76 @@ class _Stroke(NamedTuple):
 class Canvas:
   """Collects the faces of one scene from far to near, then draws them.
 
-  Only collecting at first lets haze and perspective be computed for all faces
-  at once: a scene has about 600 calls of `paint`, most of one small face.
+  Collecting them first lets haze and perspective be computed for all faces at
+  once: a scene has about 600 calls of `paint`, most with one small face.
 
   Attributes:
-    camera: Camera of this canvas' size.
-    light: Light of the scene.
+    camera: a camera with this canvas' size.
+    light: of the scene.
     labels: the label of each thing, by its number.
     grains: (fine, coarse) strength of each thing's texture, by its number.
   """
 
-  def __init__(self, camera, light, labels, grains):
+  def __init__(
+    self,
+    camera: camera_lib.Camera,
+    light: light_lib.Light,
+    labels: Iterable[int],
+    grains: Iterable[tuple[float, float]],
+  ):
     """Starts empty.
 
     Args:
-      camera: Camera.
-      light: Light.
-      labels: the labels of the things of the background.
-      grains: likewise their textures.
+      camera: a camera with this canvas' size.
+      light: of the scene.
+      labels: of the things in the background.
+      grains: their textures.
     """
     self.camera, self.light = camera, light
     self.labels, self.grains = list(labels), list(grains)
-    self._strokes, self._count = [], 0
+    self._strokes: list[_Stroke] = []
+    self._count = 0
 
-  def thing(self, label, grain=(0.05, 0.05)):
-    """Enters a new thing.
+  def thing(self, label: int, grain: tuple[float, float] = (0.05, 0.05)) -> int:
+    """Adds a new thing.
 
     Args:
       label: its class id.
       grain: strength of its fine and of its coarse texture.
 
     Returns:
-      int, its number, for `paint`.
+      Its number, for `paint`.
     """
     self.labels.append(label)
     self.grains.append(grain)
     return len(self.labels) - 1
 
-  def paint(self, thing, faces, color, shade=1.0, alpha=255):
+  def paint(
+    self,
+    thing: int | None,
+    faces: np.ndarray,
+    color: np.ndarray,
+    shade: float | np.ndarray = 1.0,
+    alpha: int = 255,
+  ) -> None:
     """Paints faces that all belong to one thing, in order.
 
     Args:
-      thing: number of the thing, or None for what only colours that which
-        is already there: shadows, windows, stripes, wires.
+      thing: number of the thing; None to change only the colours of what is
+        already there: shadows, windows, stripes, wires.
       faces: float [n, corners, 3] or [corners, 3], metres.
       color: float [3] or [n, 3], 0 to 255, in neutral light.
       shade: float or [n], brightness.
-      alpha: 255 covers, less lets what is behind shine through.
+      alpha: 255 covers, less lets the background show through.
     """
     faces = faces[np.newaxis] if faces.ndim == 2 else faces
     stroke = _Stroke(faces, color, shade, alpha, thing, self._count)
     self._strokes.append(stroke)
     self._count += len(faces)
 
-  def draw(self, colors, things):
+  def draw(
+    self, colors: np.ndarray, things: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
     """Draws everything painted over a background.
 
     Args:
@@ -94,15 +112,15 @@ class Canvas:
     Returns:
       (colors, things): uint8 [height, width, 3], int32 [height, width].
     """
-    colors = Image.fromarray(np.clip(colors, 0, 255).astype(np.uint8))
-    things = Image.fromarray(things.astype(np.int32))
+    picture = Image.fromarray(np.clip(colors, 0, 255).astype(np.uint8))
+    numbers = Image.fromarray(things.astype(np.int32))
     # Mode RGBA on an RGB picture blends by alpha.
-    brush, marker = ImageDraw.Draw(colors, 'RGBA'), ImageDraw.Draw(things)
+    brush, marker = ImageDraw.Draw(picture, 'RGBA'), ImageDraw.Draw(numbers)
     for _, points, color, thing in self._polygons():
       brush.polygon(points, fill=color)
       if thing is not None:
         marker.polygon(points, fill=thing)
-    return np.asarray(colors), np.asarray(things)
+    return np.asarray(picture), np.asarray(numbers)
 
   def _polygons(self):
     """All polygons in sight as (place, points, color, thing), in order."""
@@ -113,7 +131,7 @@ class Canvas:
     return sorted(polygons, key=lambda polygon: polygon[0])
 
   def _batch(self, strokes):
-    """The polygons of strokes whose faces have equally many corners."""
+    """The polygons of strokes whose faces have the same number of corners."""
     faces = np.concatenate([stroke.faces for stroke in strokes])
     sizes = [len(stroke.faces) for stroke in strokes]
     colors = np.empty((len(faces), 3))

@@ -1,5 +1,7 @@
 """Draws one scene: a photograph of a street and its exact labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from deeplab_contrast.datasets.scenes import (
@@ -15,12 +17,14 @@ from deeplab_contrast.datasets.scenes import canvas as canvas_lib
 from deeplab_contrast.datasets.scenes import light as light_lib
 
 
-def draw(key, height, width):
+def draw(
+  key: Sequence[int], height: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
   """Draws a scene.
 
   Args:
-    key: sequence of non-negative ints, e.g. (seed, split, index); the scene is
-      a function of it and of the size alone.
+    key: non-negative ints, e.g. (seed, split, index); the scene is a function
+      of the key and the size alone.
     height: in pixels.
     width: in pixels.
 
@@ -57,7 +61,7 @@ def draw(key, height, width):
 def _texture(rng, things, grains):
   """Brightness of every pixel by the texture of its thing, float32."""
   height, width = things.shape
-  fine, coarse = np.float32(grains).T
+  fine, coarse = np.array(grains, np.float32).T
   grain = rng.random((height, width), dtype=np.float32)
   grain = (grain + np.roll(grain, 1, axis=0) - 1) * 1.6
   cells = int(rng.integers(16, 34))
@@ -66,7 +70,7 @@ def _texture(rng, things, grains):
 
 
 def _bonnet(rng, canvas):
-  """Draws the bonnet of the car that carries the camera: void."""
+  """Draws the bonnet of the car with the camera: void."""
   camera = canvas.camera
   thing = canvas.thing(classes.VOID, (0.01, 0.1))
   z = 1.0

@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab_contrast.datasets.scenes import canvas as canvas_lib
 from deeplab_contrast.datasets.scenes import classes, palette, shapes
 
 
 class _Place(NamedTuple):
-  """Where a sign hangs: its middle, its half size and its depth, metres."""
+  """The place of a sign: its middle, its half size and its depth, metres."""
 
   x: float
   y: float
@@ -16,7 +17,14 @@ class _Place(NamedTuple):
   z: float
 
 
-def lamp(rng, canvas, x, z, toward, light):
+def lamp(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  z: float,
+  toward: int,
+  light: float,
+) -> None:
   """Draws a street lamp or a mast; its arm reaches towards the road."""
   height = rng.uniform(4.5, 9)
   color = palette.pick(rng, palette.METAL)
@@ -33,7 +41,13 @@ def lamp(rng, canvas, x, z, toward, light):
   canvas.paint(thing, head, glow, 1.5 if lit else light)
 
 
-def bollards(rng, canvas, x, z, light):
+def bollards(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  z: float,
+  light: float,
+) -> None:
   """Draws a short row of bollards along the kerb."""
   color = palette.pick(rng, palette.METAL)
   band = palette.WHITE if rng.random() < 0.4 else palette.RED
@@ -47,7 +61,13 @@ def bollards(rng, canvas, x, z, light):
     canvas.paint(None, stripe, band, light)
 
 
-def sign(rng, canvas, x, z, light):
+def sign(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  z: float,
+  light: float,
+) -> None:
   """Draws one to three signs on a post, from the front or the back."""
   height = rng.uniform(2.1, 3.3)
   color = palette.pick(rng, palette.METAL)
@@ -69,7 +89,13 @@ def sign(rng, canvas, x, z, light):
       break
 
 
-def traffic_light(rng, canvas, x, z, light):
+def traffic_light(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  z: float,
+  light: float,
+) -> None:
   """Draws a traffic light on its post."""
   height = rng.uniform(2.6, 4)
   _post(rng, canvas, x, z, height, palette.pick(rng, palette.METAL), light)
@@ -86,7 +112,14 @@ def traffic_light(rng, canvas, x, z, light):
     canvas.paint(None, lens, color, 1.4 if number == on else 0.3)
 
 
-def gantry(rng, canvas, left, right, z, light):
+def gantry(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  left: float,
+  right: float,
+  z: float,
+  light: float,
+) -> None:
   """Draws a mast on one side with direction boards over the road."""
   height = rng.uniform(5.2, 6.2)
   color = palette.pick(rng, palette.METAL)
@@ -101,7 +134,13 @@ def gantry(rng, canvas, left, right, z, light):
     _board(rng, canvas, board, place, light)
 
 
-def clutter(rng, canvas, x, z, light):
+def clutter(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  z: float,
+  light: float,
+) -> None:
   """Draws a thing without a class: a bin, a box, a bench, a kiosk."""
   wide, tall = rng.uniform(0.4, 1.8), rng.uniform(0.5, 1.7)
   color = palette.pick(rng, palette.PAINT, 0.5)
@@ -115,8 +154,14 @@ def clutter(rng, canvas, x, z, light):
   canvas.paint(None, label, palette.pick(rng, palette.PAINT), light)
 
 
-def wire(rng, canvas, left, right, z):
-  """Draws a wire over the road: too thin for a label of its own."""
+def wire(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  left: float,
+  right: float,
+  z: float,
+) -> None:
+  """Draws a wire over the road: too thin for a label."""
   height, sag = rng.uniform(5, 8), rng.uniform(0.1, 0.7)
   middle = (left + right) / 2
   width = 0.7 * canvas.camera.pixel(z)

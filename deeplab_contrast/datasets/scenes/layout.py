@@ -1,4 +1,4 @@
-"""What stands where in a street, from far to near."""
+"""The things in a street and their places, from far to near."""
 
 import dataclasses
 import functools
@@ -15,6 +15,7 @@ from deeplab_contrast.datasets.scenes import (
   plants,
   vehicles,
 )
+from deeplab_contrast.datasets.scenes import light as light_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Street:
   """One street.
 
   Attributes:
-    ground: what lies on the ground.
+    ground: what is on the ground.
     draws: functions of (rng, canvas), far things first.
   """
 
@@ -30,7 +31,7 @@ class Street:
   draws: tuple[Callable, ...]
 
 
-def sample(rng, light):
+def sample(rng: np.random.Generator, light: light_lib.Light) -> Street:
   """Draws a street under a light."""
   plan = _Plan(rng, light)
   plan.end()
@@ -57,7 +58,8 @@ class _Plan:
     self._busy = rng.uniform(0.25, 1.0)
     # Where people cross the road, and perhaps the paint for it.
     self._crossing = rng.uniform(7, 22)
-    self._things, self._taken = [], []
+    self._things: list[tuple[float, Callable]] = []
+    self._taken: list[tuple[float, float, float, float]] = []
 
   def street(self):
     """The street made of all things collected so far."""
@@ -74,7 +76,7 @@ class _Plan:
     return Street(ground, tuple(draw for _, draw in order))
 
   def end(self):
-    """What closes the street: houses, a wood, both or open sky."""
+    """The end of the street: houses, a wood, both or open sky."""
     rng, far = self._rng, self._far
     if rng.random() < 0.6:
       self._add(far + 70, plants.hills, far=far + 60)
@@ -93,7 +95,7 @@ class _Plan:
       if kind < green:
         self._garden(wall, side, near, far)
       elif kind < green + 0.08:
-        pass  # A gap: one sees past the houses.
+        pass  # A gap between the houses.
       else:
         self._house(wall, side, near, far, rng.uniform(4, 24) * tall)
       near = far + (rng.uniform(1, 6) if rng.random() < 0.3 else 0)
@@ -189,8 +191,8 @@ class _Plan:
     clear = z - room[1] > 2.5 * model.height
     if clear and self._free(x, z, *room):
       self._taken.append((x, z, *room))
-      # What stands beside a vehicle is mostly behind it, seen from the road:
-      # so its rear decides what it covers.
+      # Things next to a vehicle are mostly behind it, seen from the road: so
+      # its rear decides what it covers.
       rear = z - room[1]
       self._upright(vehicles.car, x, z, depth=rear, model=model, yaw=yaw)
 
@@ -232,13 +234,13 @@ class _Plan:
       self._shadows[int(near) : int(far)] = edge
 
   def _at(self, x, z):
-    """Brightness of what stands on the ground at (x, z)."""
+    """Brightness of things on the ground at (x, z)."""
     edge = self._shadows[min(int(z), 199)]
     dark = self._light.sun and self._light.sun * (x - self._middle) > edge
     return 1 - self._light.shadow * 0.8 if dark else 1.0
 
   def _upright(self, draw, x, z, depth=None, **options):
-    """Adds a thing that stands at one place; shadows are known only later."""
+    """Adds a thing at one place; shadows are known only later."""
 
     def lit(rng, canvas):
       draw(rng, canvas, x=x, z=z, light=self._at(x, z), **options)

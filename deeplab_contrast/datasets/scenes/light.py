@@ -1,4 +1,4 @@
-"""Weather and time of day: what all colours of one scene have in common."""
+"""Weather and time of day, which affect all colours of a scene."""
 
 import dataclasses
 
@@ -14,11 +14,11 @@ class Light:
   Attributes:
     sky_top: colour of the sky at the zenith.
     sky_bottom: colour of the sky at the horizon; distant things fade to it.
-    haze: metres at which half of a thing has faded.
-    tint: gain of each colour channel, sun colour and exposure together.
-    sun: the side the sun stands on: -1 left, 1 right, 0 nowhere.
-    front: brightness of faces that look at the camera.
-    shadow: share of light that shadows on the ground take away.
+    haze: the distance in metres at which things have faded by half.
+    tint: gain of each colour channel, from sun colour and exposure.
+    sun: the side of the sun: -1 left, 1 right, 0 nowhere.
+    front: brightness of faces towards the camera.
+    shadow: fraction of light that shadows on the ground take away.
     clouds: 0 for a clear sky to 1.
     wet: 0 for dry ground to 1.
     lit: probability that a window or a lamp is lit.
@@ -37,16 +37,16 @@ class Light:
   lit: float
   noise: float
 
-  def side(self, facing):
-    """Brightness of a wall that looks to the left (-1) or the right (1)."""
+  def side(self, facing: int) -> float:
+    """Brightness of a wall that faces left (-1) or right (1)."""
     return 1.0 + 0.22 * self.sun * facing if self.sun else 0.9
 
-  def fade(self, z):
-    """The share of a colour at depth z that is haze."""
+  def fade(self, z: np.ndarray) -> np.ndarray:
+    """The fraction of a colour at depth z that is haze."""
     return z / (z + self.haze)
 
 
-def sample(rng):
+def sample(rng: np.random.Generator) -> Light:
   """Draws a light: sunny, overcast, foggy or dusk."""
   draws = (_sunny, _sunny, _overcast, _overcast, _foggy, _dusk)
   return draws[rng.integers(len(draws))](rng)
@@ -135,7 +135,7 @@ def _dusk(rng):
   )
 
 
-def faded(colors, share, light):
-  """Mixes float [n, 3] colours with the light's haze by shares [n]."""
+def faded(colors: np.ndarray, share: np.ndarray, light: Light) -> np.ndarray:
+  """Mixes float [n, 3] colours with the light's haze by fractions [n]."""
   haze = np.array(light.sky_bottom)
   return colors + (haze - colors) * share[:, np.newaxis]

@@ -1,7 +1,7 @@
-"""Colours of things, chosen so that colour alone does not tell the class.
+"""Colours of things, chosen so that colour alone does not reveal the class.
 
-Every class has colours of its own, and every class of man-made things also
-draws from the colours that a whole street shares.
+Every class has its own colours, and every class of man-made things also uses
+the colours that a whole street shares.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ def _colors(*rows):
   return np.array(rows, dtype=np.float64)
 
 
-# What a street is made of; any thing in it may have one of these.
+# The materials of a street; any thing in it may have one of these colours.
 STREET = _colors(
   (52, 54, 58),
   (88, 90, 92),
@@ -109,14 +109,19 @@ YELLOW, GREEN, ORANGE, BACK = _colors(
 )
 
 
-def pick(rng, colors, shared=0.25, spread=14):
+def pick(
+  rng: np.random.Generator,
+  colors: np.ndarray,
+  shared: float = 0.25,
+  spread: float = 14,
+) -> np.ndarray:
   """Draws one colour, float64 [3], 4 to 251.
 
   Args:
-    rng: numpy Generator.
+    rng: the source of randomness.
     colors: float [n, 3], the colours of this kind of thing.
-    shared: probability to take one of the street's colours instead.
-    spread: how far each channel may wander.
+    shared: probability of one of the street's colours instead.
+    spread: the largest change of each channel.
   """
   if rng.random() < shared:
     colors = STREET
@@ -124,6 +129,8 @@ def pick(rng, colors, shared=0.25, spread=14):
   return np.clip(color + rng.uniform(-spread, spread, 3), 4, 251)
 
 
-def vary(rng, color, count, spread=0.12):
+def vary(
+  rng: np.random.Generator, color: np.ndarray, count: int, spread: float = 0.12
+) -> np.ndarray:
   """`count` colours around `color`, float64 [count, 3]: lighter and darker."""
   return color * rng.uniform(1 - spread, 1 + spread, (count, 1))

@@ -2,10 +2,17 @@
 
 import numpy as np
 
+from deeplab_contrast.datasets.scenes import canvas as canvas_lib
 from deeplab_contrast.datasets.scenes import classes, palette, shapes
 
 
-def person(rng, canvas, x, z, light):
+def person(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  z: float,
+  light: float,
+) -> None:
   """Draws one person with a shadow, standing or walking."""
   size = rng.uniform(1.5, 1.95) if rng.random() < 0.85 else rng.uniform(1, 1.4)
   figure = _Figure(rng, canvas, x, z, size, light)
@@ -21,7 +28,7 @@ def person(rng, canvas, x, z, light):
 
 
 class _Figure:
-  """One person; lengths are shares of the body height."""
+  """One person; lengths are fractions of the body height."""
 
   def __init__(self, rng, canvas, x, z, size, light):
     self._rng, self._canvas, self._light = rng, canvas, light
@@ -74,7 +81,7 @@ class _Figure:
     self._disc(-0.014 * self._turn, 0.955, 0.055, 0.05, hair)
 
   def luggage(self):
-    """A bag or a rucksack: it carries the label of who carries it."""
+    """A bag or a rucksack: it has the label of its owner."""
     color = palette.pick(self._rng, palette.CLOTH, 0.4)
     x, y = -0.15 * self._turn, self._rng.choice((0.36, 0.66))
     self._disc(x, y, 0.075, self._rng.uniform(0.08, 0.14), color)

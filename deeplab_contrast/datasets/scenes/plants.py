@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deeplab_contrast.datasets.scenes import canvas as canvas_lib
 from deeplab_contrast.datasets.scenes import classes, palette, shapes
 
 
 class _Crown(NamedTuple):
-  """Where a crown is and how large: the tree's height, all in metres."""
+  """The place and size of a crown, and the tree's height, in metres."""
 
   x: float
   z: float
@@ -16,7 +17,13 @@ class _Crown(NamedTuple):
   radius: float
 
 
-def tree(rng, canvas, x, z, light):
+def tree(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  z: float,
+  light: float,
+) -> None:
   """Draws one tree: round, conical or bare, green or autumnal."""
   height, radius = rng.uniform(3.5, 9), rng.uniform(1.0, 2.6)
   grain = (rng.uniform(0.15, 0.4), rng.uniform(0.1, 0.3))
@@ -37,7 +44,15 @@ def _leaves(rng):
   return palette.pick(rng, kinds, 0.06)
 
 
-def hedge(rng, canvas, x, side, near, far, height):
+def hedge(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  x: float,
+  side: int,
+  near: float,
+  far: float,
+  height: float,
+) -> None:
   """Draws a hedge along the street."""
   color = _leaves(rng)
   thing = canvas.thing(classes.TREE, (rng.uniform(0.12, 0.35), 0.2))
@@ -52,7 +67,9 @@ def hedge(rng, canvas, x, side, near, far, height):
   canvas.paint(thing, strips[::-1], colors, canvas.light.side(-side))
 
 
-def hills(rng, canvas, far):
+def hills(
+  rng: np.random.Generator, canvas: canvas_lib.Canvas, far: float
+) -> None:
   """Draws a wooded ridge at the end of the street."""
   color = _leaves(rng)
   thing = canvas.thing(classes.TREE, (0.12, 0.2))
@@ -83,10 +100,10 @@ def _round(rng, canvas, thing, crown, light):
 def _foliage(rng, canvas, ellipse, z, color, light):
   """Dabs of light and dark leaves, and of the sky, in (x, y, two radii)."""
   count = int(np.clip(260 / z, 6, 24))
-  dabs = shapes.dabs(rng, count, *ellipse, 0.32, z)
+  dabs = shapes.dabs(rng, count, ellipse, 0.32, z)
   tones = rng.uniform(0.55, 1.4, (count, 1))
   canvas.paint(None, dabs, color * tones, light, alpha=170)
-  holes = shapes.dabs(rng, count // 3, *ellipse, 0.13, z)
+  holes = shapes.dabs(rng, count // 3, ellipse, 0.13, z)
   canvas.paint(None, holes, np.array(canvas.light.sky_bottom), alpha=200)
 
 

@@ -10,7 +10,7 @@ from deeplab_contrast import common
 from deeplab_contrast.datasets.raw import one_at_a_time
 from deeplab_contrast.datasets.scenes import drawing
 
-# Part of what a scene is drawn from: never renumber.
+# Part of the key of each scene: never renumber.
 _SPLITS = {'train': 0, 'val': 1}
 
 _DESCRIPTION = """\
@@ -21,10 +21,10 @@ Scene i of a split is a function of the seed, the split and i alone.
 
 @dataclasses.dataclass(kw_only=True)
 class ScenesConfig(tfds.core.BuilderConfig):
-  """All that the contents depend on; the name tells each value.
+  """All that the contents depend on; the name has each value.
 
   Attributes:
-    name: made of the others; TFDS prepares one folder per name.
+    name: made from the others; TFDS prepares one folder per name.
     seed: of all scenes.
     train: number of training scenes.
     val: number of validation scenes.
@@ -49,8 +49,8 @@ class ScenesConfig(tfds.core.BuilderConfig):
 class Builder(one_at_a_time.Builder):
   """Builds the two splits from a ScenesConfig; see `scenes.Scenes`."""
 
-  # Raise it with every change to the pictures or the labels: folders prepared
-  # from an older drawing are then not mistaken for the new one.
+  # Raise it with every change of the pictures or labels, so that folders with
+  # older drawings are not mistaken for new ones.
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': 'First release.'}
 

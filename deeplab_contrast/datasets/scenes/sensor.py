@@ -1,7 +1,9 @@
-"""What lens, sensor and compression do to a picture."""
+"""The effects of lens, sensor and compression on a picture."""
 
 import numpy as np
 from PIL import Image, ImageFilter
+
+from deeplab_contrast.datasets.scenes import light as light_lib
 
 _BLOCK = 8
 
@@ -20,13 +22,15 @@ _COSINES = _cosines()
 _COARSENESS = 1 + np.add.outer(np.arange(_BLOCK), np.arange(_BLOCK)) / 2
 
 
-def degrade(rng, colors, light):
+def degrade(
+  rng: np.random.Generator, colors: np.ndarray, light: light_lib.Light
+) -> np.ndarray:
   """Turns clean colours into a photograph.
 
   Args:
-    rng: numpy Generator.
+    rng: the source of randomness.
     colors: float32 [height, width, 3], 0 to 255, in neutral light.
-    light: Light.
+    light: the weather and time of day.
 
   Returns:
     uint8 [height, width, 3].
@@ -81,7 +85,7 @@ def _compress(image, step):
   blocks = values.reshape(rows, _BLOCK, columns, _BLOCK, 3)
   blocks = _COSINES @ blocks.transpose(0, 2, 4, 1, 3) @ _COSINES.T
   # Colour is rounded three times as coarsely as brightness.
-  steps = np.float32([1, 3, 3])[:, np.newaxis, np.newaxis]
+  steps = np.array([1, 3, 3], np.float32)[:, np.newaxis, np.newaxis]
   steps = steps * np.float32(step * _COARSENESS)
   blocks = np.round(blocks / steps) * steps
   blocks = (_COSINES.T @ blocks @ _COSINES).transpose(0, 3, 1, 4, 2)

@@ -1,10 +1,11 @@
-"""Cars, vans, buses and lorries: a side view drawn out to a solid."""
+"""Cars, vans, buses and lorries: a side view extruded to a solid."""
 
 import dataclasses
 import math
 
 import numpy as np
 
+from deeplab_contrast.datasets.scenes import canvas as canvas_lib
 from deeplab_contrast.datasets.scenes import classes, palette, shapes
 
 
@@ -28,12 +29,12 @@ class Model:
   wheel: float = 0.33
 
   @property
-  def length(self):
+  def length(self) -> float:
     """In metres."""
     return self.outline[-1][0] - self.outline[0][0]
 
   @property
-  def height(self):
+  def height(self) -> float:
     """In metres."""
     return max(up for _, up in self.outline)
 
@@ -131,17 +132,25 @@ CARS = 4 * (SEDAN, HATCHBACK) + 2 * (OFFROADER,) + (VAN,)
 VEHICLES = 2 * CARS + (LORRY, BUS)
 
 
-def car(rng, canvas, model, x, z, yaw, light):
+def car(
+  rng: np.random.Generator,
+  canvas: canvas_lib.Canvas,
+  model: Model,
+  x: float,
+  z: float,
+  yaw: float,
+  light: float,
+) -> None:
   """Draws one vehicle with its shadow.
 
   Args:
-    rng: numpy Generator.
-    canvas: Canvas.
-    model: Model.
+    rng: the source of randomness.
+    canvas: to draw on.
+    model: the type of vehicle.
     x: of its middle, metres.
     z: likewise.
     yaw: radians; 0 drives away from the camera, pi towards it.
-    light: brightness where it stands.
+    light: brightness at its place.
   """
   body = _Body(model, x, z, yaw, rng.uniform(0.92, 1.06))
   color = palette.pick(rng, palette.PAINT, 0.15)
@@ -276,7 +285,7 @@ def _flank(rng, canvas, thing, body, color, glass, light):
 
 
 def _pillars(canvas, body, side, color, shade):
-  """Draws posts that part the side windows."""
+  """Draws posts between the side windows."""
   glass = np.array(body.model.glass)
   left, right = glass[:, 0].min(), glass[:, 0].max()
   low, high = glass[:, 1].min(), glass[:, 1].max()

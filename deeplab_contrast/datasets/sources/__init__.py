@@ -1,7 +1,7 @@
 """Sources of labelled examples: what to train or evaluate on.
 
 One name for all of them, which gin files use: `sources.TfdsSplit` is a prepared
-split; the others are made over sources. See `examples` for what they share.
+split; the others are made from sources. See `examples` for what they share.
 """
 
 from deeplab_contrast.datasets.sources.examples import Examples, Source, Subset

@@ -14,12 +14,12 @@ from deeplab_contrast.common import LABEL
 from deeplab_contrast.datasets.sources import examples as examples_lib
 
 
-def of(examples: examples_lib.Examples):
+def of(examples: examples_lib.Examples) -> np.ndarray:
   """Which classes occur in which example.
 
-  All labels are decoded once, a millisecond each for images as of VOC; the
-  result is kept in `examples.class_file`, beside the prepared data, and read
-  from there the next time.
+  All labels are decoded once, a millisecond each for VOC images; the result is
+  kept in `examples.class_file`, next to the prepared data, and read from there
+  the next time.
 
   Args:
     examples: opened, with labels.
@@ -56,7 +56,7 @@ def _examine(examples):
 
 
 def _read(examples):
-  """What an earlier call has kept; None if that is of no use."""
+  """What an earlier call has kept; None if that is unusable."""
   path = examples.class_file
   if path is None or not path.exists():
     return None
@@ -70,7 +70,7 @@ def _read(examples):
 
 
 def _write(path, found):
-  """Keeps it; where that is impossible, the next time takes as long."""
+  """Keeps it; if that is impossible, the next call takes as long again."""
   if path is None:
     return
   temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}.tmp')

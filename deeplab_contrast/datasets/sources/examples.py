@@ -1,34 +1,36 @@
-"""What all sources share: a description, and examples at random access.
+"""What all sources share: a description, and examples with random access.
 
 A `Source` is a description that gin can hold; opened, it becomes `Examples`:
-random access to encoded images and labels. A source over another source (a
-label budget, ...) looks the same from outside.
+random access to encoded images and labels. A source made from another source
+(a label budget, ...) looks the same from outside.
 """
 
 import abc
 import pathlib
 from collections.abc import Callable, Sequence
 
+import tensorflow as tf
+
 from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.utils import errors
 
 
 class Examples(abc.ABC):
-  """Opened examples, each as often and in whatever order one likes.
+  """Opened examples, to be read in any order, as often as needed.
 
   Attributes:
-    info: DatasetInfo, what the labels mean.
-    max_size: (height, width), ints no image exceeds.
+    info: what the labels mean.
+    max_size: (height, width) that no image exceeds.
     order: maps a position of a run, int64 [], and the run's seed to the index
-      of the example it sees, int64 []. None: epochs of all of them, every
-      epoch a permutation (`order.shuffled`).
+      of the example it sees, int64 []. None: epochs of all of them, each epoch
+      a different permutation (`order.shuffled`).
     class_file: where `class_presence` may keep what it finds out about these
       examples; None if nowhere.
   """
 
   info: dataset_info.DatasetInfo
   max_size: tuple[int, int]
-  order: Callable | None = None
+  order: Callable[[tf.Tensor, int], tf.Tensor] | None = None
   class_file: pathlib.Path | None = None
 
   @abc.abstractmethod
@@ -39,7 +41,7 @@ class Examples(abc.ABC):
     """{IMAGE: JPEG or PNG, LABEL: PNG of class ids, ID: name}, all bytes.
 
     Raises:
-      IndexError: there is no such example.
+      IndexError: there is no example with this index.
       DataError: it cannot be read.
     """
 
@@ -49,10 +51,10 @@ class Examples(abc.ABC):
 
 
 class Subset(Examples):
-  """Some of other examples, in an order of its own.
+  """Some of the given examples, in a given order.
 
   Attributes:
-    info: as of `examples`.
+    info: that of `examples`.
     max_size: likewise, though no image of the subset may be that large.
   """
 
@@ -68,27 +70,26 @@ class Subset(Examples):
   def __getitem__(self, index):
     return self._examples[self._indices[index]]
 
-  def ids(self):
+  def ids(self) -> list[str]:
     """See base class."""
     names = self._examples.ids()
     return [names[i] for i in self._indices]
 
 
 class Source(abc.ABC):
-  """The description of a set of labelled examples.
+  """The description of a set of labelled examples."""
 
-  Attributes:
-    info: DatasetInfo, what the labels mean.
-  """
-
-  info: dataset_info.DatasetInfo
+  @property
+  @abc.abstractmethod
+  def info(self) -> dataset_info.DatasetInfo:
+    """What the labels mean; derived classes may use a class attribute."""
 
   @abc.abstractmethod
   def open(self, data_dir: str | None) -> Examples:
     """Opens the examples, after preparing them if this is the first use.
 
     Args:
-      data_dir: where prepared datasets live; None for TFDS' own default.
+      data_dir: the folder of prepared datasets; None for TFDS' default.
 
     Raises:
       DataError: the raw or prepared data are missing or wrong.
@@ -96,16 +97,16 @@ class Source(abc.ABC):
 
 
 def open_inner(source: Source, data_dir: str | None) -> Examples:
-  """Opens a source for another one that is made over it.
+  """Opens a source for another one that is made from it.
 
   Raises:
-    ConfigError: it has an order of its own, which would be lost.
+    ConfigError: it has its own order, which would be lost.
     DataError: see `Source.open`.
   """
   examples = source.open(data_dir)
   if examples.order is not None:
     raise errors.ConfigError(
-      f'{type(source).__name__} must be the outermost source, since one made '
-      'over it would lose its proportions: put the other one inside.'
+      f'{type(source).__name__} must be the outermost source, since a source '
+      'made from it would lose its proportions: put the other one inside.'
     )
   return examples

@@ -1,10 +1,11 @@
-"""Text files that name images, one id per line."""
+"""Text files that list images, one id per line."""
 
 import collections
 import os
 import pathlib
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
@@ -18,29 +19,29 @@ _TWO_COLUMNS = re.compile(
 _FILE_NAME = re.compile(r'\S.*\.(jpe?g|png|bmp|tiff?|webp)', re.IGNORECASE)
 
 
-def read(path, known=()):
+def read(path: str | os.PathLike, known: Collection[str] = ()) -> list[str]:
   """Reads a list of image ids.
 
-  A line is an id as it stands ("2007_000032"), or a file name, or the two
-  columns in which lists for semi-supervised learning are often published
+  A line is an id ("2007_000032"), a file name, or the two columns in which
+  lists for semi-supervised learning are often published
   ("JPEGImages/x.jpg SegmentationClass/x.png", "leftImg8bit/train/a/
-  x_leftImg8bit.png gtFine/train/a/x_gtFine_labelIds.png"). Of a file name
-  the id is the last part without its ending; or, if `known` has such an id,
-  more of its folders ("a/x"). Blank lines are skipped.
+  x_leftImg8bit.png gtFine/train/a/x_gtFine_labelIds.png"). The id of a file
+  name is its last component without the extension; or, if `known` has such an
+  id, with more of its folders ("a/x"). Blank lines are skipped.
 
   Args:
     path: a UTF-8 text file.
-    known: a set or dict of the ids that there are. A line that is one of them
-      is taken as it stands.
+    known: a set or dict of the existing ids. A line that is one of them is
+      taken unchanged.
 
   Returns:
     The ids in the order of the file: at least one, none twice. They need not
     be known.
 
   Raises:
-    DataError: the file is missing, empty, no text, or names an id twice.
+    DataError: the file is missing, empty, not text, or has an id twice.
   """
-  # As `file_pairs` has them: macOS writes an umlaut as two characters.
+  # Like `file_pairs`: macOS writes an umlaut as two characters.
   text = unicodedata.normalize('NFC', _text(path))
   lines = (line.strip() for line in text.splitlines())
   ids = [_id_of(line, known) for line in lines if line]
@@ -57,8 +58,8 @@ def read(path, known=()):
   return ids
 
 
-def some(ids, limit=20):
-  """Names up to `limit` ids, and how many there are if there are more."""
+def some(ids: Sequence[str], limit: int = 20) -> str:
+  """Lists up to `limit` ids, and says how many more there are."""
   shown = ', '.join(ids[:limit])
   more = len(ids) - limit
   return f'{shown} and {more} more' if more > 0 else shown
@@ -75,7 +76,7 @@ def _text(path):
       f'The list {path} cannot be read: {error.message}.'
     ) from error
   except UnicodeDecodeError:
-    raise errors.DataError(f'The list {path} is no UTF-8 text.') from None
+    raise errors.DataError(f'The list {path} is not UTF-8 text.') from None
 
 
 def _id_of(line, known):
@@ -86,7 +87,7 @@ def _id_of(line, known):
   if not _FILE_NAME.fullmatch(name):
     return line
   path = pathlib.PurePosixPath(name.replace('\\', '/')).with_suffix('')
-  # Cityscapes puts the kind of the file behind the id.
+  # Cityscapes puts the kind of file after the id.
   parts = path.as_posix().removesuffix('_leftImg8bit').split('/')
   endings = ('/'.join(parts[i:]) for i in range(len(parts)))
   return next((ending for ending in endings if ending in known), parts[-1])

@@ -4,7 +4,9 @@ import bisect
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 
+from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets.sources import examples, id_list, order
 from deeplab_contrast.utils import errors
 
@@ -17,7 +19,7 @@ class Union(examples.Source):
   make an epoch of 1,000.
 
   Attributes:
-    sources: of the same classes, and without a common id.
+    sources: with the same classes, and without shared ids.
 
   Raises:
     ConfigError: there is no source, or the classes differ.
@@ -29,32 +31,32 @@ class Union(examples.Source):
     object.__setattr__(self, 'sources', _checked('Union', self.sources))
 
   @property
-  def info(self):
+  def info(self) -> dataset_info.DatasetInfo:
     """What the labels mean."""
     return self.sources[0].info
 
-  def open(self, data_dir):
+  def open(self, data_dir: str | None) -> examples.Examples:
     """See base class. Raises DataError if sources share ids."""
     return _Joined(_open('Union', self.sources, data_dir))
 
 
 @dataclasses.dataclass(frozen=True)
 class Mixture(examples.Source):
-  """Several sources in fixed proportions, however large each of them is.
+  """Several sources in fixed proportions, regardless of their sizes.
 
   Proportions (1, 3) put 1 example of the first and 3 of the second source into
   every 4 consecutive positions of a run, at random places: into every batch of
-  16, 4 and 12. Which ones is a pure function of seed and position.
+  16, 4 and 12. Which examples is a pure function of seed and position.
 
-  Each source has epochs of its own: an epoch of a source shows each of its
-  examples once, in a random order that is another one in each epoch. So with
-  100 labelled and 900 pseudo-labelled images, 1,200 positions are one epoch of
-  the latter and three of the former. There is no epoch of the whole.
+  Each source has its own epochs: an epoch of a source shows each of its
+  examples once, in a random order that differs between epochs. So with 100
+  labelled and 900 pseudo-labelled images, 1,200 positions are one epoch of the
+  latter and three of the former. The mixture itself has no epochs.
 
   As a list, for evaluation, it is the union of its sources.
 
   Attributes:
-    sources: of the same classes, and without a common id.
+    sources: with the same classes, and without shared ids.
     proportions: a whole number, 1 or more, for each source.
 
   Raises:
@@ -76,33 +78,37 @@ class Mixture(examples.Source):
       )
 
   @property
-  def info(self):
+  def info(self) -> dataset_info.DatasetInfo:
     """What the labels mean."""
     return self.sources[0].info
 
-  def open(self, data_dir):
+  def open(self, data_dir: str | None) -> examples.Examples:
     """See base class. Raises DataError if sources share ids or are empty."""
-    parts = _open('Mixture', self.sources, data_dir)
-    sizes = tuple(map(len, parts))
+    opened = _open('Mixture', self.sources, data_dir)
+    sizes = tuple(map(len, opened))
     if 0 in sizes:
       raise errors.DataError(
         f'Source {sizes.index(0) + 1} of the Mixture has no examples.'
       )
     divisor = math.gcd(*self.proportions)
     shares = tuple(p // divisor for p in self.proportions)
-    return _Joined(parts, order.Interleaved(sizes, shares))
+    return _Joined(opened, order.Interleaved(sizes, shares))
 
 
 class _Joined(examples.Examples):
-  """The examples of all parts, one part after the other."""
+  """The examples of all members, one member after the other."""
 
-  def __init__(self, parts, own_order=None):
-    self.info = parts[0].info
-    heights, widths = zip(*(part.max_size for part in parts), strict=True)
+  def __init__(
+    self,
+    members: Sequence[examples.Examples],
+    own_order: order.Interleaved | None = None,
+  ):
+    self.info = members[0].info
+    heights, widths = zip(*(each.max_size for each in members), strict=True)
     self.max_size = (max(heights), max(widths))
     self.order = own_order
-    self._parts = parts
-    self._ends = list(itertools.accumulate(map(len, parts)))
+    self._members = members
+    self._ends = list(itertools.accumulate(map(len, members)))
 
   def __len__(self):
     return self._ends[-1]
@@ -111,40 +117,40 @@ class _Joined(examples.Examples):
     if not 0 <= index < len(self):
       raise IndexError(index)
     i = bisect.bisect_right(self._ends, index)
-    return self._parts[i][index - (self._ends[i - 1] if i else 0)]
+    return self._members[i][index - (self._ends[i - 1] if i else 0)]
 
-  def ids(self):
+  def ids(self) -> list[str]:
     """See base class."""
-    return list(itertools.chain(*(part.ids() for part in self._parts)))
+    return list(itertools.chain(*(each.ids() for each in self._members)))
 
 
 def _checked(name, sources):
-  """The sources as a tuple: gin hands over a list."""
+  """The sources as a tuple: gin gives a list."""
   sources = tuple(sources)
   if not sources:
-    raise errors.ConfigError(f'{name}.sources is empty: name one at least.')
+    raise errors.ConfigError(f'{name}.sources is empty: give at least one.')
   first = sources[0].info
   for i, source in enumerate(sources[1:], start=2):
     if source.info.class_names != first.class_names:
       raise errors.ConfigError(
-        f'Source {i} of the {name} ({source.info.name}) has other classes than '
-        f'the first one ({first.name}).'
+        f'Source {i} of the {name} ({source.info.name}) has different classes '
+        f'from the first one ({first.name}).'
       )
   return sources
 
 
 def _open(name, sources, data_dir):
   """Opens all; refuses ids that two of them share."""
-  parts = [examples.open_inner(source, data_dir) for source in sources]
-  owner = {}
-  for i, part in enumerate(parts, start=1):
-    ids = part.ids()
+  opened = [examples.open_inner(source, data_dir) for source in sources]
+  owner: dict[str, int] = {}
+  for i, member in enumerate(opened, start=1):
+    ids = member.ids()
     shared = [n for n in ids if n in owner]
     if shared:
       raise errors.DataError(
         f'Sources {owner[shared[0]]} and {i} of the {name} share '
         f'{len(shared)} ids: {id_list.some(shared)}; labelled and unlabelled '
-        'parts must be disjoint (Complement takes what a LabelBudget leaves).'
+        'images must be disjoint (Complement takes what a LabelBudget leaves).'
       )
     owner.update(dict.fromkeys(ids, i))
-  return parts
+  return opened

@@ -5,33 +5,34 @@ import math
 
 import numpy as np
 
+from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets.sources import class_presence, examples, id_list
 from deeplab_contrast.utils import errors
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelBudget(examples.Source):
-  """A few of the examples of another source, as if no others were labelled.
+  """A few of the examples of another source, as if only they were labelled.
 
-  A count takes the first ones of a random order of the ids, so that budgets
-  of one seed are nested, and do not depend on the order on disk. Balanced
-  budgets of one seed are nested likewise.
+  A count takes the first ones in a random order of the ids, so that budgets
+  with the same seed are nested, and do not depend on the order on disk.
+  Balanced budgets with the same seed are nested likewise. With neither count
+  nor ids_file, all examples are taken.
 
   Attributes:
     source: the source to take from.
     count: how many to take: an int, or a float for a fraction of all (0.2 is a
       fifth, 1.0 is all), rounded to the nearest number, at least one.
     seed: of the random order.
-    ids_file: a text file that names them instead; see `id_list.read`.
+    ids_file: a text file that lists them instead; see `id_list.read`.
     balanced: whether rare classes come first: the next image is always the
       first one in the random order that shows the class with the fewest images
       so far (of several such classes, the one with the fewest images of all).
-      The first use decodes all labels, and keeps what it found beside the
+      The first use decodes all labels, and keeps the result next to the
       prepared data.
 
   Raises:
     ConfigError: the settings exclude each other, or a number is out of range.
-      (With neither count nor ids_file, all examples are taken.)
   """
 
   source: examples.Source
@@ -51,30 +52,30 @@ class LabelBudget(examples.Source):
       )
 
   @property
-  def info(self):
+  def info(self) -> dataset_info.DatasetInfo:
     """What the labels mean."""
     return self.source.info
 
-  def open(self, data_dir):
+  def open(self, data_dir: str | None) -> examples.Examples:
     """See base class."""
     opened = examples.open_inner(self.source, data_dir)
     if self.count is None and self.ids_file is None:
       return opened
     return examples.Subset(opened, self.indices(opened))
 
-  def indices(self, available):
-    """Which examples of the opened source the budget takes: a list of ints.
+  def indices(self, available: examples.Examples) -> list[int]:
+    """Which examples of the opened source the budget takes.
 
     Raises:
       ConfigError: there are fewer than `count`.
-      DataError: the list is wrong, or names others.
+      DataError: the list is wrong, or names unknown ids.
     """
     index_of = {name: i for i, name in enumerate(available.ids())}
     if self.ids_file is not None:
-      return [index_of[name] for name in self._listed(index_of)]
+      return [index_of[name] for name in _listed(self.ids_file, index_of)]
     if self.count is None:
       return list(range(len(available)))
-    count = self._number(len(available))
+    count = _number(self.count, len(available))
     order = self._order(index_of)
     if self.balanced:
       presence = class_presence.of(available)[order]
@@ -93,41 +94,21 @@ class LabelBudget(examples.Source):
         'nothing to choose: give one of them.'
       )
 
-  def _number(self, available):
-    if isinstance(self.count, float):
-      return max(1, math.floor(self.count * available + 0.5))
-    if self.count > available:
-      raise errors.ConfigError(
-        f'LabelBudget.count is {self.count}, but only {available} '
-        'examples are there to choose from: make LABELS smaller.'
-      )
-    return self.count
-
-  def _order(self, index_of):
-    """The indices in a random order that depends on ids and seed alone."""
+  def _order(self, index_of: dict[str, int]) -> list[int]:
+    """The indices in a random order that depends only on ids and seed."""
     # Raw words of PCG64, not Generator.permutation: NumPy promises to keep
-    # only the former as they are in all later versions.
+    # only the former unchanged in later versions.
     keys = np.random.PCG64([self.seed]).random_raw(len(index_of))
     order = np.argsort(keys, kind='stable')
     names = sorted(index_of)
     return [index_of[names[i]] for i in order]
-
-  def _listed(self, available):
-    names = id_list.read(self.ids_file, available)
-    unknown = [name for name in names if name not in available]
-    if unknown:
-      raise errors.DataError(
-        f'{self.ids_file} names {len(unknown)} ids that are not among the '
-        f'{len(available)} examples: {id_list.some(unknown)}.'
-      )
-    return names
 
 
 @dataclasses.dataclass(frozen=True)
 class Complement(examples.Source):
   """What a label budget leaves: the examples that count as unlabelled.
 
-  They still carry the labels of the source; `Unlabelled` hides them,
+  They still have the labels of the source; `Unlabelled` hides them,
   `PseudoLabelled` replaces them.
 
   Attributes:
@@ -138,21 +119,44 @@ class Complement(examples.Source):
   budget: LabelBudget
 
   @property
-  def info(self):
+  def info(self) -> dataset_info.DatasetInfo:
     """What the labels mean."""
     return self.budget.info
 
-  def open(self, data_dir):
+  def open(self, data_dir: str | None) -> examples.Examples:
     """See base class. Raises ConfigError if the budget takes everything."""
     opened = examples.open_inner(self.budget.source, data_dir)
     taken = set(self.budget.indices(opened))
     rest = [i for i in range(len(opened)) if i not in taken]
     if not rest:
       raise errors.ConfigError(
-        f'The label budget takes all {len(opened)} examples, so that none is '
-        'left without a label: make LABELS smaller.'
+        f'The label budget takes all {len(opened)} examples, which leaves none '
+        'unlabelled: make LABELS smaller.'
       )
     return examples.Subset(opened, rest)
+
+
+def _number(count: int | float, available: int) -> int:
+  """How many of the available examples a count takes."""
+  if isinstance(count, float):
+    return max(1, math.floor(count * available + 0.5))
+  if count > available:
+    raise errors.ConfigError(
+      f'LabelBudget.count is {count}, but there are only {available} '
+      'examples to choose from: make LABELS smaller.'
+    )
+  return count
+
+
+def _listed(ids_file: str, available: dict[str, int]) -> list[str]:
+  names = id_list.read(ids_file, available)
+  unknown = [name for name in names if name not in available]
+  if unknown:
+    raise errors.DataError(
+      f'{ids_file} names {len(unknown)} ids that are not among the '
+      f'{len(available)} examples: {id_list.some(unknown)}.'
+    )
+  return names
 
 
 def _check_count(count):
@@ -168,27 +172,28 @@ def _check_count(count):
     )
 
 
-def _balanced(presence):
+def _balanced(presence: np.ndarray) -> list[int]:
   """The places of images, reordered so that rare classes come first.
 
   Args:
     presence: bool [images, classes], in the random order.
 
   Returns:
-    Every place once, an int; images without any class are the last ones.
+    Every place once; images without any class are last.
   """
   totals = presence.sum(axis=0).tolist()
   queues = [iter(np.flatnonzero(column)) for column in presence.T]
   waiting = {c for c, total in enumerate(totals) if total}
   shown = np.zeros([len(totals)], int)
-  result, taken = [], set()
+  result: list[int] = []
+  taken: set[int] = set()
   while waiting:
     rarest = min(waiting, key=lambda c: (shown[c], totals[c], c))
     place = next((p for p in queues[rarest] if p not in taken), None)
-    if place is None:  # All its images are there.
+    if place is None:  # All its images are taken.
       waiting.remove(rarest)
       continue
-    taken.add(place)
+    taken.add(int(place))
     result.append(int(place))
     shown += presence[place]
   return result + [p for p in range(len(presence)) if p not in taken]

@@ -1,4 +1,4 @@
-"""In which order a run sees examples, as pure functions of (seed, position)."""
+"""The order in which a run sees examples, a function of (seed, position)."""
 
 import dataclasses
 import itertools
@@ -6,19 +6,19 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-# Numbers of streams of random numbers. The examples' own seeds are made of
+# Numbers of streams of random numbers. The seeds of examples are made from
 # (seed, 0), see `pipeline`; source i of an interleaved order has 2 + i.
 _BLOCKS = 1
 _FIRST_SOURCE = 2
 
 
-def shuffled(position, size, seed):
-  """Epochs of all examples, every epoch another permutation.
+def shuffled(position: tf.Tensor, size: int, seed: int) -> tf.Tensor:
+  """Epochs of all examples, each epoch a different permutation.
 
   Args:
     position: int64 [], of the run.
     size: how many examples there are.
-    seed: int, of the run.
+    seed: of the run.
 
   Returns:
     int64 [], an index below `size`.
@@ -31,23 +31,23 @@ def shuffled(position, size, seed):
 
 @dataclasses.dataclass(frozen=True)
 class Interleaved:
-  """Several sources side by side, in fixed proportions, each in epochs.
+  """Several sources mixed in fixed proportions, each in its own epochs.
 
-  The positions fall into blocks of sum(proportions), and each block has
-  exactly that many of each source, at random places. The examples of a source
-  come in epochs of its own: its n-th one, counted over all blocks, lies in its
-  epoch n // size, and each of its epochs is a permutation of all of them.
+  The positions are divided into blocks of sum(proportions), and each block has
+  exactly proportions[i] examples of source i, at random places. Each source has
+  its own epochs: its n-th example, counted over all blocks, is in its epoch
+  n // size, and each of its epochs is a permutation of all its examples.
 
   Attributes:
-    sizes: the number of examples of each source; source i has the indices from
-      sum(sizes[:i]) on.
+    sizes: the number of examples of each source; the indices of source i start
+      at sum(sizes[:i]).
     proportions: examples of each source in a block.
   """
 
   sizes: tuple[int, ...]
   proportions: tuple[int, ...]
 
-  def __call__(self, position, seed):
+  def __call__(self, position: tf.Tensor, seed: int) -> tf.Tensor:
     """Maps a position, int64 [], and the run's seed to an index, int64 []."""
     length = sum(self.proportions)
     block, place = position // length, position % length
@@ -70,7 +70,7 @@ class Interleaved:
 
 
 def _permuted(places, size, seed, stream, number):
-  """Where permutation `number` of a stream takes places below `size`."""
+  """Where permutation `number` of a stream maps places below `size`."""
   start = tf.stack([tf.cast(seed, tf.int64), tf.cast(stream, tf.int64)])
   own = tf.random.experimental.stateless_fold_in(start, number)
   return tf.random.experimental.index_shuffle(

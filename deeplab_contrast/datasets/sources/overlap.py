@@ -1,23 +1,25 @@
-"""Images that two sets share, though they must not."""
+"""Images that two sets share, but must not."""
 
 from deeplab_contrast.common import IMAGE
-from deeplab_contrast.datasets.sources import id_list
+from deeplab_contrast.datasets.sources import examples, id_list
 from deeplab_contrast.utils import errors
 
 
-def refuse(unlabelled, other, name):
+def refuse(
+  unlabelled: examples.Examples, other: examples.Examples, name: str
+) -> None:
   """Refuses images to label that are also in another set.
 
-  Two images are one when both name and bytes are the same; so two datasets
-  may number their images alike.
+  Images are the same if both name and bytes are; so two datasets may use the
+  same numbers for different images.
 
   Args:
-    unlabelled: opened `Examples`.
-    other: likewise.
+    unlabelled: the images to label.
+    other: the other set.
     name: what the other set is called.
 
   Raises:
-    DataError: they share images; names up to 20.
+    DataError: they share images; lists up to 20.
   """
   places = {identity: i for i, identity in enumerate(other.ids())}
   shared = [
@@ -29,6 +31,6 @@ def refuse(unlabelled, other, name):
   if shared:
     raise errors.DataError(
       f'{len(shared)} of the images to label are {name} images too: '
-      f'{id_list.some(shared)}; label only images that are neither trained on '
-      'nor judged by.'
+      f'{id_list.some(shared)}; label only images that are used neither for '
+      'training nor for evaluation.'
     )

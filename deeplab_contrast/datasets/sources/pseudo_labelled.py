@@ -1,4 +1,4 @@
-"""Images with labels from a folder, such as those a network has predicted."""
+"""Images with labels from a folder, such as those predicted by a network."""
 
 import concurrent.futures
 import dataclasses
@@ -9,6 +9,7 @@ import tensorflow as tf
 import tqdm
 
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL
+from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets.sources import examples, id_list
 from deeplab_contrast.imaging import decoding, label_png, masks
 from deeplab_contrast.utils import errors
@@ -20,15 +21,15 @@ _MOST_SHOWN = 20
 class PseudoLabelled(examples.Source):
   """The images of another source, with labels from a folder of PNGs.
 
-  The labels of the source are never looked at. The label of image `a` is
+  The labels of the source are never read. The label of image `a` is
   `<folder>/a.png`, that of `a/b` is `<folder>/a/b.png`; files with other
-  endings are left alone. Palette PNGs count by index, grey ones by value,
-  whatever tool wrote them; IGNORE_LABEL marks pixels that nobody is sure of.
+  extensions are ignored. Palette PNGs count by index, grey ones by value,
+  whatever tool wrote them; IGNORE_LABEL marks uncertain pixels.
 
-  Opening reads every label once, 2 ms each for images as of VOC.
+  Opening reads every label once, 2 ms each for VOC images.
 
   Attributes:
-    source: where the images come from.
+    source: of the images.
     folder: of the labels.
   """
 
@@ -36,16 +37,16 @@ class PseudoLabelled(examples.Source):
   folder: str
 
   @property
-  def info(self):
+  def info(self) -> dataset_info.DatasetInfo:
     """What the labels mean."""
     return self.source.info
 
-  def open(self, data_dir):
+  def open(self, data_dir: str | None) -> examples.Examples:
     """See base class.
 
     Raises:
-      DataError: label files are missing, belong to no image, are damaged, have
-        another size than their image, or values that are no class.
+      DataError: label files are missing, have no image, are damaged, differ in
+        size from their image, or have values that are not a class.
     """
     inner = examples.open_inner(self.source, data_dir)
     paths = _match(self.folder, inner.ids())
@@ -56,7 +57,7 @@ class PseudoLabelled(examples.Source):
 class _PseudoLabelled(examples.Examples):
   """Examples whose label i is the file paths[i]."""
 
-  def __init__(self, inner, paths):
+  def __init__(self, inner: examples.Examples, paths: list[str]):
     self.info = inner.info
     self.max_size = inner.max_size
     self._inner = inner
@@ -69,13 +70,13 @@ class _PseudoLabelled(examples.Examples):
     example = self._inner[index]
     return {**example, LABEL: label_png.read(self._paths[index])}
 
-  def ids(self):
+  def ids(self) -> list[str]:
     """See base class."""
     return self._inner.ids()
 
 
 def _match(folder, ids):
-  """The path of the label of every id; refuses missing and extra files."""
+  """The path of the label for every id; refuses missing and extra files."""
   found = _find(folder)
   missing = [name for name in ids if name not in found]
   if missing:
@@ -87,8 +88,8 @@ def _match(folder, ids):
   if extra:
     raise errors.DataError(
       f'{folder} has {len(extra)} labels that belong to none of the '
-      f'{len(ids)} images: {id_list.some(extra)}; were they made for another '
-      'split or label budget?'
+      f'{len(ids)} images: {id_list.some(extra)}; were they made for a '
+      'different split or label budget?'
     )
   return [found[name] for name in ids]
 
@@ -108,7 +109,7 @@ def _find(folder):
 
 
 def _check(folder, inner, paths):
-  """Reads all labels; refuses those that do not fit, all in one sentence."""
+  """Reads all labels; refuses those that are wrong, all in one sentence."""
 
   def fault(index):
     return _fault(inner[index], paths[index], inner.info)
@@ -128,7 +129,7 @@ def _check(folder, inner, paths):
 
 
 def _fault(example, path, info):
-  """What is wrong with one label; None if nothing is."""
+  """What is wrong with one label; None if it is fine."""
   try:
     label = masks.read_ids(path)
   except errors.DataError as error:

@@ -1,4 +1,4 @@
-"""Splits of datasets, prepared by TFDS as ArrayRecord, at random access."""
+"""Splits of datasets, prepared by TFDS as ArrayRecord, with random access."""
 
 import contextlib
 import dataclasses
@@ -24,42 +24,44 @@ class TfdsSplit(examples.Source):
   """One split of a dataset, prepared by TFDS as ArrayRecord on first use.
 
   Attributes:
-    dataset: which one.
-    split: a split it has, or a slice in TFDS' notation: 'train[:50%]'.
+    dataset: the dataset.
+    split: one of its splits, or a slice in TFDS' notation: 'train[:50%]'.
   """
 
   dataset: dataset_info.Dataset
   split: str
 
   @property
-  def info(self):
+  def info(self) -> dataset_info.DatasetInfo:
     """What the labels mean."""
     return self.dataset.info
 
-  def open(self, data_dir):
+  def open(self, data_dir: str | None) -> examples.Examples:
     """See base class."""
     builder = builder_of(self.dataset, data_dir)
     if not builder.data_path.exists():
       _check_split(builder, self.split)
       _prepare(builder, self.info)
-      # Afresh from the disk: another process may have been quicker.
+      # Read again from disk: another process may have been quicker.
       builder = self.dataset.builder(data_dir)
       _write_ids(builder, self.info)
-    with _damage_told(self.info, data_dir):
+    with _damage_reported(self.info, data_dir):
       return _TfdsExamples(self.info, builder, self.split)
 
 
-def builder_of(dataset, data_dir):
+def builder_of(
+  dataset: dataset_info.Dataset, data_dir: str | None
+) -> tfds.core.DatasetBuilder:
   """The TFDS builder of a `Dataset`; DataError if its files are damaged."""
-  with _damage_told(dataset.info, data_dir):
+  with _damage_reported(dataset.info, data_dir):
     return dataset.builder(data_dir)
 
 
 @contextlib.contextmanager
-def _damage_told(info, data_dir):
+def _damage_reported(info, data_dir):
   try:
     yield
-  except (ValueError, json_format.ParseError) as error:  # Of its JSON files.
+  except (ValueError, json_format.ParseError) as error:  # In its JSON files.
     raise errors.DataError(
       f'The prepared {info.name} in {data_dir or "its data_dir"} is '
       f'damaged ({" ".join(str(error).split())[:200]}): delete its folder '
@@ -70,17 +72,22 @@ def _damage_told(info, data_dir):
 class _TfdsExamples(examples.Examples):
   """A prepared split."""
 
-  def __init__(self, info, builder, split):
+  def __init__(
+    self,
+    info: dataset_info.DatasetInfo,
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+  ):
     self.info = info
     self._folder = builder.data_path
     self._split = split
-    # Slices have characters that no file name should have: 'train[:50%]'.
+    # Slices have characters that file names should not have: 'train[:50%]'.
     quoted = urllib.parse.quote(split, safe='')
     self.class_file = self._folder / f'classes_{quoted}.npy'
     _check_shards(_split_info(builder, split), self._folder)
     metadata = builder.info.metadata
     overall = metadata['max_height'], metadata['max_width']
-    # Sums of splits, and data of older versions, have no size of their own.
+    # Sums of splits, and data of older versions, do not have their own size.
     sizes = metadata.get('split_sizes') or {}
     own = '' if '+' in split else split.partition('[')[0]
     self.max_size = tuple(sizes.get(own, overall))
@@ -103,8 +110,8 @@ class _TfdsExamples(examples.Examples):
         f'read ({error}): delete that folder to have it prepared again.'
       ) from error
 
-  def ids(self):
-    """See base class. From a file: reading all records takes minutes."""
+  def ids(self) -> list[str]:
+    """See base class. Read from a file: reading all records takes minutes."""
     path = _ids_file(self._folder, self._split)
     if path.exists():
       return results.read_json(path)
@@ -112,12 +119,12 @@ class _TfdsExamples(examples.Examples):
 
 
 def _prepare(builder, info):
-  """Writes the prepared folder; it appears whole, under its final name."""
+  """Writes the prepared folder; it appears complete, under its final name."""
   print(f'Preparing {info.name} in {builder.data_path}', flush=True)
   if not sys.stderr.isatty():
     tfds.disable_progress_bar()
   try:
-    # TFDS would print, of unknown sizes, what the line above says.
+    # TFDS would print the line above again, with unknown sizes.
     with contextlib.redirect_stdout(io.StringIO()):
       builder.download_and_prepare(
         file_format='array_record',
@@ -135,7 +142,7 @@ def _prepare(builder, info):
 
 
 def _write_ids(builder, info):
-  """Keeps the ids of each split beside its records, in their order."""
+  """Writes the ids of each split next to its records, in their order."""
   for split in builder.info.splits:
     ids = _TfdsExamples(info, builder, split).ids()
     path = _ids_file(builder.data_path, split)
@@ -156,7 +163,7 @@ def _split_info(builder, split):
 
 
 def _check_split(builder, split):
-  """Refuses a split that raw files lack before they are read for minutes."""
+  """Refuses a split that the raw files lack, before minutes of reading."""
   raw = getattr(builder.builder_config, 'raw', None)
   if raw and _absent(split, raw.splits):
     raise _no_split(builder, raw.root, split)
@@ -170,18 +177,18 @@ def _no_split(builder, place, split):
   how = how or 'make one of these images (for own data: docs/own_data.md)'
   return errors.DataError(
     f'{place} has no split {name!r}; it has {", ".join(sorted(there))}. To '
-    f'get it, {how}; or bind another TfdsSplit.split.'
+    f'get it, {how}; or bind a different TfdsSplit.split.'
   )
 
 
 def _absent(split, there):
-  """Which of the splits that are summed or sliced are not there."""
+  """Which of the summed or sliced splits do not exist."""
   names = [part.partition('[')[0].strip() for part in split.split('+')]
   return [name for name in names if name not in (*there, 'all')]
 
 
 def _check_shards(split, folder):
-  """Counts the records: a cut off ArrayRecord file opens, as an empty one."""
+  """Counts the records: a truncated ArrayRecord file opens as an empty one."""
   for shard in split.file_instructions:
     try:
       reader = array_record_module.ArrayRecordReader(shard.filename)

@@ -1,4 +1,4 @@
-"""Fetching the public part of VOC 2012, only when somebody asks for it."""
+"""Downloads the public files of VOC 2012, only on request."""
 
 import hashlib
 import os
@@ -16,23 +16,23 @@ SHA256 = 'e14f763270cf193d0b5f74b169f44157a4b0c6efa708f4dd0ff78ee691763bcb'
 _BLOCK = 1 << 22
 
 
-def download(data_dir, url=URL, sha256=SHA256):
+def download(data_dir: str | None, url: str = URL, sha256: str = SHA256) -> str:
   """Puts VOCdevkit where a dataset without a root looks for it.
 
-  Does nothing where that folder is there already. The archive (2 GB) is kept
-  by TFDS in `<data_dir>/downloads`, and not fetched twice.
+  Does nothing if that folder exists. The archive (2 GB) is kept by TFDS in
+  `<data_dir>/downloads`, and not downloaded twice.
 
   Args:
-    data_dir: where prepared datasets live; None for TFDS' own default.
+    data_dir: the folder of prepared datasets; None for TFDS' default.
     url: of the archive of train, val and trainval.
-    sha256: hex digest it must have.
+    sha256: the hex digest that it must have.
 
   Returns:
-    The folder that holds VOCdevkit.
+    The folder of VOCdevkit.
 
   Raises:
-    SystemFault: it cannot be fetched or written.
-    DataError: what came is not the archive, or not a safe one.
+    SystemFault: it cannot be downloaded or written.
+    DataError: the download is not the archive, or not a safe one.
   """
   data_dir = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
   downloads = os.path.join(data_dir, 'downloads')
@@ -46,13 +46,13 @@ def download(data_dir, url=URL, sha256=SHA256):
     archive = os.fspath(manager.download(url))
   except Exception as error:  # Of requests, TFDS, TensorFlow, the system.
     raise errors.SystemFault(
-      f'{url} cannot be fetched into {downloads} ({error}). Fetch it by other '
-      'means and give --archive.'
+      f'{url} cannot be downloaded into {downloads} ({error}): download it '
+      'by other means and give --archive.'
     ) from error
   if _digest(archive) != sha256:
     raise errors.DataError(
-      f'{archive}, from {url}, has another sha256 than {sha256}: it is cut off '
-      'or not that archive; delete it and try again.'
+      f'{archive}, from {url}, does not have the sha256 {sha256}: it is '
+      'truncated or not that archive; delete it and try again.'
     )
   archives.extract(archive, folder)
   return folder

@@ -1,6 +1,7 @@
 """SBD, the Semantic Boundaries Dataset: more masks for images of VOC."""
 
 import io
+import os
 import pathlib
 
 import numpy as np
@@ -12,7 +13,7 @@ from deeplab_contrast.utils import errors
 _PLACES = ('', 'dataset', 'benchmark_RELEASE/dataset')
 
 
-def find(root):
+def find(root: str | os.PathLike) -> pathlib.Path:
   """The folder with cls, train.txt and val.txt, at or below `root`.
 
   Raises:
@@ -28,8 +29,8 @@ def find(root):
   )
 
 
-def read_ids(folder):
-  """All ids of its train.txt and val.txt, a set.
+def read_ids(folder: pathlib.Path) -> set[str]:
+  """All ids of its train.txt and val.txt.
 
   Raises:
     DataError: a list is missing or wrong.
@@ -41,37 +42,37 @@ def read_ids(folder):
   }
 
 
-def image_file(folder, name):
-  """Where SBD has an image."""
+def image_file(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """The path of an image in SBD."""
   return folder / 'img' / f'{name}.jpg'
 
 
-def mask_file(folder, name):
-  """Where SBD has a mask."""
+def mask_file(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """The path of a mask in SBD."""
   return folder / 'cls' / f'{name}.mat'
 
 
-def read_mask(path):
+def read_mask(path: str | os.PathLike) -> np.ndarray:
   """Reads GTcls.Segmentation of a .mat file: uint8 [height, width].
 
   Raises:
-    DataError: the file is missing, damaged, or another kind of .mat.
+    DataError: the file is missing, damaged, or a different kind of .mat.
     SystemFault: scipy is not installed.
   """
   try:
     from scipy import io as scipy_io
   except ImportError:
     raise errors.SystemFault(
-      'The masks of SBD are .mat files, which scipy reads: pip install '
+      'The masks of SBD are .mat files, which need scipy: pip install '
       '"deeplab_contrast[sbd]".'
     ) from None
   data = io.BytesIO(images.read_file(path))
   try:
     mask = scipy_io.loadmat(data)['GTcls']['Segmentation'][0, 0]
-  except Exception as error:  # Of many kinds, none of them promised.
+  except Exception as error:  # scipy raises many kinds, none documented.
     raise errors.DataError(
-      f'{path} is damaged or no mask of SBD (GTcls.Segmentation): fetch it '
-      'again.'
+      f'{path} is damaged or not a mask of SBD (GTcls.Segmentation): download '
+      'it again.'
     ) from error
   if mask.ndim != 2 or mask.dtype != np.uint8 or not mask.size:
     raise errors.DataError(

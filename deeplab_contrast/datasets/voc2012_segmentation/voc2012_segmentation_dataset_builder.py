@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pathlib
 
 import tensorflow_datasets as tfds
 
@@ -18,8 +19,8 @@ _SPLITS = ('train', 'train_aug', 'trainval', 'val', 'test')
 
 _VALUES = mask_values.MaskValues(
   mask_values.ids_of_classes(NUM_CLASSES, (common.IGNORE_LABEL,)),
-  'expected the class ids 0 to 20 and 255; a mask that was turned from palette '
-  'to grey holds the brightness of colours: take the original palette PNG.',
+  'expected the class ids 0 to 20 and 255; a palette mask turned grey has '
+  'the brightness of its colours: take the original palette PNG.',
   images.voc_colormap(NUM_CLASSES),
   {'.mat': sbd.read_mask},
 )
@@ -31,40 +32,26 @@ _HOW_TO_AUGMENT = (
   'SegmentationClassAug'
 )
 
-# Of splits that are not in what is unpacked first.
+# How to get the splits that the first archive does not have.
 _ABSENT = {
   'train_aug': _HOW_TO_AUGMENT,
   'test': 'unpack VOC2012test.tar into the same VOCdevkit',
 }
 
 
-def collect(folder, sbd_folder=None):
+def collect(
+  folder: pathlib.Path, sbd_folder: pathlib.Path | None = None
+) -> raw_pairs.RawData:
   """RawData of a folder VOC2012.
 
   Args:
-    folder: pathlib.Path.
-    sbd_folder: of SBD, with cls; train_aug is then made of both.
+    folder: with ImageSets and JPEGImages.
+    sbd_folder: of SBD, with cls; train_aug is then made from both.
 
   Raises:
     DataError: there are no lists, or they are wrong.
   """
-  lists = {
-    split: folder / 'ImageSets' / 'Segmentation' / f'{split}.txt'
-    for split in _SPLITS
-  }
-  ids = {s: id_list.read(path) for s, path in lists.items() if path.is_file()}
-  if not ids:
-    raise errors.DataError(
-      f'{folder}/ImageSets/Segmentation has no list: expected one or more of '
-      f'{", ".join(f"{split}.txt" for split in _SPLITS)}.'
-    )
-  # An id becomes a file name: it must not lead out of the folder.
-  odd = [i for names in ids.values() for i in names if set(i) & set('/\\')]
-  if odd:
-    raise errors.DataError(
-      f'The lists of {folder} have ids that are no plain file names: '
-      f'{id_list.some(odd)}.'
-    )
+  ids = _read_lists(folder)
   pair = _pairs_of(folder)
   splits = {
     split: tuple(pair(name, split != 'test') for name in names)
@@ -88,10 +75,32 @@ def collect(folder, sbd_folder=None):
   )
 
 
+def _read_lists(folder: pathlib.Path) -> dict[str, list[str]]:
+  """{split: ids} of the lists that exist."""
+  lists = {
+    split: folder / 'ImageSets' / 'Segmentation' / f'{split}.txt'
+    for split in _SPLITS
+  }
+  ids = {s: id_list.read(path) for s, path in lists.items() if path.is_file()}
+  if not ids:
+    raise errors.DataError(
+      f'{folder}/ImageSets/Segmentation has no list: expected one or more of '
+      f'{", ".join(f"{split}.txt" for split in _SPLITS)}.'
+    )
+  # An id becomes a file name: it must not lead out of the folder.
+  odd = [i for names in ids.values() for i in names if set(i) & set('/\\')]
+  if odd:
+    raise errors.DataError(
+      f'The lists of {folder} have ids that are not plain file names: '
+      f'{id_list.some(odd)}.'
+    )
+  return ids
+
+
 def _pairs_of(folder):
-  """Maps (id, whether it has labels) to its Pair; asks the disk only once."""
+  """Maps (id, whether it has labels) to its Pair; lists folders only once."""
   official, aug = (folder / f'SegmentationClass{end}' for end in ('', 'Aug'))
-  # Some converters write the masks of SBD for images of VOC's val too.
+  # Some converters write SBD's masks for images of VOC's val too.
   only_in_aug = _names(aug) - _names(official)
 
   @functools.cache  # Splits share images.
@@ -110,7 +119,7 @@ def _names(folder):
 
 
 def _check_augmented(folder, splits):
-  """Tells thousands of missing masks by their one reason."""
+  """Reports thousands of missing masks by their common cause."""
   if (folder / 'SegmentationClassAug').is_dir():
     return
   pairs = splits.get('train_aug', ())
@@ -118,18 +127,18 @@ def _check_augmented(folder, splits):
   if missing:
     raise errors.DataError(
       f'{folder}/ImageSets/Segmentation/train_aug.txt names {len(missing)} '
-      f'images without a mask in SegmentationClass: {missing[0]}, ... Theirs '
-      f'are from SBD: {_HOW_TO_AUGMENT}; or remove the list.'
+      f'images without a mask in SegmentationClass: {missing[0]}, ... Their '
+      f'masks are part of SBD: {_HOW_TO_AUGMENT}; or remove the list.'
     )
 
 
 def _augmented(folder, sbd_folder, ids, pair):
-  """VOC train, and all of SBD that is neither in it nor in VOC val."""
+  """VOC train, and all of SBD that is in neither VOC train nor VOC val."""
   absent = [split for split in ('train', 'val') if split not in ids]
   if absent:
     raise errors.DataError(
       f'{folder}/ImageSets/Segmentation lacks {absent[0]}.txt, without which '
-      'train_aug cannot be made of SBD.'
+      'train_aug cannot be made from SBD.'
     )
   extra = sbd.read_ids(sbd_folder) - set(ids['train']) - set(ids['val'])
   pairs = [pair(name) for name in ids['train']]
@@ -158,7 +167,7 @@ class Builder(raw_builder.RawBuilder):
   MANUAL_DOWNLOAD_INSTRUCTIONS = (
     'Unpack VOCtrainval_11-May-2012.tar, and for the split train_aug the masks '
     'of SBD as SegmentationClassAug with the list train_aug.txt, so that '
-    'VOCdevkit/VOC2012 lies here.'
+    'VOCdevkit/VOC2012 is here.'
   )
 
   def _info(self):

@@ -26,7 +26,7 @@ def test_weights_are_bounded():
 
 
 @pytest.mark.parametrize(('small', 'told'), [(200, False), (50, True)])
-def test_weights_are_told_where_classes_are_uneven(small, told):
+def test_weights_are_reported_where_classes_are_uneven(small, told):
   # As many classes as CamVid has.
   pixels = [[1000, small, *[300] * 9, 0]]
   of_train = counts(pixels).summary(list('abcdefghijk'))

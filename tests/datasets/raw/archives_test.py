@@ -1,4 +1,4 @@
-"""Archives may not write beside their folder, nor fill the disk."""
+"""Archives must not write outside their folder, nor fill the disk."""
 
 import io
 import tarfile
@@ -62,7 +62,7 @@ def test_files_arrive(tmp_path, make):
 
 
 def test_what_is_there_is_kept_and_completed(tmp_path):
-  """VOC's trainval and test are two archives of one folder."""
+  """VOC's trainval and test are two archives of the same folder."""
   names = ['a/b/new', 'a/old', 'c/new']
   archive = make_tar(tmp_path / 'a.tar', *names)
   (tmp_path / 'out' / 'a' / 'b').mkdir(parents=True)
@@ -84,9 +84,9 @@ ODD_NAMES = (
 
 @pytest.mark.parametrize('name', ODD_NAMES)
 @pytest.mark.parametrize('make', [make_tar, make_zip])
-def test_names_that_lead_out_are_refused(tmp_path, make, name):
+def test_names_outside_the_folder_are_refused(tmp_path, make, name):
   archive = make(tmp_path / 'a', 'good', name)
-  refused(archive, tmp_path, 'does not stay in its folder')
+  refused(archive, tmp_path, 'is outside its folder')
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_file_that_is_also_a_folder_is_refused(tmp_path):
 @pytest.mark.parametrize('make', [make_tar, make_zip])
 def test_bombs_are_refused(tmp_path, make):
   archive = make(tmp_path / 'a', ('zeros', bytes(3_000_000)))
-  with pytest.raises(errors.DataError, match='looks like a bomb'):
+  with pytest.raises(errors.DataError, match='looks like a zip bomb'):
     archives.extract(archive, tmp_path / 'out', most_bytes=2_000_000)
   assert contents(tmp_path / 'out') == []
 
@@ -132,14 +132,14 @@ def test_bombs_are_refused(tmp_path, make):
 def test_a_bomb_by_ratio_is_refused(tmp_path, monkeypatch):
   monkeypatch.setattr(archives, '_LEAST_LIMIT', 1)
   archive = make_zip(tmp_path / 'a', ('zeros', bytes(9_000_000)))
-  refused(archive, tmp_path, 'looks like a bomb')
+  refused(archive, tmp_path, 'looks like a zip bomb')
 
 
 @pytest.mark.parametrize('data', [b'', b'<html>', b'PK\x03\x04 and more'])
 def test_other_files_are_refused(tmp_path, data):
   archive = tmp_path / 'a.zip'
   archive.write_bytes(data)
-  refused(archive, tmp_path, 'damaged or no tar or zip')
+  refused(archive, tmp_path, 'damaged or not a tar or zip')
 
 
 def test_a_cut_off_archive_is_refused(tmp_path):

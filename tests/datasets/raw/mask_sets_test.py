@@ -1,4 +1,4 @@
-"""Palettes, and black and white, that mean something only together."""
+"""Palettes, and black and white, whose meaning depends on all masks."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ TWO = NAMES[:2]
 
 
 def tree(folder, *masks, ending='png'):
-  """A folder of images and these masks; the last one is val."""
+  """A folder with images and these masks; the last one is val."""
   for i, mask in enumerate(masks):
     split = 'val' if i == len(masks) - 1 else 'train'
     for kind in ('images', 'masks'):
@@ -83,7 +83,7 @@ def test_palettes_of_each_file_are_read_by_colour_or_refused(
   for _ in range(2):  # The second time, all files are in the journal.
     told = refusal(folder, NAMES, journal)
     assert 'palettes that differ' in told
-    assert 'state "masks": "colors" with' in told
+    assert 'state "masks": "colors" and' in told
     assert told.count(f'.{ending}') == 2
   expected = {'0': (0, 1), '1': (0, 2), '2': (0, 1)}
   assert check(folder, STATED, journal) == expected
@@ -115,13 +115,13 @@ def test_one_palette_in_the_colours_of_other_classes(tmp_path, palette):
     assert check(folder, others) == expected
 
 
-def test_indices_that_are_no_ids_tell_the_remedy(tmp_path):
+def test_indices_that_are_not_ids_are_refused_with_a_remedy(tmp_path):
   palette = [BLACK] * 4 + [GREEN]
   folder = tree(tmp_path, *[indexed(0, 4, palette)] * 2)
   assert 'Likely: palette indices that are not ids' in refusal(folder, STATED)
 
 
-def test_other_colours_are_looked_at_anew(tmp_path):
+def test_different_colours_are_checked_again(tmp_path):
   folder = tree(tmp_path, *[indexed(0, 1, [RED, BLACK])] * 2)
   prints = set()
   for classes in (STATED, NAMES):

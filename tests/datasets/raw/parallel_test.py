@@ -57,7 +57,7 @@ def test_errors_of_the_function_come_through(workers):
 
 
 @pytest.mark.slow
-def test_a_dead_worker_is_told():
+def test_a_dead_worker_is_reported():
   with pytest.raises(errors.SystemFault, match='fewer workers'):
     list(parallel.in_order(die, list(range(9)), 1))
 
@@ -93,12 +93,12 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
   while os.path.exists(f'/proc/{worker}'):
     with open(f'/proc/{worker}/stat') as file:
       if file.read().rpartition(')')[2].split()[0] == 'Z':
-        break  # Dead, but nobody has asked.
+        break  # Dead, but not reaped.
     assert time.monotonic() < deadline
     time.sleep(0.1)
 
 
-def test_lines_tell_how_far_it_is(monkeypatch, capsys):
+def test_lines_show_the_progress(monkeypatch, capsys):
   monkeypatch.setattr(parallel, '_LINE_EVERY', 0.0)
   assert list(parallel.progress('ab', 'Checking', 2, 'pairs')) == ['a', 'b']
   assert 'Checking: 2 of 2 pairs' in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""All files are read once, every fault is told, and no work is lost."""
+"""All files are read once, every fault is reported, and no work is lost."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from deeplab_contrast.datasets import folder_segmentation, sources
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
-from deeplab_contrast.datasets.raw import mask_causes, raw_check
+from deeplab_contrast.datasets.raw import mask_causes, pair_check, raw_check
 from deeplab_contrast.imaging import images, masks
 from deeplab_contrast.utils import errors
 from tests import fixtures
@@ -100,7 +100,7 @@ def test_the_fingerprint_is_of_pixels_not_of_files(tree):
   assert check(tree).metadata['fingerprint'] != before
 
 
-# Splits that must be disjoint, and what is there twice.
+# Splits that must be disjoint, and repetitions.
 
 
 def test_the_same_picture_in_two_splits_is_refused(tree):
@@ -122,7 +122,7 @@ def test_the_same_picture_in_another_encoding_is_found(tree):
   assert 'is the same picture as' in refusal(tree)
 
 
-def test_equal_pictures_within_a_split_are_told(tree):
+def test_equal_pictures_within_a_split_are_reported(tree):
   folder = tree / 'images' / 'train'
   shutil.copy(folder / 'train_0001.jpg', folder / 'train_0004.jpg')
   assert check(tree).twins == [('train_0001', 'train_0004')]
@@ -169,7 +169,7 @@ def blurred(mask):
 
 
 def of_palette(mask):
-  """What is left of a palette mask that was saved as grey."""
+  """The greys of a palette mask that was saved as grey."""
   mask.putpalette([v for _, color in ABOUT.classes for v in color])
   return mask.convert('L')
 
@@ -180,14 +180,14 @@ def of_palette(mask):
     (of_palette, mask_causes.BRIGHTNESS),
     (lambda m: m.convert('RGB'), masks.RGB_MASK),
     (lambda m: m.point(lambda v: min(v, 10) * 20), 'ids multiplied by 20'),
-    (lambda m: m.point(lambda v: v + 13), 'ids of another list of classes'),
+    (lambda m: m.point(lambda v: v + 13), 'ids of a different list of classes'),
     (
       lambda m: m.resize((24, 18), Image.Resampling.NEAREST),
-      'masks of another size than images',
+      'masks that differ in size from images',
     ),
   ],
 )
-def test_the_likely_cause_is_told(tree, change, cause):
+def test_the_likely_cause_is_reported(tree, change, cause):
   for path in sorted((tree / 'masks' / 'train').iterdir()):
     change(Image.open(path)).save(path)
   told = refusal(tree)
@@ -198,10 +198,10 @@ def test_of_many_classes_any_value_is_the_brightness_of_one():
   colors = images.voc_colormap(171)
   mask = np.array([[0, 38, 75, 176, 178]], np.uint8)
   cause = mask_causes.of_ids(mask, range(171), colors)
-  assert cause.startswith('ids of another list of classes')
+  assert cause.startswith('ids of a different list of classes')
 
 
-def test_even_train_ids_are_no_ids_multiplied_by_two():
+def test_even_train_ids_are_not_ids_multiplied_by_two():
   mask = np.array([[2, 4, 18, 255]], np.uint8)
   colors = images.voc_colormap(19)
   assert mask_causes.of_ids(mask, range(34), colors) == mask_causes.TRAIN_IDS
@@ -228,8 +228,8 @@ def test_resized_masks_are_recognized():
   [
     ((7, 8, 26, 33), range(19), 19, mask_causes.LABEL_IDS),
     ((0, 5, 18, 255), range(34), 19, mask_causes.TRAIN_IDS),
-    ((1, 2, 3, 4), range(4), 4, 'ids that begin with 1, or 4 means void'),
-    ((0, 1, 90), range(4), 4, 'ids of another list of classes'),
+    ((1, 2, 3, 4), range(4), 4, 'ids that start at 1, or 4 means void'),
+    ((0, 1, 90), range(4), 4, 'ids of a different list of classes'),
   ],
 )
 def test_causes_of_foreign_ids(values, known, count, cause):
@@ -238,7 +238,7 @@ def test_causes_of_foreign_ids(values, known, count, cause):
   assert mask_causes.of_ids(mask, known, colors).startswith(cause)
 
 
-# Leaving out what is bad.
+# Leaving out bad pairs.
 
 
 def test_skipping_leaves_out_and_lists(tree, tmp_path):
@@ -258,7 +258,7 @@ def test_only_a_share_is_left_out(tree):
   for index in range(4):
     spoil_mask(tree, index)
   told = refusal(tree, raw_check.Checking('skip', 0.3))
-  assert told.startswith('4 of 9 pairs are at fault, but at most 3 (30.0%)')
+  assert told.startswith('4 of 9 pairs are faulty, but at most 3 (30.0%)')
   assert 'train_0003.png has the values [77]' in told
 
 
@@ -284,16 +284,16 @@ def test_what_was_good_is_not_read_again(tree, tmp_path, monkeypatch):
     check(tree, journal=journal)
   expected_without = check(tree, SKIP).metadata
   looked_at = []
-  examine = raw_check.examine
+  examine = pair_check.examine
 
   def spy(pair, values):
     looked_at.append(pair.id)
     return examine(pair, values)
 
-  monkeypatch.setattr(raw_check, 'examine', spy)
+  monkeypatch.setattr(pair_check, 'examine', spy)
   assert check(tree, SKIP, journal).metadata == expected_without
   assert looked_at == ['train_0000']
-  # Only what is changed is read again.
+  # Only changed files are read again.
   shutil.copy(tree / 'masks' / 'train' / 'train_0001.png', bad)
   looked_at.clear()
   check(tree, journal=journal)

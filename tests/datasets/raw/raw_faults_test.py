@@ -1,4 +1,4 @@
-"""Damaged, odd and hostile files, raw and prepared, are met when read."""
+"""Damaged, odd and hostile files, raw and prepared, are found when read."""
 
 import pathlib
 import resource
@@ -35,7 +35,7 @@ def open_split(tree, data_dir, split='train'):
 
 
 def replace(tree, image, mask):
-  """Puts another pair in the place of the first."""
+  """Replaces the first pair."""
   Image.fromarray(image).save(tree / 'images' / 'train' / 'train_0000.jpg')
   Image.fromarray(mask).save(tree / 'masks' / 'train' / 'train_0000.png')
 
@@ -88,7 +88,7 @@ def test_odd_sizes_are_handled(tree, tmp_path, size):
 
 
 def png_header(width, height):
-  """A PNG that claims a size, with next to nothing in it."""
+  """A PNG that claims a size, with almost no data."""
 
   def chunk(kind, body):
     crc = zlib.crc32(kind + body).to_bytes(4, 'big')
@@ -150,7 +150,7 @@ def test_bombs_cost_no_memory(tmp_path):
 # The policy.
 
 
-def test_missing_and_broken_files_are_left_out_when_asked_to(tree, tmp_path):
+def test_missing_and_broken_files_are_left_out_on_request(tree, tmp_path):
   (tree / 'images' / 'train' / 'train_0000.jpg').write_bytes(b'<html></html>')
   (tree / 'masks' / 'train' / 'train_0002.png').unlink()
   dataset = folder_segmentation.Folder(str(tree), ABOUT)
@@ -169,7 +169,7 @@ def test_missing_and_broken_files_are_left_out_when_asked_to(tree, tmp_path):
 # Damaged records.
 
 
-def test_a_flipped_bit_is_told_or_harmless(tree, tmp_path):
+def test_a_flipped_bit_is_reported_or_harmless(tree, tmp_path):
   examples = open_split(tree, tmp_path)
   expected = [examples[i] for i in range(len(examples))]
   (path,) = tmp_path.glob('*/*/1.0.0/*-train.array_record*')

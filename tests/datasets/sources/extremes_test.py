@@ -96,13 +96,13 @@ def test_images_that_are_too_large_together_are_named():
   examples = painted((9, 9), TALL, WIDE, (30, 30))
   sentence = (
     r'three cannot be predicted: padded to one size, 20001 x 20001 .height x '
-    r'width., 2 at once need arrays of 10 GB; the highest image is x1 .20000 x '
-    r'20., the widest x2 .20 x 20000.: cut such images into smaller ones'
+    r'width., 2 at a time need arrays of 10 GB; the tallest image is x1 .20000 '
+    r'x 20., the widest x2 .20 x 20000.: cut such images into smaller ones'
   )
   with pytest.raises(errors.DataError, match=sentence):
     experiment.pad_size(evaluator.Evaluator(), examples, 2)
   judge = embedding_judge.EmbeddingJudge()
-  with pytest.raises(errors.DataError, match='the highest image is x1'):
+  with pytest.raises(errors.DataError, match='the tallest image is x1'):
     judge.on(None, examples, 1.0)
   # Alone, each is harmless.
   for size, padded in ((TALL, (20001, 33)), (WIDE, (33, 20001))):
@@ -118,7 +118,7 @@ def test_one_image_that_is_too_large_is_named_once():
     experiment.pad_size(judge, examples, 100)
 
 
-def test_images_to_train_on_do_not_enlarge_those_that_judge(
+def test_images_to_train_on_do_not_enlarge_those_to_evaluate_on(
   voc, tmp_path, capsys
 ):
   put(voc, 0, TALL)
@@ -187,7 +187,9 @@ def test_a_very_high_picture_is_squeezed_among_others():
 
 
 @pytest.mark.slow
-def test_images_of_one_pixel_and_of_20000_are_judged_and_shown(voc, tmp_path):
+def test_images_of_one_pixel_and_of_20000_are_evaluated_and_shown(
+  voc, tmp_path
+):
   names = [put(voc, 4, (1, 1)), put(voc, 5, TALL)]
   flags = [
     *(f'--gin_file={name}' for name in FILES),

@@ -97,7 +97,7 @@ def test_the_places_in_a_block_are_drawn():
 
 
 @pytest.mark.parametrize('proportions', [(1, 3), (5, 2), (1, 1)])
-def test_each_part_has_epochs_of_its_own(proportions):
+def test_each_part_has_its_own_epochs(proportions):
   order = seen(sources.Mixture((FEW, MANY), proportions), 200)
   for part in (FEW, MANY):
     own = [name for name in order if name in part.names]

@@ -109,7 +109,7 @@ def test_many_unknown_ids_are_counted(tmp_path):
   [
     ({'count': 5, 'ids_file': 'a.txt'}, "both count=5 and ids_file='a.txt'"),
     ({'count': 0}, 'count must be at least 1: got 0'),
-    ({'count': 101}, 'count is 101, but only 100 examples'),
+    ({'count': 101}, 'count is 101, but there are only 100 examples'),
     ({'count': 1, 'seed': -1}, 'seed must not be negative: got -1'),
   ],
 )
@@ -284,7 +284,7 @@ def test_what_classes_images_show_is_kept(tree, shared, monkeypatch):
 
 
 @pytest.mark.parametrize('spoiled', [b'', b'\x93NUMPY no'])
-def test_what_is_kept_and_spoiled_is_found_anew(tree, shared, spoiled):
+def test_what_is_kept_and_spoiled_is_found_again(tree, shared, spoiled):
   examples = sources.TfdsSplit(Voc2012(tree), 'train').open(shared)
   expected = class_presence.of(examples)
   examples.class_file.write_bytes(spoiled)
@@ -301,7 +301,7 @@ def test_slices_keep_their_own(tree, shared):
   )
 
 
-def test_a_folder_that_cannot_be_written_is_no_fault(tree, shared, caplog):
+def test_a_folder_that_cannot_be_written_is_not_a_fault(tree, shared, caplog):
   examples = sources.TfdsSplit(Voc2012(tree), 'train').open(shared)
   examples.class_file = examples.class_file / 'below' / 'a.npy'
   assert class_presence.of(examples).shape == (7, 21)

@@ -101,7 +101,7 @@ def test_ids_with_folders_and_other_files(tmp_path):
   assert decoded(examples[1][LABEL]).max() == 0
 
 
-def test_the_labels_of_the_source_are_not_looked_at(tmp_path):
+def test_the_labels_of_the_source_are_not_read(tmp_path):
   write(tmp_path, labels())
   hidden = open_folder(tmp_path, sources.Unlabelled(PaintedSource()))
   plain = open_folder(tmp_path)

@@ -79,7 +79,7 @@ def test_ids_come_from_their_file(tree, own):
   assert not list(path.parent.glob('*.tmp'))
 
 
-def test_losing_a_race_to_prepare_is_no_fault(tree, own, monkeypatch):
+def test_losing_a_race_to_prepare_is_not_a_fault(tree, own, monkeypatch):
   source = sources.TfdsSplit(Voc2012(tree), 'train')
   builder = source.dataset.builder(str(own))
 
