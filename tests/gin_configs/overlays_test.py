@@ -16,7 +16,7 @@ _PSEUDO = "PSEUDO_LABELS = 'labels'"
 
 
 def _shallow(name, *overlays, bindings=()):
-  bindings = (*bindings, experiments.SHALLOW)
+  bindings = (*bindings, *experiments.SHALLOW)
   return experiments.parse(name, *overlays, bindings=bindings)
 
 

@@ -33,7 +33,7 @@ def test_every_stage_of_a_recipe_builds(name, tmp_path):
       )
       assert built.root.run == link
       continue
-    bindings = (*job.bindings, *own, experiments.SHALLOW)
+    bindings = (*job.bindings, *own, *experiments.SHALLOW)
     built = launch.parse(job.stage.gin_files, bindings)
     start = built.root.trainer.warm_start
     assert (start and start.path) == (link or _imagenet(job))

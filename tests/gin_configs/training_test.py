@@ -31,7 +31,7 @@ def data_dir(tmp_path_factory):
 def trained(data_dir, tmp_path_factory):
   """Maps an experiment to the (model_dir, scores, text) of its two steps.
 
-  Those that differ in the number of labels or steps alone are one, so small.
+  Those that differ in numbers of labels or steps alone are trained once.
   """
   done = {}
 
@@ -64,8 +64,7 @@ def _mark(name):
 def test_two_real_steps(name, trained):
   # The paper's network takes a minute; one experiment has it.
   is_deep = name == 'cityscapes/softmax_scratch_596.gin'
-  shallow = ("BACKBONE = 'resnet_v1_18_beta'", 'MULTI_GRID = None')
-  network = () if is_deep else shallow
+  network = () if is_deep else experiments.SHALLOW
   first = experiments.STARTS_FROM.get(name)
   init = trained(first, network)[0] if first else None
   model_dir, scores, printed = trained(name, network)
