@@ -89,8 +89,8 @@ MAY_IMPORT = {
     'inference.predictor',
     'utils',
   ),
-  'studies': ('imaging', 'utils'),
-  'studies.report': ('config', 'imaging', 'utils'),
+  'studies': ('config', 'imaging', 'utils'),
+  'studies.report': ('config', 'imaging', 'studies.processes', 'utils'),
   'experiment': (
     'common',
     'core',
@@ -173,7 +173,7 @@ _ROOT_MAY_IMPORT = ('utils.processor',)
 # What lies loose in the package besides the commands.
 _ROOTS = ('__init__', 'common', 'experiment', 'launch')
 # Folders of tests that are not rooms.
-_ONLY_TESTS = ('', 'data', 'tools')
+_ONLY_TESTS = ('', 'data', 'gin_configs', 'tools')
 
 # Who may import what is not of the package; all the rest is free.
 KEPT_TO = {

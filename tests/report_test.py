@@ -55,8 +55,8 @@ def test_a_page_and_its_pictures(study, commands, capsys):
     'training_4.png',
     'tsne.png',
   ]
-  told = f'4 of 4 runs, 8 figures: {folder}/index.html\n'
-  assert capsys.readouterr().out == told
+  printed = f'4 of 4 runs, 8 figures: {folder}/index.html\n'
+  assert capsys.readouterr().out == printed
   assert not commands  # Nothing was missing.
 
 
@@ -72,9 +72,7 @@ def quick(monkeypatch):
   monkeypatch.setattr(feature_map, 'layout', lambda features: features[:, :2])
 
 
-def test_it_writes_where_it_is_told_and_leaves_the_study_alone(
-  study, tmp_path, quick
-):
+def test_it_writes_only_to_the_folder_given(study, tmp_path, quick):
   before = sorted(os.walk(study))
   start(study, out=f'{tmp_path}/out', tsne=False)
   assert sorted(os.walk(study)) == before
@@ -137,7 +135,7 @@ def test_one_arm_has_no_feature_figure(tmp_path, commands, quick):
   assert 'No t-SNE: it compares softmax with contrastive' in text
 
 
-def test_a_missing_extra_is_told_before_any_work(
+def test_a_missing_extra_is_reported_before_any_work(
   study, commands, monkeypatch, quick
 ):
   monkeypatch.setitem(sys.modules, 'sklearn', None)

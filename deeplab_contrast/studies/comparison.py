@@ -2,27 +2,35 @@
 
 import glob
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from deeplab_contrast.imaging import panels
+from deeplab_contrast.studies import stages
 from deeplab_contrast.utils import results
 
 TABLE = 'results.json'
 PICTURE = 'comparison.png'
 
+# What `summarize` says of an arm.
+Arm = dict[str, Any]
 
-def write(jobs, pictured, model_dir):
+
+def write(
+  jobs: Sequence[stages.Job], pictured: Sequence[stages.Job], model_dir: str
+) -> None:
   """Writes `results.json` and `comparison.png`, and prints the table.
 
-  Where arms have several numbers of labels there is a table and a picture,
-  `comparison_<labels>.png`, for each.
+  Where arms have several label budgets, each has a table and a picture,
+  `comparison_<labels>.png`.
 
   Args:
-    jobs: finished `stages.Job` that belong to an arm; several of one arm
-      differ by their seed.
-    pictured: those of them whose predictions are shown side by side.
+    jobs: finished jobs that belong to an arm; several of one arm differ in
+      their seed.
+    pictured: the jobs whose predictions are shown side by side.
     model_dir: the recipe's folder.
   """
   if not jobs:
@@ -47,11 +55,11 @@ def write(jobs, pictured, model_dir):
   print(f'Numbers: {os.path.join(model_dir, TABLE)}')
 
 
-def overview(arms):
-  """The text table of a study: a line per number of labels, a column per arm.
+def overview(arms: Mapping[int | None, Sequence[Arm]]) -> str:
+  """The text table of a study: a line per label budget, a column per arm.
 
   Args:
-    arms: {number of labels: `summarize` of its jobs}.
+    arms: {label budget: `summarize` of its jobs}.
   """
   names = list(
     dict.fromkeys(a['arm'] for found in arms.values() for a in found)
@@ -63,15 +71,15 @@ def overview(arms):
   return results.table(['labels', *names], rows)
 
 
-def summarize(jobs):
-  """One dict per arm: arm, miou and iou (means), and what each seed gave."""
-  arms = {}
+def summarize(jobs: Sequence[stages.Job]) -> list[Arm]:
+  """One dict per arm: arm, miou and iou (means), and the scores by seed."""
+  arms: dict[str | None, list[stages.Job]] = {}
   for job in jobs:
     arms.setdefault(job.stage.arm, []).append(job)
   return [_arm(name, members) for name, members in arms.items()]
 
 
-def table(arms):
+def table(arms: Sequence[Arm]) -> str:
   """The text table of `summarize`: a line per class, a column per arm."""
   columns = ['class', *(arm['arm'] for arm in arms)]
   rows = [
@@ -84,14 +92,14 @@ def table(arms):
   return results.table(columns, rows)
 
 
-def is_drawn(model_dir, count):
-  """Whether the pictures of a finished run are there already."""
+def is_drawn(model_dir: str, count: int) -> bool:
+  """Whether a finished run has all its pictures already."""
   found = glob.glob(os.path.join(glob.escape(model_dir), 'vis', '*_truth.png'))
   panel = os.path.join(model_dir, 'vis', 'panels.png')
   return os.path.exists(panel) and len(found) == count
 
 
-def draw(jobs, path):
+def draw(jobs: Sequence[stages.Job], path: str) -> None:
   """Draws image | truth | one prediction per arm."""
   folders = [os.path.join(job.model_dir, 'vis') for job in jobs]
   truths = glob.glob(os.path.join(glob.escape(folders[0]), '*_truth.png'))
@@ -129,7 +137,7 @@ def _arm(name, jobs):
 
 
 def _mean(values):
-  """The mean; None for a class that is absent, the same for all seeds."""
+  """The mean over seeds; None for a class that is absent from all."""
   known = [v for v in values if v is not None]
   return float(np.mean(known)) if known else None
 

@@ -1,9 +1,10 @@
-"""What a recipe has done, and at what cost: `results.csv`, `study.json`."""
+"""The finished arms of a recipe and their costs: results.csv, study.json."""
 
 import csv
 import io
 import json
 import os
+from collections.abc import Callable, Sequence
 
 from deeplab_contrast.studies import provenance, stages
 from deeplab_contrast.utils import results
@@ -25,27 +26,27 @@ COLUMNS = (
 
 
 class Ledger:
-  """The finished arms of a recipe, and what they took.
+  """The finished arms of a recipe, and what they cost.
 
-  Times are those of the processes, start-up and evaluation included. They are
-  kept as soon as a process ends, however it ends, so that a stage that was
-  interrupted costs the sum; only if the recipe itself is killed, the time of
-  the stage it was in is lost.
+  Times are those of the processes, including start-up and evaluation. Each is
+  stored as soon as its process ends, whether it succeeded or not, so that an
+  interrupted stage costs the sum. Only when the recipe itself is killed, the
+  time of the running stage is lost.
 
   Args:
     model_dir: the recipe's folder.
-    jobs: all `stages.Job`, in their order.
+    jobs: all jobs, in their order.
   """
 
-  def __init__(self, model_dir, jobs):
+  def __init__(self, model_dir: str, jobs: Sequence[stages.Job]):
     self._model_dir = model_dir
     self._jobs = jobs
     self._commit = provenance.commit()
 
-  def timer(self, job):
-    """What to call with the seconds of a process of a job."""
+  def timer(self, job: stages.Job) -> Callable[[float], None]:
+    """Returns a function to call with the seconds of a job's process."""
 
-    def done(seconds):
+    def done(seconds: float) -> None:
       line = [os.path.basename(job.model_dir), seconds, self._commit]
       path = os.path.join(self._model_dir, TIMES)
       with open(path, 'a', encoding='utf-8') as file:
@@ -55,8 +56,8 @@ class Ledger:
 
     return done
 
-  def write(self):
-    """Writes both files, each in one piece."""
+  def write(self) -> None:
+    """Writes both files, each of them atomically."""
     times = self._times()
     done = [
       self._entry(job, times)
@@ -109,7 +110,7 @@ class Ledger:
     }
 
   def _labels(self, job):
-    """How many labelled images the arm had."""
+    """The number of labelled images of the arm."""
     if job.stage.labels is not None:
       return job.stage.labels
     path = os.path.join(job.model_dir, results.DATA)
@@ -119,7 +120,7 @@ class Ledger:
   def _times(self):
     """{stage: (seconds of all its processes, commit of the last)}."""
     path = os.path.join(self._model_dir, TIMES)
-    found = {}
+    found: dict[str, tuple[float, str]] = {}
     if os.path.exists(path):
       with open(path, encoding='utf-8') as file:
         for name, seconds, commit in filter(None, map(_line, file)):

@@ -1,4 +1,4 @@
-"""Child processes that share our terminal and our signals."""
+"""Commands run as child processes that share our terminal and our signals."""
 
 import contextlib
 import dataclasses
@@ -6,39 +6,68 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from deeplab_contrast.utils import errors, parents
 
 _POLL_SECONDS = 0.1
 
-# What went wrong with one task, its data or its numbers, says nothing about
-# another. A full disk, a signal or a crash does.
-_OF_ITS_OWN = frozenset(
+# Bad data or numbers of one task say nothing about another. A full disk, a
+# signal or a crash does.
+_ITS_OWN_FAULT = frozenset(
   (errors.DataError.exit_code, errors.NumericalError.exit_code)
 )
 
 
 class ChildFailed(errors.UserError):
-  """A child process ended badly; it has said why itself."""
+  """A child process failed; it has reported why itself."""
 
-  def __init__(self, message, exit_code):
+  def __init__(self, message: str, exit_code: int):
     super().__init__(message)
     self.exit_code = exit_code
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-  """A command to run, some time.
+class Flags:
+  """Flags of a command of this package that it hands on to those it starts.
 
   Attributes:
-    key: names the task to others.
+    strategy: how to use several devices.
+    data_dir: folder of prepared datasets; None is the default.
+    allow_config_change: whether a run may hold a different configuration.
+    allow_imports: packages that gin files may import.
+  """
+
+  strategy: str = 'one'
+  data_dir: str | None = None
+  allow_config_change: bool = False
+  allow_imports: Sequence[str] = ()
+
+  def command(self, name: str, model_dir: str, *arguments: str) -> list[str]:
+    """The command line of `deeplab_contrast.<name>` on a run."""
+    command = [sys.executable, '-m', f'deeplab_contrast.{name}', *arguments]
+    command.append(f'--model_dir={model_dir}')
+    command.append(f'--strategy={self.strategy}')
+    if self.data_dir is not None:
+      command.append(f'--data_dir={self.data_dir}')
+    if self.allow_config_change:
+      command.append('--allow_config_change')
+    return [*command, *(f'--allow_import={p}' for p in self.allow_imports)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A command to run.
+
+  Attributes:
+    key: identifies the task in `needs` of others.
     command: list of strings.
-    title: how messages call it.
-    needs: keys of tasks that must have ended well before.
-    log: file for what it prints; None is our terminal.
-    done: called with the seconds it took, whether it ended well or not.
+    title: its name in messages.
+    needs: keys of tasks that must have succeeded before.
+    log: file for its output; None is our terminal.
+    done: called with the seconds it took, whether it succeeded or not.
   """
 
   key: str
@@ -49,16 +78,16 @@ class Task:
   done: Callable[[float], None] = lambda seconds: None
 
 
-def run(command, title):
+def run(command: list[str], title: str) -> None:
   """Runs a command to its end, printing it first.
 
-  SIGTERM is handed on to the child, which may need a moment to save its work;
-  a command of this package gets it too when this process is killed.
-  (SIGINT reaches it from the terminal by itself.)
+  SIGTERM is passed on to the child, which may need a moment to save its work;
+  a command of this package also gets it when this process is killed. (SIGINT
+  reaches it from the terminal by itself.)
 
   Args:
     command: list of strings.
-    title: how messages call it.
+    title: its name in messages.
 
   Raises:
     ChildFailed: with the child's exit code; 128 + n if signal n ended it.
@@ -66,27 +95,29 @@ def run(command, title):
   run_all([Task('', command, title)])
 
 
-def run_all(tasks, at_once=1):
+def run_all(tasks: Sequence[Task], at_once: int = 1) -> None:
   """Runs tasks, each when those that it needs are done, as `run` does.
 
-  When one fails those that run go on to their end. Others are started only if
-  its exit code tells of bad data or numbers, and they don't need it.
+  When one fails, those that are running finish. Others are started only if its
+  exit code means bad data or numbers, and they don't need it.
 
   Args:
-    tasks: `Task`s; needs that are none of them count as done.
+    tasks: what to run; needs that are not among them count as done.
     at_once: how many may run at a time.
 
   Raises:
-    ChildFailed: of the first that failed, those of bad data and numbers last.
-    Preempted: a signal came when none was running.
+    ChildFailed: for the first failure, bad data and numbers coming last.
+    Preempted: a signal arrived when none was running.
   """
   waiting = list(tasks)
-  running, failures, left_out = {}, [], []
+  running: dict[subprocess.Popen, tuple[Task, float]] = {}
+  failures: list[tuple[Task, int]] = []
+  left_out: list[Task] = []
   with _signals_for(running) as caught:
     while running or waiting:
       if caught and not running:
         raise errors.Preempted(
-          f'Stopped by {caught[0].name}; start the same command again to go on.'
+          f'Stopped by {caught[0].name}; give the same command again to resume.'
         )
       if not caught:
         _start_some(waiting, running, at_once)
@@ -102,16 +133,15 @@ def run_all(tasks, at_once=1):
     raise _failure(failures, left_out)
 
 
-def _drop(waiting, failed, code):
-  """Takes the tasks off the list that are not to run now; returns them."""
-  lost, dropped = {failed.key}, []
-  found = [True]
-  while found:  # Until no other needs one of them.
-    found = [
-      task
-      for task in waiting
-      if code not in _OF_ITS_OWN or not lost.isdisjoint(task.needs)
-    ]
+def _drop(waiting: list[Task], failed: Task, code: int) -> list[Task]:
+  """Takes the tasks off the list that must not run now; returns them."""
+  lost = {failed.key}
+  dropped: list[Task] = []
+  while found := [
+    task
+    for task in waiting
+    if code not in _ITS_OWN_FAULT or not lost.isdisjoint(task.needs)
+  ]:  # Until no other needs one of them.
     for task in found:
       waiting.remove(task)
     lost.update(task.key for task in found)
@@ -119,33 +149,39 @@ def _drop(waiting, failed, code):
   return dropped
 
 
-def _failure(failures, left_out):
-  """The ChildFailed that tells of the worst failure, and of what else."""
-  # A full disk or a signal is worse news than bad data.
-  failures = sorted(failures, key=lambda failure: failure[1] in _OF_ITS_OWN)
+def _failure(
+  failures: list[tuple[Task, int]], left_out: list[Task]
+) -> ChildFailed:
+  """The ChildFailed that reports the worst failure, then the others."""
+  # A full disk or a signal is worse than bad data.
+  failures = sorted(failures, key=lambda failure: failure[1] in _ITS_OWN_FAULT)
   (task, code), *others = failures
   code = code if code > 0 else 128 - code
   where = f' (see {task.log})' if task.log else ''
-  told = ''
+  more = ''
   if others:
-    told += f', and so did {_titles([t for t, _ in others])}'
+    more += f', and so did {_titles([t for t, _ in others])}'
   if left_out:
-    told += f'; not run: {_titles(left_out)}'
+    more += f'; not run: {_titles(left_out)}'
   return ChildFailed(
-    f'{task.title} ended with exit code {code}{where}{told}; mend what it says '
-    'and give the same command again: what is finished will not be repeated.',
+    f'{task.title} ended with exit code {code}{where}{more}; fix what it '
+    'reports and give the same command again; it skips finished stages.',
     code,
   )
 
 
-def _titles(tasks):
+def _titles(tasks: list[Task]) -> str:
   """Some titles, and how many more there are."""
   shown = ', '.join(task.title for task in tasks[:5])
   return shown + (f' and {len(tasks) - 5} more' if len(tasks) > 5 else '')
 
 
-def _start_some(waiting, running, at_once):
-  """Starts what is ready, in order."""
+def _start_some(
+  waiting: list[Task],
+  running: dict[subprocess.Popen, tuple[Task, float]],
+  at_once: int,
+) -> None:
+  """Starts the tasks that are ready, in order."""
   for task in list(waiting):
     if len(running) >= at_once:
       return
@@ -155,7 +191,7 @@ def _start_some(waiting, running, at_once):
       running[_start(task)] = task, time.monotonic()
 
 
-def _start(task):
+def _start(task: Task) -> subprocess.Popen:
   to = f' > {task.log}' if task.log else ''
   print(f'{task.title}\n$ {shlex.join(task.command)}{to}', flush=True)
   environment = parents.environment()
@@ -169,13 +205,15 @@ def _start(task):
 
 
 @contextlib.contextmanager
-def _signals_for(running):
-  """Hands SIGTERM on to all that run while inside.
+def _signals_for(
+  running: dict[subprocess.Popen, tuple[Task, float]],
+) -> Iterator[list[signal.Signals]]:
+  """Passes SIGTERM on to all running children while inside.
 
-  Yields the list of the signals that came. SIGINT reaches the children from
+  Yields the list of signals received so far. SIGINT reaches the children from
   the terminal by itself.
   """
-  caught = []
+  caught: list[signal.Signals] = []
 
   def hand_on(number, frame):
     del frame

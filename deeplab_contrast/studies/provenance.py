@@ -1,17 +1,17 @@
-"""Which code made a result."""
+"""Which version of the code made a result."""
 
 import os
 import subprocess
 
 
-def commit():
+def commit() -> str:
   """The commit of this code's repository, e.g. '9fda505', or 'unknown'.
 
-  A '+' at its end says that files were changed since.
+  A '+' at the end means that files have changed since.
   """
   folder, file = os.path.split(os.path.abspath(__file__))
   try:
-    # Installed, this may lie inside the repository of something else.
+    # An installed copy may be inside the repository of another project.
     _git(folder, 'ls-files', '--error-unmatch', file)
     name = _git(folder, 'rev-parse', '--short', 'HEAD')
     changed = _git(folder, 'status', '--porcelain', '--untracked-files=no')

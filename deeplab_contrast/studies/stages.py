@@ -1,11 +1,13 @@
-"""What a recipe is made of: named stages, linked by their names."""
+"""A recipe consists of named stages, which are linked by their names."""
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 COMMANDS = ('train', 'pseudo_label')
 
-# Where a pseudo-labelling stage leaves its labels; `pseudo_labelling.LABELS`.
+# The folder of labels in that of a pseudo-labelling stage, as in
+# `pseudo_labelling.LABELS`.
 _LABELS = 'labels'
 
 
@@ -18,16 +20,16 @@ class Stage:
     gin_files: of the experiment.
     bindings: laid on top of the files.
     starts_from: the stage whose weights this one starts from, or labels with;
-      its folder is handed over as the macro INIT.
-    arm: how the stage is called in the table of results; None leaves it out.
+      its folder becomes the macro INIT.
+    arm: the name of the stage in the table of results; None leaves it out.
     command: 'train' or 'pseudo_label'.
-    labels_from: the stage whose pseudo-labels this one trains on too; their
-      folder is handed over as the macro PSEUDO_LABELS.
-    labels: how many labelled images the arm has, where a study compares
-      several numbers.
+    labels_from: the stage whose pseudo-labels this one also trains on; their
+      folder becomes the macro PSEUDO_LABELS.
+    labels: the number of labelled images of the arm, where a study compares
+      several.
 
   Raises:
-    ValueError: there is no such command.
+    ValueError: the command is unknown.
   """
 
   name: str
@@ -39,7 +41,7 @@ class Stage:
   labels_from: str | None = None
   labels: int | None = None
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Checks the command."""
     if self.command not in COMMANDS:
       raise ValueError(
@@ -48,8 +50,8 @@ class Stage:
       )
 
   @property
-  def needs(self):
-    """The names of the stages that must be finished before."""
+  def needs(self) -> tuple[str, ...]:
+    """The names of the stages that must be finished before this one."""
     needed = (self.starts_from, self.labels_from)
     return tuple(name for name in needed if name is not None)
 
@@ -60,21 +62,21 @@ class Recipe:
 
   Attributes:
     stages: in the order they run.
-    seeds: everything is run once for each.
+    seeds: all stages are run once for each.
     pictures: number of images in the picture that compares the arms.
 
   Raises:
-    ValueError: when two stages share a name or an arm, or one needs a stage
-      that does not come before it.
+    ValueError: two stages share a name or an arm, or one needs a stage that
+      does not come before it.
   """
 
   stages: tuple[Stage, ...]
   seeds: tuple[int, ...] = (0,)
   pictures: int = 4
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     """Checks the links."""
-    known = []
+    known: list[str] = []
     for stage in self.stages:
       if stage.name in known:
         raise ValueError(f'Two stages are called {stage.name!r}.')
@@ -99,7 +101,7 @@ class Job:
     stage: the stage.
     seed: its seed.
     model_dir: where it works.
-    bindings: of the recipe: the stage's own and the links to other stages.
+    bindings: the stage's own, and its links to other stages.
     given: bindings of the command line.
     needs: the model_dirs of the jobs that must be finished before.
   """
@@ -112,21 +114,21 @@ class Job:
   needs: tuple[str, ...] = ()
 
   @property
-  def title(self):
-    """What the user reads: 'finetune, seed 0'."""
+  def title(self) -> str:
+    """The name that users see: 'finetune, seed 0'."""
     return f'{self.stage.name}, seed {self.seed}'
 
 
-def plan(recipe, model_dir, given):
+def plan(recipe: Recipe, model_dir: str, given: Sequence[str]) -> list[Job]:
   """The jobs of a recipe in the order they run.
 
   Args:
-    recipe: a `Recipe`.
+    recipe: what to run.
     model_dir: the folder that all stages share.
     given: bindings of the command line, for every stage.
 
   Returns:
-    A list of `Job`; all stages of the first seed come first.
+    All stages of the first seed, then those of the next.
   """
   several = len(recipe.seeds) > 1
   return [
@@ -136,18 +138,19 @@ def plan(recipe, model_dir, given):
   ]
 
 
-def chain(job, jobs):
-  """All that a job is made of: the jobs it needs, and itself last.
+def chain(job: Job, jobs: Sequence[Job]) -> list[Job]:
+  """All jobs that a job needs, directly or not, and itself last.
 
   Args:
     job: one of `jobs`.
-    jobs: all of a recipe, in their order.
+    jobs: all jobs of a recipe, in their order.
 
   Returns:
-    A list of `Job`, in their order.
+    Those needed, in the same order.
   """
   by_folder = {other.model_dir: other for other in jobs}
-  wanted, found = [job.model_dir], set()
+  wanted = [job.model_dir]
+  found: set[str] = set()
   while wanted:
     folder = wanted.pop()
     found.add(folder)
@@ -170,9 +173,11 @@ def _job(stage, seed, model_dir, suffix, given):
   return Job(stage, seed, own, tuple(bindings), tuple(given), needs)
 
 
-def _check_link(stage, how, name, known):
+def _check_link(
+  stage: Stage, how: str, name: str | None, known: list[str]
+) -> None:
   if name is not None and name not in known:
     raise ValueError(
       f'Stage {stage.name!r} {how} {name!r}, which is not a stage before it; '
-      f'there are: {known}.'
+      f'those are: {known}.'
     )

@@ -1,35 +1,56 @@
-"""The comparison of the paper as stages: arms x numbers of labels."""
+"""The comparison of the paper as stages: arms x label budgets."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 from deeplab_contrast.studies import stages
 from deeplab_contrast.utils import errors
 
 # The paper's four: with and without contrastive pretraining, with and without
-# pseudo-labels for the images that have no label.
+# pseudo-labels for the unlabelled images.
 ARMS = ('softmax', 'contrastive', 'softmax_pseudo', 'contrastive_pseudo')
 
 
-def expand(
-  labels,
-  scratch,
-  pretrain=(),
-  finetune=(),
-  pseudo_label=('gin_configs/tasks/pseudo_label.gin',),
-  second_round=('gin_configs/sources/pseudo_labelled.gin',),
-  arms=ARMS,
-  bindings=(),
-  rounds=1,
-  total_steps=None,
-  pretrain_share=0.5,
-  many_labels=None,
-  scratch_of_many=(),
-  finetune_of_many=(),
-):
-  """The stages of a study, each that several arms share only once.
+@dataclasses.dataclass(frozen=True)
+class _Study:
+  """The arguments of `expand`."""
 
-  An arm is, for n labelled images: 'softmax' trains from scratch;
-  'contrastive' pretrains and fine-tunes. With '_pseudo', that network labels
-  the other images, and the same is done again with both kinds of labels
-  (paper, semi-supervised protocol).
+  labels: Sequence[int]
+  # {role, such as 'scratch' or 'finetune_of_many': gin files}.
+  files: dict[str, Sequence[str]]
+  arms: Sequence[str]
+  bindings: Sequence[str]
+  rounds: int
+  # {role: steps}; empty keeps the schedules of the files.
+  steps: dict[str, int]
+  many_labels: int | None
+
+  def has(self, name: str) -> bool:
+    """Whether an arm begins as 'softmax' or 'contrastive' does."""
+    return any(arm.startswith(name) for arm in self.arms)
+
+
+def expand(
+  labels: Sequence[int],
+  scratch: Sequence[str],
+  pretrain: Sequence[str] = (),
+  finetune: Sequence[str] = (),
+  pseudo_label: Sequence[str] = ('gin_configs/tasks/pseudo_label.gin',),
+  second_round: Sequence[str] = ('gin_configs/sources/pseudo_labelled.gin',),
+  arms: Sequence[str] = ARMS,
+  bindings: Sequence[str] = (),
+  rounds: int = 1,
+  total_steps: int | None = None,
+  pretrain_share: float = 0.5,
+  many_labels: int | None = None,
+  scratch_of_many: Sequence[str] = (),
+  finetune_of_many: Sequence[str] = (),
+) -> tuple[stages.Stage, ...]:
+  """The stages of a study; those that several arms need are there once.
+
+  'softmax' trains from scratch, 'contrastive' pretrains and fine-tunes. With
+  '_pseudo', that network labels the remaining images, and the same is repeated
+  with both kinds of labels (the paper's semi-supervised protocol).
 
   Args:
     labels: numbers of labelled images.
@@ -37,78 +58,91 @@ def expand(
     pretrain: gin files of contrastive pretraining.
     finetune: gin files of softmax fine-tuning.
     pseudo_label: gin files of pseudo-labelling.
-    second_round: gin files laid over those of a training, which add the
-      pseudo-labelled images to its source.
+    second_round: gin files that add the pseudo-labelled images to a training.
     arms: which of ARMS.
     bindings: laid on top of all trainings.
     rounds: how often the '_pseudo' arms label and train again.
-    total_steps: the steps of one pass of every arm, to compare arms at equal
-      cost: scratch gets all of them, pretraining and fine-tuning share them;
-      None keeps the schedules of the files.
+    total_steps: the steps of each pass of every arm, so that arms cost the
+      same; None keeps the schedules of the files.
     pretrain_share: the share of pretraining in `total_steps`.
-    many_labels: above so many images (labelled and pseudo-labelled ones),
+    many_labels: above this number of images, labelled or pseudo-labelled,
       trainings use the files `..._of_many`; None never does.
     scratch_of_many: gin files, like `scratch`.
     finetune_of_many: gin files, like `finetune`.
 
   Returns:
-    A tuple of `stages.Stage`, the numbers of labels in their order.
+    The stages, in the order of `labels`.
 
   Raises:
-    ConfigError: an arm is unknown, its gin files are missing, or numbers make
-      no sense.
+    ConfigError: an arm is unknown or lacks its gin files, or a number is wrong.
   """
-  settings = dict(locals())
-  _check(settings)
+  files = {'scratch': scratch, 'pretrain': pretrain, 'finetune': finetune}
+  files |= {'pseudo_label': pseudo_label, 'second_round': second_round}
+  files |= {'scratch_of_many': scratch_of_many}
+  files |= {'finetune_of_many': finetune_of_many}
+  steps = _steps(total_steps, pretrain_share)
+  study = _Study(labels, files, arms, bindings, rounds, steps, many_labels)
+  _check(study)
   return tuple(
-    stage for count in labels for stage in _Budget(count, settings).stages()
+    stage for count in labels for stage in _Budget(count, study).make()
   )
 
 
 class _Budget:
   """The stages of one number of labelled images."""
 
-  def __init__(self, count, settings):
+  def __init__(self, count: int, study: _Study):
     self._count = count
-    self._settings = settings
-    self._stages = {}
+    self._study = study
+    self._stages: dict[str, stages.Stage] = {}
 
-  def stages(self):
+  def make(self) -> list[stages.Stage]:
     """All of them, in an order in which they can run."""
-    arms, rounds = self._settings['arms'], self._settings['rounds']
-    for name in ('softmax', 'contrastive'):
-      semi = f'{name}_pseudo' in arms
-      if not semi and name not in arms:
-        continue
+    arms, rounds = self._study.arms, self._study.rounds
+    for name in filter(self._study.has, ('softmax', 'contrastive')):
       last = self._train(name, 1, None, name if name in arms else None)
-      for number in range(2, rounds + 2) if semi else ():
+      if f'{name}_pseudo' not in arms:
+        continue
+      for number in range(2, rounds + 2):
         arm = f'{name}_pseudo' if number == rounds + 1 else None
         last = self._train(name, number, self._label(name, number, last), arm)
     return list(self._stages.values())
 
-  def _train(self, name, number, labels, arm):
+  def _train(
+    self, name: str, number: int, labels: str | None, arm: str | None
+  ) -> str:
     """Adds the trainings of one pass; returns the name of the last."""
     if name == 'softmax':
-      return self._add('scratch', number, 'scratch', labels, arm=arm)
-    start = self._add('pretrain', number, 'pretrain', labels)
-    return self._add('finetune', number, 'finetune', labels, start, arm)
+      return self._add('scratch', number, labels, arm=arm)
+    start = self._add('pretrain', number, labels)
+    return self._add('finetune', number, labels, start, arm)
 
-  def _label(self, name, number, run):
-    """Adds the pseudo-labelling by a run; returns its name."""
-    files = tuple(self._settings['pseudo_label'])
+  def _label(self, name: str, number: int, run: str) -> str:
+    """Adds the pseudo-labelling with a run; returns its name."""
     title = f'label_{name}{number if number > 2 else ""}_{self._count}'
     self._stages[title] = stages.Stage(
-      title, files, starts_from=run, command='pseudo_label', labels=self._count
+      title,
+      tuple(self._study.files['pseudo_label']),
+      starts_from=run,
+      command='pseudo_label',
+      labels=self._count,
     )
     return title
 
-  def _add(self, kind, number, role, labels, start=None, arm=None):
-    title = f'{kind}{number if number > 1 else ""}_{self._count}'
-    extra = self._settings['second_round'] if labels else ()
+  def _add(
+    self,
+    role: str,
+    number: int,
+    labels: str | None,
+    start: str | None = None,
+    arm: str | None = None,
+  ) -> str:
+    title = f'{role}{number if number > 1 else ""}_{self._count}'
+    extra = self._study.files['second_round'] if labels else ()
     self._stages[title] = stages.Stage(
       name=title,
       gin_files=(*self._files(role, labels is not None), *extra),
-      bindings=(*self._settings['bindings'], *self._bindings(role)),
+      bindings=(*self._study.bindings, *self._bindings(role)),
       starts_from=start,
       arm=arm,
       labels_from=labels,
@@ -116,51 +150,53 @@ class _Budget:
     )
     return title
 
-  def _files(self, role, is_semi):
-    most = self._settings['many_labels']
-    # Pseudo-labelled, a training sees all images, which are many.
+  def _files(self, role: str, is_semi: bool) -> Sequence[str]:
+    most = self._study.many_labels
+    # With pseudo-labels, a training sees all images, which are many.
     is_many = most is not None and (is_semi or self._count > most)
     if is_many and role != 'pretrain':
       role = f'{role}_of_many'
-    return tuple(self._settings[role])
+    return self._study.files[role]
 
-  def _bindings(self, role):
-    found = [f'LABELS = {self._count}']
-    total = self._settings['total_steps']
-    if total is not None:
-      pretrain = round(total * self._settings['pretrain_share'])
-      steps = {'pretrain': pretrain, 'finetune': total - pretrain}
-      found.append(f'STEPS = {steps.get(role, total)}')
-    return found
+  def _bindings(self, role: str) -> Iterator[str]:
+    yield f'LABELS = {self._count}'
+    if self._study.steps:
+      yield f'STEPS = {self._study.steps[role]}'
 
 
-def _check(settings):
-  unknown = [arm for arm in settings['arms'] if arm not in ARMS]
-  if unknown or not settings['arms']:
+def _steps(total: int | None, pretrain_share: float) -> dict[str, int]:
+  """Divides the steps of one pass; {} where the files keep their schedules."""
+  if not 0 < pretrain_share < 1:
     raise errors.ConfigError(
-      f'expand.arms is {settings["arms"]}; choose from {", ".join(ARMS)}.'
+      f'expand.pretrain_share is {pretrain_share}; it must be between 0 and 1.'
     )
-  if not settings['labels'] or min(settings['labels']) < 1:
+  if total is None:
+    return {}
+  pretrain = round(total * pretrain_share)
+  return {'scratch': total, 'pretrain': pretrain, 'finetune': total - pretrain}
+
+
+def _check(study: _Study) -> None:
+  unknown = [arm for arm in study.arms if arm not in ARMS]
+  if unknown or not study.arms:
     raise errors.ConfigError(
-      f'expand.labels is {settings["labels"]}; give numbers of images, 1 or '
-      'more.'
+      f'expand.arms is {study.arms}; choose from {", ".join(ARMS)}.'
     )
-  roles = {'scratch'} if _has(settings, 'softmax') else set()
-  if _has(settings, 'contrastive'):
-    roles |= {'pretrain', 'finetune'}
-  if settings['many_labels'] is not None:
-    roles |= {f'{role}_of_many' for role in roles - {'pretrain'}}
-  for role in sorted(roles):
-    if not settings[role]:
+  if not study.labels or min(study.labels) < 1:
+    raise errors.ConfigError(
+      f'expand.labels is {study.labels}; give numbers of images, 1 or more.'
+    )
+  for role in _needed(study):
+    if not study.files[role]:
       raise errors.ConfigError(f'expand.{role} names no gin file.')
-  if settings['rounds'] < 1:
+  if study.rounds < 1:
     raise errors.ConfigError('expand.rounds must be at least 1.')
-  if not 0 < settings['pretrain_share'] < 1:
-    raise errors.ConfigError(
-      f'expand.pretrain_share is {settings["pretrain_share"]}; it must lie '
-      'between 0 and 1.'
-    )
 
 
-def _has(settings, name):
-  return any(arm.startswith(name) for arm in settings['arms'])
+def _needed(study: _Study) -> list[str]:
+  """The roles of the trainings whose gin files a study needs."""
+  roles = ['scratch'] if study.has('softmax') else []
+  roles += ['finetune'] if study.has('contrastive') else []
+  if study.many_labels is not None:
+    roles += [f'{role}_of_many' for role in roles]
+  return sorted([*roles, *(['pretrain'] if study.has('contrastive') else [])])

@@ -92,7 +92,7 @@ def test_bad_data_or_numbers_stop_only_what_needs_them(code, capfd):
   with pytest.raises(processes.ChildFailed) as caught:
     processes.run_all(tasks)
   assert caught.value.exit_code == code
-  assert 'and so did Task e; not run: Task b, Task d; mend' in str(caught.value)
+  assert 'and so did Task e; not run: Task b, Task d; fix' in str(caught.value)
   out = capfd.readouterr().out
   assert 'other arm' in out
   assert 'Task b' not in out and 'Task d' not in out
@@ -114,7 +114,7 @@ def test_other_failures_stop_all(code, capfd):
   assert 'Task b' not in capfd.readouterr().out
 
 
-def test_the_seconds_are_told_of_one_that_fails_too():
+def test_the_seconds_of_a_failure_are_reported_too():
   found = []
   with pytest.raises(processes.ChildFailed) as caught:
     processes.run_all(
@@ -157,3 +157,20 @@ def test_sigterm_reaches_all():
 
 def test_it_can_be_caught_as_a_user_error():
   assert issubclass(processes.ChildFailed, errors.UserError)
+
+
+def test_flags_that_are_handed_on():
+  flags = processes.Flags('mirrored', '/data', True, ('mine',))
+  assert flags.command('vis', 'runs/a', '--num_images=2')[2:] == [
+    'deeplab_contrast.vis',
+    '--num_images=2',
+    '--model_dir=runs/a',
+    '--strategy=mirrored',
+    '--data_dir=/data',
+    '--allow_config_change',
+    '--allow_import=mine',
+  ]
+  assert processes.Flags().command('eval', 'runs/a')[3:] == [
+    '--model_dir=runs/a',
+    '--strategy=one',
+  ]

@@ -3,23 +3,21 @@
 import numpy as np
 
 from deeplab_contrast.studies.report import style, summary
+from deeplab_contrast.studies.report.study import Study
 
-# More classes than this cannot be read; the largest are shown.
+# More classes than this are unreadable; the largest are shown.
 _MOST_CLASSES = 32
-# Up to this many, cells of a matrix hold their number.
+# Up to this many, cells of a matrix show their number.
 _MOST_NUMBERED = 13
 _STAGES = ('#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#999999')
 
 
-def per_class(study, labels):
+def per_class(study: Study, labels: int | None) -> style.Figure:
   """IoU of every class, a bar for each arm.
 
   Args:
-    study: a `Study`.
+    study: what to draw.
     labels: the budget.
-
-  Returns:
-    A `style.Figure`.
   """
   names, left_out = _shown(study)
   looks = {
@@ -55,7 +53,7 @@ def per_class(study, labels):
 
 
 def _whisker(axis, place, spread):
-  """Where the seeds lie, or that the class occurs nowhere."""
+  """The range of the seeds, or that the class does not occur."""
   if not spread.values:
     axis.text(0.3, place, 'n/a', va='center', fontsize=8, color=style.GRAY)
   elif len(spread.values) > 1:
@@ -64,7 +62,7 @@ def _whisker(axis, place, spread):
 
 
 def _shown(study):
-  """(names of the classes that fit, what to say of the others)."""
+  """(names of the classes that fit, a note on those left out)."""
   names = summary.class_names(study)
   kept = summary.largest_classes(study, _MOST_CLASSES)
   if len(kept) == len(names):
@@ -73,15 +71,12 @@ def _shown(study):
   return [names[i] for i in kept], note
 
 
-def confusion(study, labels):
+def confusion(study: Study, labels: int | None) -> style.Figure:
   """Where the pixels of each class went, a matrix for each arm.
 
   Args:
-    study: a `Study`.
+    study: what to draw.
     labels: the budget.
-
-  Returns:
-    A `style.Figure`.
   """
   names, left_out = _shown(study)
   kept = summary.largest_classes(study, _MOST_CLASSES)
@@ -113,9 +108,9 @@ def confusion(study, labels):
     f'confusion_{labels}',
     png,
     f'Confusion matrices with {style.budget_title(labels)}: rows truth, '
-    'columns prediction. Share of pixels that is right, mean over classes: '
+    'columns prediction. Share of correct pixels, mean over classes: '
     f'{diagonal}.',
-    f'What pixels of each class (row) are taken for (column), in %, with '
+    f'What pixels of each class (row) are predicted as (column), in %, with '
     f'{style.budget_title(labels)}; all seeds together.{left_out}',
     wide=True,
   )
@@ -144,21 +139,24 @@ def _matrix(axis, matrix, names):
   return image
 
 
-def costs(study, labels):
+def costs(study: Study, labels: int | None) -> style.Figure | None:
   """What each arm cost, by stage: minutes, or steps where none were measured.
 
   Args:
-    study: a `Study`.
+    study: what to draw.
     labels: the budget.
 
   Returns:
-    A `style.Figure`, or None where nothing was recorded.
+    The figure, or None where nothing was recorded.
   """
   found = {arm: summary.stage_costs(study, arm, labels) for arm in study.arms}
   found = {arm: stages for arm, stages in found.items() if stages}
   timed = all(m is not None for stages in found.values() for _, _, m in stages)
-  unit, which = ('minutes', 2) if timed else ('steps', 1)
-  values = {a: [s[which] or 0 for s in stages] for a, stages in found.items()}
+  unit = 'minutes' if timed else 'steps'
+  values = {
+    arm: [(minutes if timed else steps) or 0 for _, steps, minutes in stages]
+    for arm, stages in found.items()
+  }
   if not any(map(sum, values.values())):
     return None
   depth = max(map(len, values.values()))
@@ -179,13 +177,13 @@ def costs(study, labels):
     if depth > 1:
       style.legend_below(figure, [axis], min(4, depth))
     png = style.to_png(figure)
-  told = ', '.join(
+  in_words = ', '.join(
     f'{style.arm_title(arm)} {sum(v):.4g}' for arm, v in values.items()
   )
   return style.Figure(
     f'cost_{labels}',
     png,
-    f'Cost in {unit}: {told}.',
+    f'Cost in {unit}: {in_words}.',
     f'Cost of each arm in {unit}, by stage; a stage that several arms share '
     'counts for each of them.',
   )

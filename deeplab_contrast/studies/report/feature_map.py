@@ -2,10 +2,12 @@
 
 import os
 import zipfile
+from collections.abc import Sequence
 
 import numpy as np
 
 from deeplab_contrast.studies.report import style, summary
+from deeplab_contrast.studies.report.study import Entry, Study
 from deeplab_contrast.utils import errors
 
 FILE = os.path.join('features', 'penultimate.npz')
@@ -15,7 +17,7 @@ _MOST_POINTS = 4000
 _PERPLEXITY = 30.0
 
 
-def check_installed():
+def check_installed() -> None:
   """Raises a SystemFault where scikit-learn is not installed."""
   try:
     import sklearn  # noqa: F401
@@ -26,8 +28,8 @@ def check_installed():
     ) from error
 
 
-def is_there(entry):
-  """Whether the features of the weights that were judged are there."""
+def is_there(entry: Entry) -> bool:
+  """Whether there are features of the weights that were evaluated."""
   path = os.path.join(entry.model_dir, FILE)
   if not os.path.exists(path):
     return False
@@ -35,7 +37,7 @@ def is_there(entry):
   return step is None or read(entry.model_dir)['step'] == step
 
 
-def read(model_dir):
+def read(model_dir: str) -> dict[str, np.ndarray]:
   """The arrays that `python -m deeplab_contrast.features` wrote.
 
   Args:
@@ -61,11 +63,11 @@ def read(model_dir):
   return found
 
 
-def layout(features):
-  """Places points in the plane so that near ones stay near.
+def layout(features: np.ndarray) -> np.ndarray:
+  """Places points in the plane so that neighbours stay neighbours.
 
   t-SNE (van der Maaten and Hinton, JMLR 2008) from the first two principal
-  components, so that nothing is drawn at random.
+  components, so that nothing is random.
 
   Args:
     features: float32 [n, d], n > 3.
@@ -78,21 +80,18 @@ def layout(features):
 
   perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
   tsne = manifold.TSNE(perplexity=perplexity, init='pca', random_state=0)
-  # Threads that wait for each other at every one of 1000 short steps took 20
-  # times as long on a busy machine.
+  # With threads, which wait for each other in each of 1000 short steps, it took
+  # 20 times as long on a busy machine.
   with threadpoolctl.threadpool_limits(1):
     return tsne.fit_transform(features)
 
 
-def side_by_side(study, entries):
+def side_by_side(study: Study, entries: Sequence[Entry]) -> style.Figure:
   """The features of several runs, coloured by class.
 
   Args:
-    study: a `Study`.
-    entries: its `Entry`s to show, whose features are there.
-
-  Returns:
-    A `style.Figure`.
+    study: what to draw.
+    entries: those to show; they have features.
 
   Raises:
     DataError: features are damaged.
@@ -108,8 +107,14 @@ def side_by_side(study, entries):
         raise _damaged(entry.model_dir, f'only {len(features)} features')
       _scatter(axis, layout(features), labels, summary.class_colors(study))
       axis.set_title(style.arm_title(entry.arm), loc='left')
-    look = {'markerscale': 2.5, 'columnspacing': 1.2, 'handletextpad': 0.1}
-    style.legend_below(figure, axes[0], 6 if len(names) < 13 else 7, **look)
+    style.legend_below(
+      figure,
+      axes[0],
+      columns=6 if len(names) < 13 else 7,
+      markerscale=2.5,
+      columnspacing=1.2,
+      handletextpad=0.1,
+    )
     png = style.to_png(figure)
   arms = ' and '.join(style.arm_title(entry.arm) for entry in entries)
   labels = style.budget_title(entries[0].labels)
@@ -118,15 +123,15 @@ def side_by_side(study, entries):
     'tsne',
     png,
     f't-SNE of pixel features of {arms}, one colour for each class.',
-    f't-SNE of what the classifier takes in, {points} pixels of val images, '
-    f'as many of each class as there are up to a limit, with {labels}, seed '
+    f"t-SNE of the classifier's input, {points} pixels of val images, the same "
+    f'number from each class as far as there are enough, with {labels}, seed '
     f'{entries[0].seed}. Distances between far groups mean nothing.',
     wide=True,
   )
 
 
 def _fewer(stored, classes):
-  """At most so many points, as many of each class: (features, labels)."""
+  """(features, labels) of at most _MOST_POINTS, equally from all classes."""
   features, labels = stored['features'], stored['labels']
   limit = max(1, _MOST_POINTS // classes)
   kept = np.concatenate(

@@ -1,19 +1,24 @@
-"""Reads the files of runs and studies, and says which of them is damaged."""
+"""Reads the files of runs and studies, and reports which one is damaged."""
 
 import csv
 import json
 import os
+from typing import Any
 
 from deeplab_contrast.config import run_folder
+from deeplab_contrast.studies.report.study import Stage
 from deeplab_contrast.utils import errors, results
 from deeplab_contrast.utils import metrics as metrics_lib
 
 # As `datasets.fingerprints` writes it, which needs TensorFlow.
 MANIFEST = 'manifest.json'
+# As `isinstance` takes it.
+Kind = type | tuple[type, ...]
+
 COLUMNS = ('arm', 'labels', 'seed', 'miou')
 
 
-def metrics(model_dir):
+def metrics(model_dir: str) -> list[dict[str, Any]]:
   """The lines of a run's `metrics.jsonl`; [] where there are none.
 
   Raises:
@@ -31,7 +36,7 @@ def metrics(model_dir):
   ]
 
 
-def config(model_dir):
+def config(model_dir: str) -> str:
   """The text of a run's `config.gin`; '' where there is none."""
   try:
     path = run_folder.config_file(model_dir)
@@ -41,7 +46,7 @@ def config(model_dir):
     return ''
 
 
-def macros(text):
+def macros(text: str) -> dict[str, str]:
   """{name: value as text} of the macros of an operative configuration."""
   found = {}
   for line in text.splitlines():
@@ -51,7 +56,7 @@ def macros(text):
   return found
 
 
-def manifest(stage):
+def manifest(stage: Stage) -> dict[str, Any] | None:
   """The `manifest.json` of a pseudo-labelling stage, or None.
 
   Raises:
@@ -70,15 +75,15 @@ def manifest(stage):
   return found
 
 
-def result(model_dir, where):
+def result(model_dir: str, where: str) -> dict[str, Any]:
   """The dict of a run's evaluation.
 
   Args:
     model_dir: the run's folder.
-    where: what names the run, for messages.
+    where: what refers to the run, for messages.
 
   Raises:
-    DataError: it was not judged, or the file is damaged.
+    DataError: it was not evaluated, or the file is damaged.
   """
   path = os.path.join(model_dir, results.FILE)
   if not os.path.exists(path):
@@ -99,7 +104,7 @@ def result(model_dir, where):
   return found
 
 
-def table(path):
+def table(path: str) -> dict[tuple[str, int, int], float | None]:
   """{(arm, labels, seed): mIoU or None} of a study's table.
 
   Raises:
@@ -110,11 +115,11 @@ def table(path):
       rows = list(csv.DictReader(file, strict=True))
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     raise damaged(path, str(error)) from error
-  found = {}
+  found: dict[tuple[str, int, int], float | None] = {}
   for number, row in enumerate(rows, start=2):
     try:
       if None in row or None in row.values():
-        raise ValueError('another number of cells')
+        raise ValueError('wrong number of cells')
       key = row['arm'], int(row['labels']), int(row['seed'])
       found[key] = None if row['miou'] == '' else float(row['miou'])
     except (KeyError, TypeError, ValueError) as error:
@@ -124,7 +129,7 @@ def table(path):
   return found
 
 
-def read_json(path):
+def read_json(path: str) -> dict[str, Any]:
   """The dict that a JSON file holds.
 
   Raises:
@@ -140,36 +145,36 @@ def read_json(path):
   return found
 
 
-def get(values, key, kind, where):
+def get(values: Any, key: str, kind: Kind, where: str) -> Any:
   """The value of a key.
 
   Args:
     values: the dict that should hold it.
     key: its key.
-    kind: a type or several; bool does not pass for int.
+    kind: a type or several; bool does not count as int.
     where: file, or place in it, for messages.
 
   Raises:
-    DataError: it is missing or of another kind.
+    DataError: it is missing or of a different type.
   """
   found = values.get(key) if isinstance(values, dict) else None
   missing = not isinstance(values, dict) or key not in values
   if missing or not isinstance(found, kind) or isinstance(found, bool):
-    told = 'is missing' if missing else f'is {found!r}'
-    raise damaged(where, f'{key!r} {told}')
+    why = 'is missing' if missing else f'is {found!r}'
+    raise damaged(where, f'{key!r} {why}')
   return found
 
 
-def optional(values, key, kind, where):
+def optional(values: Any, key: str, kind: Kind, where: str) -> Any:
   """As `get`, but None where the key is missing or null."""
   if isinstance(values, dict) and values.get(key) is None:
     return None
   return get(values, key, kind, where)
 
 
-def damaged(where, why):
+def damaged(where: str, why: str) -> errors.DataError:
   """The `DataError` that names a damaged file."""
   return errors.DataError(
-    f'{where} is damaged ({why}); run the command that wrote it again, or mend '
+    f'{where} is damaged ({why}); run the command that wrote it again, or fix '
     'it.'
   )

@@ -1,4 +1,4 @@
-"""Gathers what a study or a recipe left behind."""
+"""Gathers the results of a study or a recipe."""
 
 import ast
 import collections
@@ -14,18 +14,18 @@ STUDY = 'study.json'
 TABLE = 'results.csv'
 RECIPE = 'results.json'
 
-# mIoU as a share; larger differences between the table and a run are told.
+# mIoU as a share; larger differences between the table and a run are reported.
 _TOLERANCE = 0.0006
 
 
-def read(folder):
+def read(folder: str) -> Study:
   """Reads `study.json`, or else the `results.json` of a recipe.
 
   Args:
     folder: of the study.
 
   Returns:
-    A `Study` with at least one entry.
+    A study with at least one entry.
 
   Raises:
     DataError: there is no such folder, nothing is finished, or a file is
@@ -42,13 +42,13 @@ def read(folder):
     study = _of_recipe(folder, os.path.join(folder, RECIPE))
   else:
     raise errors.DataError(
-      f'{folder} holds no {STUDY} and no {RECIPE}, so nothing is finished '
+      f'{folder} has neither {STUDY} nor {RECIPE}, so nothing is finished '
       'there; run its study or recipe first.'
     )
   if not study.entries:
     raise errors.DataError(
-      f'{path} names no finished run yet (0 of {study.planned}); let the study '
-      'go on first.'
+      f'{path} names no finished run yet (0 of {study.planned}); resume the '
+      'study first.'
     )
   _check_classes(study)
   return dataclasses.replace(study, notes=_notes(study))
@@ -73,8 +73,8 @@ def _of_study(folder, path):
 
 
 def _have_equal_steps(entries):
-  """Whether all arms of each budget trained as long; None if not known."""
-  steps = {}
+  """Whether arms trained equally long at each budget; None if unknown."""
+  steps: dict[int | None, set[int | None]] = {}
   for entry in entries:
     steps.setdefault(entry.labels, set()).add(entry.steps)
   if any(None in found for found in steps.values()):
@@ -146,13 +146,13 @@ def _recipe_entry(folder, arm, value, path):
 
 
 def _moved(folder, model_dir):
-  """A run's path, which was written relative to another working folder."""
+  """A run's path, which may be relative to a different working folder."""
   inside = os.path.join(folder, os.path.basename(os.path.normpath(model_dir)))
   return inside if os.path.isdir(inside) else model_dir
 
 
 def _stages_before(folder, model_dir):
-  """The stages of a recipe's arm: run, and run it starts from, and so on."""
+  """The stages of a recipe's arm: its run, and those it starts from."""
   stages = [_last_stage(model_dir)]
   while start := files.macros(files.config(stages[0].model_dir)).get('INIT'):
     try:
@@ -172,7 +172,7 @@ def _last_stage(model_dir):
 
 
 def _steps(model_dir):
-  """What DONE says, the number of steps; None where there is none."""
+  """The number of steps in DONE; None where there is none."""
   try:
     with open(os.path.join(model_dir, results.DONE), encoding='utf-8') as file:
       return int(file.read())
@@ -193,36 +193,36 @@ def _check_classes(study):
   for entry in rest:
     if list(entry.result['iou']) != list(first.result['iou']):
       raise errors.DataError(
-        f'{entry.model_dir} and {first.model_dir} were judged on other '
-        'classes; they cannot stand in one report.'
+        f'{entry.model_dir} and {first.model_dir} were evaluated on different '
+        'classes; they cannot be in one report.'
       )
 
 
 def _notes(study):
-  """What the reader should know about what is not there."""
+  """Notes for the reader on what is missing or does not compare."""
   notes = []
   if study.planned > len(study.entries):
     notes.append(
       f'The study is not finished: {len(study.entries)} of {study.planned} '
       'runs are shown.'
     )
-  otherwise = _judged_otherwise(study)
-  if otherwise:
+  different = _evaluated_differently(study)
+  if different:
     notes.append(
-      f'{", ".join(otherwise)}: judged otherwise than the rest (judged_by in '
-      f'{results.FILE}), so the numbers do not compare.'
+      f'{", ".join(different)}: evaluated differently from the rest (judged_by '
+      f'in {results.FILE}), so the numbers do not compare.'
     )
   wrong = _other_numbers(study)
   if wrong:
     notes.append(
-      f'{TABLE} has other mIoU than the evaluations of {", ".join(wrong)}; '
+      f'{TABLE} differs from the evaluations of {", ".join(wrong)} in mIoU; '
       'this page shows the evaluations.'
     )
   return tuple(notes)
 
 
-def _judged_otherwise(study):
-  """Entries whose split, scales and so on are not those of most."""
+def _evaluated_differently(study: Study) -> list[str]:
+  """Entries whose split, scales and so on differ from those of most."""
   ways = [
     json.dumps(entry.result.get('judged_by'), sort_keys=True)
     for entry in study.entries
@@ -240,7 +240,7 @@ def _title(entry):
 
 
 def _other_numbers(study):
-  """Entries whose mIoU in results.csv is not that of their evaluation."""
+  """Entries whose mIoU in results.csv differs from their evaluation."""
   path = os.path.join(study.folder, TABLE)
   if not os.path.exists(path):
     return []
@@ -248,7 +248,7 @@ def _other_numbers(study):
   return [
     _title(e)
     for e in study.entries
-    if (told := table.get((e.arm, e.labels, e.seed))) is not None
+    if (listed := table.get((e.arm, e.labels, e.seed))) is not None
     and e.result['miou'] is not None
-    and abs(told - e.result['miou']) > _TOLERANCE
+    and abs(listed - e.result['miou']) > _TOLERANCE
   ]

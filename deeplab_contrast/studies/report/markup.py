@@ -2,8 +2,14 @@
 
 import base64
 import html
+from collections.abc import Iterable, Sequence
 
-# No scripts, no fonts, nothing from elsewhere: the browser itself refuses.
+from deeplab_contrast.studies.report import style
+
+# Plain text or a number, or (text, small text).
+Cell = str | int | tuple[str, str]
+
+# The browser itself then refuses scripts, fonts and anything from elsewhere.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 _STYLE = """
@@ -50,7 +56,7 @@ details details { margin-left: 1rem; }
 """
 
 
-def page(title, body):
+def page(title: str, body: str) -> str:
   """A whole document.
 
   Args:
@@ -70,44 +76,44 @@ def page(title, body):
   )
 
 
-def text(value):
+def text(value: object) -> str:
   """Plain text as HTML."""
   return html.escape(str(value))
 
 
-def paragraph(value):
+def paragraph(value: str) -> str:
   """A paragraph of plain text."""
   return f'<p>{text(value)}</p>'
 
 
-def note(value):
+def note(value: str) -> str:
   """A sentence the reader should not miss."""
   return f'<p class="note" role="note">{text(value)}</p>'
 
 
-def section(title, parts):
+def section(title: str, parts: Iterable[str]) -> str:
   """A section: a heading, and pieces of HTML."""
   inside = '\n'.join([f'<h2>{text(title)}</h2>', *parts])
   return f'<section id="{_anchor(title)}">\n{inside}\n</section>'
 
 
-def contents(titles):
+def contents(titles: Iterable[str]) -> str:
   """Links to the sections of these titles."""
   links = [f'<a href="#{_anchor(t)}">{text(t)}</a>' for t in titles]
   return f'<nav aria-label="Contents">{" ".join(links)}</nav>'
 
 
-def heading(value):
+def heading(value: str) -> str:
   """A heading inside a section."""
   return f'<h3>{text(value)}</h3>'
 
 
-def figure(drawn):
-  """A `style.Figure`; '' for None. Wide ones scroll on small screens."""
+def figure(drawn: style.Figure | None) -> str:
+  """An image with its caption; '' for None. A wide one scrolls on phones."""
   if drawn is None:
     return ''
   data = base64.b64encode(drawn.png).decode('ascii')
-  # A PNG tells its width and height in these bytes; a browser that knows them
+  # A PNG has its width and height in these bytes; a browser that knows them
   # does not move the text while it decodes.
   sides = [int.from_bytes(drawn.png[i : i + 4], 'big') for i in (16, 20)]
   width, height = (round(side * drawn.scale) for side in sides)
@@ -121,7 +127,9 @@ def figure(drawn):
   return f'<figure>{image}{caption}</figure>'
 
 
-def table(columns, rows, caption):
+def table(
+  columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str
+) -> str:
   """A table.
 
   Args:
@@ -144,19 +152,19 @@ def table(columns, rows, caption):
   )
 
 
-def definitions(pairs):
+def definitions(pairs: Iterable[tuple[str, str]]) -> str:
   """A list of (name, value), plain text; empty values are left out."""
   rows = [f'<dt>{text(k)}</dt><dd>{text(v)}</dd>' for k, v in pairs if v]
   return f'<dl>{"".join(rows)}</dl>'
 
 
-def details(summary, *parts):
-  """Something that is shown when asked for."""
+def details(summary: str, *parts: str) -> str:
+  """Pieces of HTML that are hidden until the summary is clicked."""
   inside = '\n'.join(part for part in parts if part)
   return f'<details><summary>{text(summary)}</summary>\n{inside}\n</details>'
 
 
-def code(value):
+def code(value: str) -> str:
   """A file or command, as it is."""
   return f'<pre><code>{text(value)}</code></pre>'
 

@@ -1,43 +1,47 @@
-"""The page: what is told, in which order."""
+"""The page: what it shows, in which order."""
 
 import dataclasses
 import os
+from collections.abc import Iterator, Sequence
 
 from deeplab_contrast.studies.report import (
   bars,
   curves,
   files,
+  main_figure,
   markup,
   pictures,
   style,
   summary,
 )
+from deeplab_contrast.studies.report.study import Entry, Study
 from deeplab_contrast.utils import results
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """What is written.
+  """A page and its figures.
 
   Attributes:
     html: the text of the page.
-    figures: all `style.Figure`s of it.
+    figures: all that it shows.
   """
 
   html: str
   figures: tuple[style.Figure, ...]
 
 
-def build(study, feature_figure=None, notes=()):
-  """Draws and writes the page of a study; the same study, the same page.
+def build(
+  study: Study,
+  feature_figure: style.Figure | None = None,
+  notes: Sequence[str] = (),
+) -> Report:
+  """Draws and writes the page of a study; the same study gives the same page.
 
   Args:
-    study: a `Study`.
-    feature_figure: the `style.Figure` of the features, or None.
+    study: what to show.
+    feature_figure: that of the features, or None.
     notes: sentences about what is left out.
-
-  Returns:
-    A `Report`.
 
   Raises:
     DataError: a file of a run is damaged.
@@ -53,7 +57,7 @@ def build(study, feature_figure=None, notes=()):
     return [draw(make(study, labels)) for labels in study.extremes]
 
   parts = {
-    'Results': [draw(curves.over_budgets(study)), *_results(study)],
+    'Results': [draw(main_figure.over_budgets(study)), *_results(study)],
     'Same images': over_extremes(pictures.side_by_side),
     'Feature space': [draw(feature_figure), *over_extremes(curves.embedding)],
     'Classes': [*over_extremes(bars.per_class), *_classes(study)],
@@ -79,7 +83,7 @@ def build(study, feature_figure=None, notes=()):
 def _facts(study):
   budgets = [str(b) for b in study.budgets if b is not None]
   steps = {
-    True: 'as many training steps in every arm',
+    True: 'the same number in every arm',
     False: 'not the same in every arm, see Cost',
   }
   pairs = [
@@ -95,7 +99,7 @@ def _facts(study):
 
 
 def _results(study):
-  """Tables of mIoU and of what the arms differ by."""
+  """Tables of mIoU and of the differences between arms."""
   columns = ['labelled images', *map(style.arm_title, study.arms)]
   rows = [
     [
@@ -105,8 +109,8 @@ def _results(study):
     for labels in study.budgets
   ]
   several = len(study.seeds) > 1
-  told = 'mIoU in %' + (', mean (lowest to highest seed)' if several else '')
-  yield markup.paragraph(f'{told}:') + markup.table(columns, rows, told)
+  title = 'mIoU in %' + (', mean (lowest to highest seed)' if several else '')
+  yield markup.paragraph(f'{title}:') + markup.table(columns, rows, title)
   pairs = summary.differences(study)
   if pairs:
     yield _differences(study, pairs)
@@ -127,19 +131,21 @@ def _differences(study, pairs):
     ]
     for labels in study.budgets
   ]
-  told = 'Differences in mIoU points'
+  title = 'Differences in mIoU points'
   if len(study.seeds) > 1:
-    told += ', seed by seed: mean (lowest to highest)'
-  return markup.paragraph(f'{told}:') + markup.table(columns, rows, told)
+    title += ', seed by seed: mean (lowest to highest)'
+  return markup.paragraph(f'{title}:') + markup.table(columns, rows, title)
 
 
-def _budget(labels):
+def _budget(labels: int | None) -> str | int:
   return 'n/a' if labels is None else labels
 
 
-def _spread(found, signed=False):
+def _spread(
+  found: summary.Spread, signed: bool = False
+) -> str | tuple[str, str]:
   """('41.2', '(40.1 to 42.3)') of a `Spread` of shares."""
-  if not found.values:
+  if found.mean is None:
     return '–'
   sign = '+' if signed else ''
   mean, low, high = (
@@ -164,7 +170,7 @@ def _classes(study):
 
 
 def _pseudo_labels(study):
-  """What the stages that made pseudo-labels kept, for the first seed."""
+  """What the pseudo-labelling stages kept, for the first seed."""
   made = {}
   for labels in study.budgets:
     for entry in pictures.first_entries(study, labels):
@@ -174,7 +180,7 @@ def _pseudo_labels(study):
           made[stage.model_dir] = entry, found
   if not made:
     return []
-  columns = ['arm', 'labelled images', 'images', 'pixels kept, %', 'right, %']
+  columns = ['arm', 'labelled images', 'images', 'pixels kept, %', 'correct, %']
   rows = [
     [
       style.arm_title(entry.arm),
@@ -186,7 +192,7 @@ def _pseudo_labels(study):
     for entry, found in made.values()
   ]
   return [
-    markup.paragraph('Of the first seed; "right" where the truth is known:'),
+    markup.paragraph('Of the first seed; "correct" where the truth is known:'),
     markup.table(columns, rows, 'Pseudo-labels of each arm'),
     *(_pseudo_classes(study, *pair) for pair in made.values()),
   ]
@@ -194,7 +200,7 @@ def _pseudo_labels(study):
 
 def _pseudo_classes(study, entry, found):
   precision = (found.get('agreement') or {}).get('precision') or {}
-  columns = ['class', 'threshold', 'kept, %', 'right, %']
+  columns = ['class', 'threshold', 'kept, %', 'correct, %']
   known = found['coverage']
   ordered = [name for name in summary.class_names(study) if name in known]
   rows = [
@@ -233,7 +239,7 @@ def _costs(study):
       rows.append(
         [
           style.arm_title(arm),
-          'n/a' if labels is None else labels,
+          _budget(labels),
           _number(summary.spread(e.steps for e in entries).mean, '.0f'),
           _number(summary.spread(e.minutes for e in entries).mean, '.1f'),
           ' + '.join(f'{name} {_number(n, ".0f")}' for name, n, _ in stages),
@@ -243,9 +249,9 @@ def _costs(study):
   return markup.table(columns, rows, 'Steps and minutes of one seed, by arm')
 
 
-def _settings(study):
+def _settings(study: Study) -> Iterator[str]:
   """config.gin of every run, once; the macros on top."""
-  seen = set()
+  seen: set[str] = set()
   for entry in sorted(study.entries, key=lambda e: _order(study, e)):
     title = (
       f'{style.arm_title(entry.arm)}, {style.budget_title(entry.labels)}, seed '
@@ -263,7 +269,7 @@ def _settings(study):
     yield markup.details(title, *parts) if parts else ''
 
 
-def _order(study, entry):
+def _order(study: Study, entry: Entry) -> tuple[int, int, int]:
   return (
     study.budgets.index(entry.labels),
     entry.seed,

@@ -9,17 +9,18 @@ from PIL import Image
 
 from deeplab_contrast.imaging import panels
 from deeplab_contrast.studies.report import style, summary
+from deeplab_contrast.studies.report.study import Entry, Study
 from deeplab_contrast.utils import errors, results
 
 _KINDS = ('image', 'truth', 'prediction')
-# More rows make a long page and tell no more.
+# More rows make a longer page and show nothing new.
 _MOST = 6
-# Of the page's text, in pixels: pictures are not scaled again.
+# Width of the page's text in pixels: pictures are not scaled again.
 _PAGE = 1088
 _WIDEST = 256
 
 
-def first_entries(study, labels):
+def first_entries(study: Study, labels: int | None) -> list[Entry]:
   """The entries that are pictured: those of the first seed of a budget."""
   found = [study.of(arm, labels) for arm in study.arms]
   seeds = {entry.seed for entries in found for entry in entries}
@@ -28,7 +29,7 @@ def first_entries(study, labels):
   ]
 
 
-def names(model_dir):
+def names(model_dir: str) -> list[str]:
   """Ids of the images that a run's `vis/` shows completely, sorted."""
   folder = os.path.join(model_dir, 'vis')
   sets = []
@@ -39,15 +40,15 @@ def names(model_dir):
   return sorted(set.intersection(*sets))
 
 
-def side_by_side(study, labels):
+def side_by_side(study: Study, labels: int | None) -> style.Figure | None:
   """Draws the images that all arms have pictures of.
 
   Args:
-    study: a `Study`.
+    study: what to draw.
     labels: the budget.
 
   Returns:
-    A `style.Figure`, or None where the arms have no image in common.
+    The figure, or None where the arms have no image in common.
 
   Raises:
     DataError: a picture is damaged.
@@ -98,7 +99,7 @@ def _read(entry, name, kind):
       return np.asarray(picture.convert('RGB'))
   except (OSError, SyntaxError) as error:
     raise errors.DataError(
-      f'{path} is no proper picture ({error}); delete the folder it lies in '
-      'and draw it again with python -m deeplab_contrast.vis '
+      f'{path} is not a valid picture ({error}); delete its folder and draw it '
+      'again with python -m deeplab_contrast.vis '
       f'--model_dir={entry.model_dir}.'
     ) from error

@@ -1,8 +1,8 @@
-"""What a report is about: entries, each an arm at a budget with a seed."""
+"""A study as a report sees it: entries, each an arm, a budget and a seed."""
 
 import dataclasses
 
-# In the order of every legend; other arms follow as they come.
+# In the order of every legend; other arms follow in the order of the study.
 ARMS = ('softmax', 'contrastive', 'softmax_pseudo', 'contrastive_pseudo')
 
 
@@ -15,7 +15,7 @@ class Stage:
     command: 'train', 'pseudo_label' and so on.
     model_dir: path of its folder.
     steps: training steps, or None.
-    minutes: or None where nobody measured them.
+    minutes: None where they were not measured.
   """
 
   name: str
@@ -33,8 +33,8 @@ class Entry:
     arm: its name.
     labels: number of labelled images, or None where it is not known.
     seed: its seed.
-    model_dir: path of the run that was judged, the last stage.
-    stages: all `Stage`s it needed, in order.
+    model_dir: path of the run that was evaluated, the last stage.
+    stages: all that it needed, in order.
     steps: of all stages, or None.
     minutes: of all stages, or None.
     result: the dict of `utils.results`.
@@ -59,9 +59,10 @@ class Study:
     dataset: its name.
     commit: of the code, or 'unknown'.
     command: that ran it, or ''.
-    equal_steps: whether all arms had as many steps; None where nobody says.
+    equal_steps: whether all arms had the same number of steps; None where that
+      is not known.
     planned: the number of entries there will be.
-    entries: `Entry`s.
+    entries: those finished.
     notes: sentences for the reader of the page.
   """
 
@@ -75,29 +76,29 @@ class Study:
   notes: tuple[str, ...] = ()
 
   @property
-  def arms(self):
+  def arms(self) -> list[str]:
     """Names of the arms, in the order of legends."""
     found = dict.fromkeys(entry.arm for entry in self.entries)
     known = [arm for arm in ARMS if arm in found]
     return known + [arm for arm in found if arm not in ARMS]
 
   @property
-  def budgets(self):
+  def budgets(self) -> list[int | None]:
     """Numbers of labelled images, ascending; [None] where not known."""
     found = {entry.labels for entry in self.entries}
     return sorted(found, key=lambda labels: (labels is None, labels or 0))
 
   @property
-  def seeds(self):
+  def seeds(self) -> list[int]:
     """All seeds, ascending."""
     return sorted({entry.seed for entry in self.entries})
 
   @property
-  def extremes(self):
+  def extremes(self) -> list[int | None]:
     """The smallest and the largest budget; one where there is only one."""
     return list(dict.fromkeys((self.budgets[0], self.budgets[-1])))
 
-  def of(self, arm, labels):
+  def of(self, arm: str, labels: int | None) -> list[Entry]:
     """The entries of an arm at a budget, by seed."""
     found = [e for e in self.entries if (e.arm, e.labels) == (arm, labels)]
     return sorted(found, key=lambda entry: entry.seed)

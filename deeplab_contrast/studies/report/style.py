@@ -3,12 +3,15 @@
 import contextlib
 import dataclasses
 import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import matplotlib.figure
 import matplotlib.style
+import numpy as np
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart. Blues are
-# softmax, oranges contrastive; what learns from pseudo-labels is dashed.
+# Okabe and Ito's colours, which colour-blind readers can distinguish. Blues are
+# softmax, oranges contrastive; arms with pseudo-labels are dashed.
 _ARMS = {
   'softmax': ('#0072B2', 'o', '-'),
   'contrastive': ('#D55E00', 's', '-'),
@@ -23,7 +26,7 @@ _OTHERS = (
 
 GRAY = '#555555'
 DPI = 160
-# So that the fonts of figures are about those of the page.
+# Makes the fonts of figures about as large as those of the page.
 SCALE = 0.66
 
 
@@ -36,8 +39,8 @@ class Figure:
     png: bytes.
     alt: what it shows, for those who cannot see it.
     caption: below it.
-    wide: whether it should not shrink to the width of a phone.
-    scale: pixels of the page for one of the PNG.
+    wide: whether it scrolls on a phone rather than shrinking to its width.
+    scale: size on the page per pixel of the PNG.
   """
 
   name: str
@@ -57,7 +60,7 @@ class Look:
   line: str
 
 
-def looks(arms):
+def looks(arms: Sequence[str]) -> dict[str, Look]:
   """{arm: `Look`}; the known arms look the same in every study."""
   others = [arm for arm in arms if arm not in _ARMS]
   result = {arm: Look(*_ARMS[arm]) for arm in arms if arm in _ARMS}
@@ -66,13 +69,13 @@ def looks(arms):
   return {arm: result[arm] for arm in arms}
 
 
-def arm_title(arm):
+def arm_title(arm: str) -> str:
   """'contrastive + pseudo-labels' for 'contrastive_pseudo'."""
   base, _, rest = arm.partition('_')
   return f'{base} + pseudo-labels' if rest == 'pseudo' else arm
 
 
-def budget_title(labels):
+def budget_title(labels: int | None) -> str:
   """'46 labelled images', for headings."""
   if labels is None:
     return 'number of labelled images not recorded'
@@ -80,7 +83,12 @@ def budget_title(labels):
 
 
 @contextlib.contextmanager
-def subplots(rows=1, columns=1, size=(6, 4), **arguments):
+def subplots(
+  rows: int = 1,
+  columns: int = 1,
+  size: tuple[float, float] = (6, 4),
+  **arguments: Any,
+) -> Iterator[tuple[matplotlib.figure.Figure, np.ndarray]]:
   """A figure and its axes [rows, columns], to be drawn inside.
 
   Args:
@@ -104,22 +112,28 @@ def subplots(rows=1, columns=1, size=(6, 4), **arguments):
     'lines.linewidth': 1.8,
     'figure.facecolor': 'white',
   }
-  # Whatever the user's own matplotlibrc says.
+  # Independent of the user's matplotlibrc.
   with matplotlib.style.context(['default', settings]):
-    # Without pyplot, which would look for a screen.
+    # Not with pyplot, which would look for a screen.
     figure = matplotlib.figure.Figure(figsize=size, layout='constrained')
     yield figure, figure.subplots(rows, columns, squeeze=False, **arguments)
 
 
-def to_png(figure):
+def to_png(figure: matplotlib.figure.Figure) -> bytes:
   """The bytes of a figure; equal for equal figures."""
   buffer = io.BytesIO()
-  # The version of matplotlib would make other bytes of the same picture.
+  # The version of matplotlib would change the bytes of the same picture.
   figure.savefig(buffer, format='png', dpi=DPI, metadata={'Software': None})
   return buffer.getvalue()
 
 
-def legend_below(figure, axes, columns, order=(), **arguments):
+def legend_below(
+  figure: matplotlib.figure.Figure,
+  axes: Iterable[Any],
+  columns: int,
+  order: Sequence[str] = (),
+  **arguments: Any,
+) -> None:
   """One legend for all axes, below them, without repetitions.
 
   Args:
@@ -129,7 +143,7 @@ def legend_below(figure, axes, columns, order=(), **arguments):
     order: labels that come first, in this order.
     **arguments: of `Figure.legend`.
   """
-  found = {}
+  found: dict[str, Any] = {}
   for axis in axes:
     for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
       found.setdefault(label, handle)

@@ -1,10 +1,13 @@
 """The numbers of a report: means over seeds, differences, confusion, costs."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
-# What is taken from what, where both are there.
+from deeplab_contrast.studies.report.study import Study
+
+# (arm, arm that is subtracted), where a study has both.
 DIFFERENCES = (
   ('contrastive', 'softmax'),
   ('contrastive_pseudo', 'softmax_pseudo'),
@@ -18,45 +21,47 @@ class Spread:
   """Values of several seeds.
 
   Attributes:
-    values: floats, by seed; those that are not known are left out.
+    values: by seed; unknown ones are left out.
   """
 
   values: tuple[float, ...]
 
   @property
-  def mean(self):
+  def mean(self) -> float | None:
     """Their mean; None where there are none."""
     return float(np.mean(self.values)) if self.values else None
 
   @property
-  def low(self):
+  def low(self) -> float:
     """The lowest."""
     return min(self.values)
 
   @property
-  def high(self):
+  def high(self) -> float:
     """The highest."""
     return max(self.values)
 
 
-def spread(values):
-  """A `Spread` of what is known of some values."""
+def spread(values: Iterable[float | None]) -> Spread:
+  """The `Spread` of those values that are known."""
   return Spread(tuple(v for v in values if v is not None))
 
 
-def miou(study, arm, labels):
-  """The mIoU of an arm at a budget, as shares: a `Spread`."""
+def miou(study: Study, arm: str, labels: int | None) -> Spread:
+  """The mIoU of an arm at a budget, as shares."""
   return spread(e.result['miou'] for e in study.of(arm, labels))
 
 
-def difference(study, labels, first, second):
+def difference(
+  study: Study, labels: int | None, first: str, second: str
+) -> Spread:
   """The mIoU of one arm minus that of another, seed by seed.
 
-  Only seeds that both have count, since a seed also chooses the labelled
+  Only seeds that both have are counted, since a seed also chooses the labelled
   images.
 
   Args:
-    study: a `Study`.
+    study: what to summarize.
     labels: the budget.
     first: name of an arm.
     second: name of the arm that is subtracted.
@@ -73,38 +78,35 @@ def difference(study, labels, first, second):
   )
 
 
-def differences(study):
+def differences(study: Study) -> list[tuple[str, str]]:
   """The pairs of `DIFFERENCES` whose arms the study has."""
   return [pair for pair in DIFFERENCES if set(pair) <= set(study.arms)]
 
 
-def class_names(study):
+def class_names(study: Study) -> list[str]:
   """Names of the classes, by id."""
   return list(study.entries[0].result['iou'])
 
 
-def class_colors(study):
+def class_colors(study: Study) -> dict[str, tuple[int, ...]]:
   """{class name: (red, green, blue)}, 0..255, by id."""
   colors = study.entries[0].result['colors']
   return {name: tuple(color) for name, color in colors.items()}
 
 
-def largest_classes(study, limit):
+def largest_classes(study: Study, limit: int) -> list[int]:
   """Ids of the classes that cover most of the truth, ascending.
 
   Args:
-    study: a `Study`.
-    limit: how many at most.
-
-  Returns:
-    A list of ints.
+    study: what to summarize.
+    limit: the maximum number.
   """
   matrix = np.asarray(study.entries[0].result['matrix'], np.int64)
   order = np.argsort(-matrix.sum(axis=1), kind='stable')[:limit]
   return sorted(order.tolist())
 
 
-def iou(study, arm, labels):
+def iou(study: Study, arm: str, labels: int | None) -> dict[str, Spread]:
   """{class name: `Spread` of its IoU} of an arm at a budget."""
   found = study.of(arm, labels)
   return {
@@ -113,11 +115,11 @@ def iou(study, arm, labels):
   }
 
 
-def confusion(study, arm, labels):
+def confusion(study: Study, arm: str, labels: int | None) -> np.ndarray:
   """Where the pixels of every class went, over all seeds.
 
   Args:
-    study: a `Study`.
+    study: what to summarize.
     arm: name of an arm.
     labels: the budget.
 
@@ -131,11 +133,13 @@ def confusion(study, arm, labels):
   return np.divide(total, sums, out=np.full_like(total, np.nan), where=sums > 0)
 
 
-def stage_costs(study, arm, labels):
+def stage_costs(
+  study: Study, arm: str, labels: int | None
+) -> list[tuple[str, float | None, float | None]]:
   """What the stages of an arm cost, means over seeds.
 
   Args:
-    study: a `Study`.
+    study: what to summarize.
     arm: name of an arm.
     labels: the budget.
 

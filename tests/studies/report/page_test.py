@@ -15,6 +15,7 @@ from deeplab_contrast.studies.report import (
   curves,
   feature_map,
   gather,
+  main_figure,
   page,
   pictures,
 )
@@ -197,12 +198,12 @@ def test_costs_without_times_are_steps(tmp_path):
 def test_budgets_far_apart_are_on_a_log_scale(tmp_path):
   near = read(tmp_path / 'near', budgets=(4, 16), seeds=(0,))
   far = read(tmp_path / 'far', budgets=(4, 17), seeds=(0,))
-  assert curves.over_budgets(near).png != curves.over_budgets(far).png
+  assert main_figure.over_budgets(near).png != main_figure.over_budgets(far).png
   values = [e.result['miou'] for e in far.entries if e.arm == 'softmax']
   told = ', '.join(
     f'{100 * v:.1f} % at {n}' for v, n in zip(values, (4, 17), strict=True)
   )
-  assert f'softmax: {told}.' in curves.over_budgets(far).alt
+  assert f'softmax: {told}.' in main_figure.over_budgets(far).alt
 
 
 def test_curves_are_drawn_for_the_run_they_belong_to(study):

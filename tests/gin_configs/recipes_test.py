@@ -1,0 +1,40 @@
+"""Every stage of the recipes and studies of gin_configs."""
+
+import pytest
+
+from deeplab_contrast import launch
+from deeplab_contrast.studies import stages
+from tests.gin_configs import experiments
+
+
+def _imagenet(job):
+  """Where a stage starts that does not start from another stage."""
+  overlay = 'gin_configs/tasks/imagenet_backbone.gin'
+  return 'runs/imagenet' if overlay in job.stage.gin_files else None
+
+
+def _kinds(jobs):
+  """Without those that differ from others in the number of labels alone."""
+  return {(job.stage.gin_files, job.stage.arm): job for job in jobs}.values()
+
+
+@pytest.mark.parametrize('name', experiments.RECIPES)
+def test_every_stage_of_a_recipe_builds(name, tmp_path):
+  own = (
+    experiments.describe_own_data(tmp_path) if name == 'recipes/own.gin' else ()
+  )
+  recipe = launch.parse([f'gin_configs/{name}'], root=experiments.RECIPE).root
+  for job in _kinds(stages.plan(recipe, str(tmp_path), ())):
+    link = job.stage.starts_from and f'{tmp_path}/{job.stage.starts_from}'
+    # Nothing is tolerated here: a binding without a use would be refused.
+    if job.stage.command == 'pseudo_label':
+      built = launch.parse(
+        job.stage.gin_files, job.bindings, experiments.LABELER
+      )
+      assert built.root.run == link
+      continue
+    bindings = (*job.bindings, *own, *experiments.SHALLOW)
+    built = launch.parse(job.stage.gin_files, bindings)
+    start = built.root.trainer.warm_start
+    assert (start and start.path) == (link or _imagenet(job))
+  assert any(stage.arm is not None for stage in recipe.stages)

@@ -1,0 +1,80 @@
+import os
+
+import pytest
+
+from deeplab_contrast import launch
+from deeplab_contrast.config import run_folder
+from deeplab_contrast.studies import processes, runner, stages
+from deeplab_contrast.utils import errors
+
+Stage = stages.Stage
+
+TINY = 'gin_configs/tiny.gin'
+
+
+def real_stage(name, kind, **kwargs):
+  files = (f'gin_configs/scenes/{kind}.gin', TINY)
+  return Stage(name, files, **kwargs)
+
+
+PRETRAINING = real_stage('pretrain', 'contrastive_pretrain')
+JUDGED = real_stage('scratch', 'softmax_scratch', arm='softmax')
+
+
+def check(folder, members, given=(), allow_config_change=False):
+  recipe = stages.Recipe(tuple(members))
+  flags = processes.Flags(allow_config_change=allow_config_change)
+  idle = {b.partition(' ')[0]: f'nothing uses {b}' for b in given}
+  return runner.Runner(recipe, str(folder), flags, given, idle).check()
+
+
+def test_bindings_reach_the_stages_that_use_them(tmp_path):
+  given = ['STRENGTH = 0.5', 'STEPS = 9']
+  jobs = check(tmp_path, [PRETRAINING, JUDGED], given)
+  assert [job.given for job in jobs] == [tuple(given), ('STEPS = 9',)]
+
+
+def test_a_binding_no_stage_uses_is_refused(tmp_path):
+  with pytest.raises(errors.ConfigError, match='nothing uses INIT = 3'):
+    check(tmp_path, [PRETRAINING, JUDGED], ['STEPS = 9', 'INIT = 3'])
+
+
+@pytest.mark.parametrize(
+  ('stage', 'sentence'),
+  [
+    (
+      real_stage('a', 'softmax_scratch', bindings=('STEPZ = 3',)),
+      "Stage 'a': .*STEPZ.*did you mean STEPS",
+    ),
+    # Its experiment does not start from another run.
+    (
+      real_stage('a', 'softmax_scratch', starts_from='pretrain'),
+      "Stage 'a': .*uses INIT",
+    ),
+    (
+      real_stage('a', 'softmax_scratch', bindings=('BATCH_SIZE = 0',)),
+      'batch_size is 0',
+    ),
+    (Stage('a', ('nowhere.gin',)), 'found no gin file nowhere.gin'),
+    (real_stage('a', 'softmax_finetune'), "Stage 'a': .*INIT is required"),
+    (
+      real_stage('a', 'contrastive_pretrain', arm='a'),
+      "Stage 'a': .*no classifier",
+    ),
+  ],
+)
+def test_a_wrong_stage_is_found_before_any_work(tmp_path, stage, sentence):
+  with pytest.raises(errors.ConfigError, match=sentence):
+    check(tmp_path, [PRETRAINING, stage])
+  assert not os.listdir(tmp_path)
+
+
+def test_a_stage_of_another_experiment_is_refused(tmp_path):
+  (job,) = check(tmp_path, [JUDGED])
+  built = launch.parse(job.stage.gin_files, settings={'seed': 0})
+  with run_folder.prepare(job.model_dir, built.config):
+    pass
+  check(tmp_path, [JUDGED])
+  with pytest.raises(errors.ConfigError, match='steps stored 2, given 9'):
+    check(tmp_path, [JUDGED], ['STEPS = 9'])
+  check(tmp_path, [JUDGED], ['STEPS = 9'], allow_config_change=True)
