@@ -3,11 +3,93 @@
 python -m deeplab_contrast.train --gin_file=gin_configs/... --model_dir=runs/a
 
 Started again, it goes on from its newest checkpoint. With `--model_dir` alone
-it goes on with the experiment stored there.
+it goes on with the experiment stored there. From Python: `build`.
 """
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
 
 from deeplab_contrast import launch
 from deeplab_contrast.utils import processor
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+  """An experiment as Python describes it; see `build` for the attributes."""
+
+  gin_files: Sequence[str]
+  bindings: Sequence[str] = ()
+  data_dir: str | None = None
+  seed: int | None = None
+  allow_imports: Sequence[str] = ()
+
+  @property
+  def config(self) -> str:
+    """The resolved experiment, as a gin file."""
+    return self._launch(None).config
+
+  def fit(self, model_dir: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Trains into a folder and evaluates, as the command `train` does.
+
+    In a folder where this experiment was interrupted, training resumes.
+
+    Args:
+      model_dir: the run's folder.
+
+    Returns:
+      The content of its `eval/results.json`; None for a contrastive run.
+
+    Raises:
+      UserError: the data or the folder are wrong, or a signal came.
+    """
+    from deeplab_contrast.utils import results
+
+    launched = self._launch(os.fspath(model_dir))
+    main(launched)
+    return results.read(launched.model_dir)
+
+  def _launch(self, model_dir: str | None) -> launch.Launch:
+    """Builds the experiment anew: one that was trained has other weights."""
+    import tensorflow as tf
+
+    settings = {'data_dir': self.data_dir, 'seed': self.seed}
+    built = launch.parse(
+      self.gin_files,
+      self.bindings,
+      settings={k: v for k, v in settings.items() if v is not None},
+      allow_imports=self.allow_imports,
+    )
+    strategy = tf.distribute.get_strategy()
+    return launch.Launch(built.root, strategy, model_dir, built.config)
+
+
+def build(
+  gin_files: Sequence[str],
+  bindings: Sequence[str] = (),
+  *,
+  data_dir: str | None = None,
+  seed: int | None = None,
+  allow_imports: Sequence[str] = (),
+) -> Training:
+  """Describes a training on one device and checks it.
+
+  Args:
+    gin_files: experiment and overlays; later ones override earlier ones.
+    bindings: such as 'STEPS = 10', laid on top.
+    data_dir: folder of prepared datasets; None is TFDS's default.
+    seed: of everything random; None is the experiment's.
+    allow_imports: packages that the gin files may import.
+
+  Raises:
+    ConfigError: a file, name or value is wrong; the sentence names the place.
+  """
+  training = Training(
+    tuple(gin_files), tuple(bindings), data_dir, seed, tuple(allow_imports)
+  )
+  training.config  # noqa: B018 (building it checks it)
+  return training
 
 
 def main(launched):
