@@ -2,8 +2,8 @@
 
 python -m deeplab_contrast.train --gin_file=gin_configs/... --model_dir=runs/a
 
-Started again, it goes on from its newest checkpoint. With `--model_dir` alone
-it goes on with the experiment stored there. From Python: `build`.
+Started again, it resumes from its newest checkpoint. With `--model_dir` alone
+it resumes the experiment stored there. From Python: `build`.
 """
 
 import dataclasses
@@ -92,8 +92,8 @@ def build(
   return training
 
 
-def main(launched):
-  """Trains until the last step, then judges the result.
+def main(launched: launch.Launch) -> None:
+  """Trains until the last step, then evaluates the result.
 
   Args:
     launched: the `launch.Launch` of this process.
@@ -121,7 +121,7 @@ def main(launched):
 
 
 def _report(experiment, model_dir, scores):
-  """Writes and prints how the last weights were judged."""
+  """Writes and prints the scores of the last weights."""
   from deeplab_contrast.inference import confusion_picture
   from deeplab_contrast.utils import results
 

@@ -168,8 +168,8 @@ INSIDE = {
   'export.demo_page': ('imaging', 'utils'),
 }
 
-# What the package itself may import: this before all else, and on first use what
-# it offers to Python. CONTRIBUTING.md says the same.
+# What the package itself may import: this before all else, and on first use
+# what it offers to Python. CONTRIBUTING.md says the same.
 _ROOT_AT_ONCE = ('utils.processor',)
 _ROOT_MAY_IMPORT = (*_ROOT_AT_ONCE, 'export.opened', 'train')
 # What lies loose in the package besides the commands.
