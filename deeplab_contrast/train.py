@@ -42,13 +42,14 @@ class Training:
       The content of its `eval/results.json`; None for a contrastive run.
 
     Raises:
-      UserError: the data or the folder are wrong, or a signal came.
+      UserError: the data or the folder are wrong, or a signal stopped it.
     """
-    from deeplab_contrast.utils import results
+    from deeplab_contrast.utils import errors, results
 
-    launched = self._launch(os.fspath(model_dir))
-    main(launched)
-    return results.read(launched.model_dir)
+    model_dir = os.fspath(model_dir)
+    with errors.as_user_errors():
+      main(self._launch(model_dir))
+      return results.read(model_dir)
 
   def _launch(self, model_dir: str | None) -> launch.Launch:
     """Builds the experiment anew: one that was trained has other weights."""

@@ -113,7 +113,8 @@ def open_model(
   """
   path = os.fspath(path)
   if os.path.isfile(os.path.join(path, run_folder.FILE)):
-    return Model(_export(path, data_dir, allow_imports))
+    with errors.as_user_errors():
+      return Model(_export(path, data_dir, allow_imports))
   if not os.path.isfile(os.path.join(path, 'saved_model.pb')):
     raise errors.ConfigError(
       f'{path} is neither a run (no {run_folder.FILE}) nor an exported model '
