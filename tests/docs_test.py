@@ -22,6 +22,16 @@ _BLOCK = re.compile(r'^```(\w*)\n(.*?)^```', re.S | re.M)
 _COMMAND = re.compile(r'(?:\S*/)?python -m deeplab_contrast\.(\w+)(.*)')
 # Any softmax experiment, for commands on a run that nobody has trained here.
 _RUN = 'gin_configs/voc2012/softmax_scratch.gin'
+# Experiments, one of which must take a binding that a page names.
+_EXPERIMENTS = (
+  ('voc2012/softmax_scratch',),
+  ('voc2012/contrastive_pretrain',),
+  ('voc2012/softmax_finetune',),
+  ('voc2012/softmax_scratch', 'models/xception_65'),
+  ('voc2012/softmax_scratch', 'models/resnet_v1_50'),
+  ('voc2012/softmax_scratch', 'sources/mixture'),
+  ('camvid/softmax_scratch',),
+)
 # What a table or a sentence abbreviates.
 _ABBREVIATED = re.compile(r'[*{}]|\.\.\.')
 
@@ -121,6 +131,38 @@ def test_wrong_commands_are_noticed(only_checked):
     ((module, arguments),) = commands(text % (_RUN, extra))
     done = processes.run_module(module, *arguments, cwd=only_checked)
     assert done.returncode, extra
+
+
+def _bindings():
+  """Bindings that a sentence or a table names, and those of gin blocks."""
+  result = {
+    tuple(text.strip().splitlines())
+    for name in pages()
+    for text in blocks(name, 'gin')
+    if not text.startswith('# ')  # The overlays of extending_test.
+  }
+  for text in pages().values():
+    for code in re.findall(r'`([^`\n]+)`', _BLOCK.sub('', text)):
+      # On the command line, too.
+      code = re.sub(r'^--gin_bindings="(.*)"$', r'\1', code)
+      if re.match(r'([A-Z_]+|(\w+/)?\w+\.[A-Z]\w+\.\w+) = ', code):
+        result.add((code,))
+  return sorted(result)
+
+
+@pytest.mark.parametrize('bindings', _bindings(), ids=str)
+def test_bindings_of_the_pages_are_right(bindings, only_checked):
+  given = [f'--gin_bindings={binding}' for binding in bindings]
+  refusals = []
+  for names in _EXPERIMENTS:
+    files = [f'--gin_file=gin_configs/{name}.gin' for name in names]
+    if 'sources/mixture' in names:
+      files.append("--gin_bindings=PSEUDO_LABELS = 'folder'")
+    done = processes.run_module('train', *files, *given, cwd=only_checked)
+    if done.returncode == 0:
+      return
+    refusals.append(done.stderr.splitlines()[-1])
+  pytest.fail('\n'.join(refusals))
 
 
 @pytest.mark.parametrize('name', pages())
