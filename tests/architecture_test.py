@@ -168,8 +168,10 @@ INSIDE = {
   'export.demo_page': ('imaging', 'utils'),
 }
 
-# What the package itself may import, before all else.
-_ROOT_MAY_IMPORT = ('utils.processor',)
+# What the package itself may import: this before all else, and on first use
+# what it offers to Python. CONTRIBUTING.md says the same.
+_ROOT_AT_ONCE = ('utils.processor',)
+_ROOT_MAY_IMPORT = (*_ROOT_AT_ONCE, 'export.opened', 'train')
 # What lies loose in the package besides the commands.
 _ROOTS = ('__init__', 'common', 'experiment', 'launch')
 # Folders of tests that are not rooms.
@@ -240,6 +242,17 @@ def test_contributing_has_the_same_map():
       found += [(room, names) for room in re.findall(r'`([\w.]+)`', rooms)]
   # Also in this order.
   assert found == list(MAY_IMPORT.items())
+
+
+def test_contributing_says_what_the_package_itself_imports():
+  text = (REPOSITORY / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+  (sentence,) = re.findall(r'(?s)\nThe package itself \((.*?)\.\n', text)
+  names = re.findall(r'`([\w.]+)`', sentence)
+  assert tuple(names[1:]) == _ROOT_MAY_IMPORT
+  tree = ast.parse((REPOSITORY / PACKAGE / '__init__.py').read_text())
+  at_once = {name for name, *_ in _imports(ast.Module(_outside(tree), []))}
+  ours = {n.removeprefix(f'{PACKAGE}.') for n in at_once if _inside(n)}
+  assert ours == set(_ROOT_AT_ONCE)
 
 
 def test_nothing_lies_loose_but_commands_and_roots():
@@ -443,6 +456,11 @@ def _imports(tree):
       continue
     for name in names:
       yield name, node.lineno, id(node) in guarded
+
+
+def _outside(tree):
+  """The statements of a module that run when it is imported."""
+  return [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
 
 
 def _inside(name):

@@ -5,7 +5,9 @@ to do. `launch` prints that sentence, without a traceback, and exits with the
 code.
 """
 
+import contextlib
 import errno
+from collections.abc import Iterator
 
 # What a disk, its permissions and its folders answer.
 _DISK = frozenset(
@@ -120,3 +122,15 @@ def told(error):
       'the folder and its permissions.'
     )
   return None
+
+
+@contextlib.contextmanager
+def as_user_errors() -> Iterator[None]:
+  """Raises what `told` makes of an exception in its place, if anything."""
+  try:
+    yield
+  except Exception as error:
+    user_error = told(error)
+    if user_error is None or user_error is error:
+      raise
+    raise user_error from error

@@ -44,3 +44,16 @@ def test_a_bug_is_a_bug(bug):
 def test_a_fault_of_the_user_is_itself():
   error = errors.DataError('x')
   assert errors.told(error) is error
+
+
+def test_a_library_raises_the_same_as_a_user_error():
+  full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'runs/a.png')
+  with (
+    pytest.raises(errors.SystemFault, match='Cannot use runs/a.png'),
+    errors.as_user_errors(),
+  ):
+    raise full
+  for error in (errors.DataError('a.png is empty.'), ValueError('a bug')):
+    with pytest.raises(type(error)) as caught, errors.as_user_errors():
+      raise error
+    assert caught.value is error
