@@ -28,6 +28,7 @@ from deeplab_contrast.utils import (
   parents,
   quiet,
   results,
+  run_files,
   signals,
 )
 
@@ -238,7 +239,7 @@ def prepare_model_dir(launch: Launch):
       team.agree(
         {
           'configuration': run_folder.common(launch.config),
-          f'file {results.DONE} of model_dir': str(results.is_done(folder)),
+          f'file {run_files.DONE} of model_dir': str(results.is_done(folder)),
         },
         'start all of them with the same command.',
       )
@@ -269,7 +270,7 @@ def _check_same_folder(team, model_dir):
   """Refuses workers that do not see what the chief has written."""
   team.loudest(0)  # Now it has.
   team.agree(
-    {f'file {run_folder.FILE} of model_dir': run_folder.seen(model_dir)},
+    {f'file {run_files.CONFIG} of model_dir': run_folder.seen(model_dir)},
     'all must see one folder: give a --model_dir that they share.',
   )
 

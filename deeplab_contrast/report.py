@@ -12,8 +12,8 @@ import os
 import sys
 
 from deeplab_contrast import launch
+from deeplab_contrast.utils import run_files
 
-FOLDER = 'report'
 PAGE = 'index.html'
 
 # Exit codes from here on are signals: the user wants to stop.
@@ -25,7 +25,7 @@ def main(launched, out=None, num_images=4, tsne=True):
 
   Args:
     launched: the `launch.Launch` of this process.
-    out: the folder to write into; None is FOLDER in the model_dir.
+    out: the folder to write into; None is `report` in the model_dir.
     num_images: how many pictures a run gets that has none.
     tsne: whether to show the features.
 
@@ -42,7 +42,7 @@ def main(launched, out=None, num_images=4, tsne=True):
   if tsne:
     feature_map.check_installed()
   study = gather.read(launched.model_dir)
-  folder = out or os.path.join(launched.model_dir, FOLDER)
+  folder = out or os.path.join(launched.model_dir, run_files.REPORT)
   _make_folder(folder)
   notes = _draw_missing(study, num_images, launched)
   features = None
@@ -135,15 +135,15 @@ def _make_folder(folder):
 
 
 def _write(report, folder):
-  from deeplab_contrast.utils import errors, results
+  from deeplab_contrast.utils import errors, files
 
   path = folder
   try:
     for figure in report.figures:
       path = os.path.join(folder, f'{figure.name}.png')
-      results.write_bytes(path, figure.png)
+      files.write_bytes(path, figure.png)
     path = os.path.join(folder, PAGE)
-    results.write_text(path, report.html)
+    files.write_text(path, report.html)
   except OSError as error:
     raise errors.SystemFault(
       f'Cannot write {path} ({error.strerror}); make room or give another '

@@ -7,7 +7,7 @@ it goes on with the experiment stored there.
 """
 
 from deeplab_contrast import launch
-from deeplab_contrast.utils import processor
+from deeplab_contrast.utils import processor, results, tables
 
 
 def main(launched):
@@ -17,7 +17,6 @@ def main(launched):
     launched: the `launch.Launch` of this process.
   """
   from deeplab_contrast.training import writers
-  from deeplab_contrast.utils import results
 
   model_dir, experiment = launched.model_dir, launched.experiment
   with launch.prepare_model_dir(launched):
@@ -41,7 +40,6 @@ def main(launched):
 def _report(experiment, model_dir, scores):
   """Writes and prints how the last weights were judged."""
   from deeplab_contrast.inference import confusion_picture
-  from deeplab_contrast.utils import results
 
   steps = experiment.trainer.steps
   if not experiment.classifies:
@@ -50,7 +48,7 @@ def _report(experiment, model_dir, scores):
   info = experiment.eval_source.info
   result = results.write(model_dir, steps, scores, info)
   confusion_picture.write(model_dir, result)
-  print(results.per_class_table(result))
+  print(tables.per_class_table(result))
 
 
 if __name__ == '__main__':

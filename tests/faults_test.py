@@ -168,13 +168,13 @@ def a_foreign_folder(folder):
 def a_file_in_place_of_the_folder(folder):
   """model_dir is a file."""
   (folder / 'run').write_text('...')
-  return Fault(5, ('Cannot write into model_dir', f'{folder}/run'))
+  return Fault(5, ('Cannot write to model_dir', f'{folder}/run'))
 
 
 def a_busy_folder(folder):
   """Another process trains there."""
   del folder
-  return Fault(6, ('works in model_dir',), held=True)
+  return Fault(6, ('is using model_dir',), held=True)
 
 
 def a_learning_rate_that_explodes(folder):

@@ -9,7 +9,7 @@ from PIL import Image
 from deeplab_contrast import launch, recipe
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.studies import comparison, stages
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files, results, run_files
 from tests import fixtures, processes
 
 Stage = stages.Stage
@@ -75,7 +75,7 @@ def finished(folder, stage, seed, miou, sky, prediction=None):
     'iou': {'road': miou, 'sky': sky},
     'colors': {'road': GRAY, 'sky': BLUE},
   }
-  results.write_json(os.path.join(model_dir, results.FILE), result)
+  files.write_json(os.path.join(model_dir, run_files.RESULTS), result)
   if prediction is not None:
     os.makedirs(f'{model_dir}/vis')
     pictures = {'image': RED, 'truth': GREEN, 'prediction': prediction}

@@ -6,13 +6,14 @@ import os
 import time
 
 from deeplab_contrast.config import gin_text
-from deeplab_contrast.utils import errors, locking, metrics, results
-
-FILE = 'config.gin'
-
-# On how many replicas the run trains: no part of the experiment, since the
-# flags and the machine decide, but its sums are rounded accordingly.
-REPLICAS = 'replicas.json'
+from deeplab_contrast.utils import (
+  errors,
+  files,
+  locking,
+  metrics,
+  results,
+  run_files,
+)
 
 # Parameters that cannot change what is learnt: where data lie, how often
 # something is written; and classes of such parameters.
@@ -37,11 +38,19 @@ FREE_CLASSES = frozenset(
 LOCAL = frozenset(('data_dir', 'root', 'sbd'))
 
 # What a training has made before its first step is logged or saved.
-_BEFORE = frozenset((FILE, REPLICAS, results.DATA, metrics.FILE, 'tensorboard'))
+_BEFORE = frozenset(
+  (
+    run_files.CONFIG,
+    run_files.REPLICAS,
+    run_files.DATA,
+    run_files.METRICS,
+    run_files.TENSORBOARD,
+  )
+)
 
 # Folders that may be there before the configuration: pictures of `browse`, the
 # locks of processes that share the work.
-OWN = frozenset(('browse', 'shards'))
+OWN = frozenset((run_files.BROWSE, run_files.SHARDS))
 
 _SHOWN = 5
 
@@ -52,11 +61,11 @@ def config_file(model_dir: str) -> str:
   Raises:
     ConfigError: there is none.
   """
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, run_files.CONFIG)
   if not os.path.isfile(path):
     raise errors.ConfigError(
-      f'{model_dir} holds no experiment (no {FILE}); train there first, or give'
-      ' --gin_file.'
+      f'{model_dir} holds no experiment (no {run_files.CONFIG}); train there '
+      'first, or give --gin_file.'
     )
   return path
 
@@ -88,12 +97,16 @@ def prepare(
     check(model_dir, config, allow_config_change, replicas)
     if not results.is_done(model_dir):
       if _is_unused(model_dir):
-        for name in (results.DATA, metrics.FILE):
+        for name in (run_files.DATA, run_files.METRICS):
           _remove(model_dir, name)
-      # In this order: a folder with anything else, but no FILE, is refused.
-      _write(model_dir, FILE, config)
+      # In this order: a folder with anything else, but no config, is refused.
+      _write(model_dir, run_files.CONFIG, config)
       if replicas is not None:
-        _write(model_dir, REPLICAS, json.dumps({'replicas': replicas}) + '\n')
+        _write(
+          model_dir,
+          run_files.REPLICAS,
+          json.dumps({'replicas': replicas}) + '\n',
+        )
     yield
 
 
@@ -107,7 +120,10 @@ def seen(model_dir: str, seconds: float = 10.0) -> str:
   Returns:
     Its text; '' when there is none after that time.
   """
-  path, until = os.path.join(model_dir, FILE), time.monotonic() + seconds
+  path, until = (
+    os.path.join(model_dir, run_files.CONFIG),
+    time.monotonic() + seconds,
+  )
   while not os.path.exists(path):
     if time.monotonic() > until:
       return ''
@@ -127,7 +143,10 @@ def differences(stored: str, given: str) -> list[str]:
     A phrase for every parameter that differs and is neither in FREE nor of a
     class in FREE_CLASSES.
   """
-  old, new = _flatten(stored, FILE), _flatten(given, 'the given configuration')
+  old, new = (
+    _flatten(stored, run_files.CONFIG),
+    _flatten(given, 'the given configuration'),
+  )
   result = []
   for key in sorted({**old, **new}):
     was, now = old.get(key), new.get(key)
@@ -145,7 +164,7 @@ def common(config: str) -> str:
   Args:
     config: text of an operative configuration.
   """
-  flat = _flatten(config, FILE)
+  flat = _flatten(config, run_files.CONFIG)
   shared = {key: x for key, (_, x) in flat.items() if key[-1] not in LOCAL}
   return '\n'.join(f'{key} = {shared[key]!r}' for key in sorted(shared))
 
@@ -159,7 +178,7 @@ def parameters(stored: str) -> dict:
   Returns:
     {(full name of the class, parameter): value}; of several scopes the last.
   """
-  flat = _flatten(stored, FILE)
+  flat = _flatten(stored, run_files.CONFIG)
   return {(key[0], key[2]): value for key, (_, value) in flat.items()}
 
 
@@ -185,7 +204,7 @@ def check(
     ConfigError: it holds another experiment, foreign files, or a run on another
       number of replicas that is not finished.
   """
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, run_files.CONFIG)
   if not os.path.exists(path):
     # Hidden files are not anyone's work: the lock, NFS, a killed _write.
     listing = os.listdir(model_dir) if os.path.isdir(model_dir) else []
@@ -193,7 +212,7 @@ def check(
     if foreign:
       raise errors.ConfigError(
         f'{model_dir} is not empty ({", ".join(foreign[:_SHOWN])}) and holds no'
-        f' {FILE}; give another --model_dir.'
+        f' {run_files.CONFIG}; give another --model_dir.'
       )
     return
   if _is_unused(model_dir):
@@ -221,10 +240,10 @@ def _is_unused(model_dir):
   found = {f for f in os.listdir(model_dir) if f[0] != '.' and f not in OWN}
   # Folders of recipes and pseudo-labels, which processes share, have no record
   # of replicas.
-  if REPLICAS not in found or not found <= _BEFORE:
+  if run_files.REPLICAS not in found or not found <= _BEFORE:
     return False
   # An embedding is judged before the first step, too.
-  lines = metrics.read(model_dir) if metrics.FILE in found else []
+  lines = metrics.read(model_dir) if run_files.METRICS in found else []
   return not any(line.get('step') for line in lines)
 
 
@@ -239,15 +258,15 @@ def _changes(path, config):
     with open(path, encoding='utf-8') as file:
       text = file.read()
     if not text:
-      return [f'its {FILE} is empty']
+      return [f'its {run_files.CONFIG} is empty']
     return differences(text, config)
   except (UnicodeDecodeError, errors.ConfigError) as error:
-    return [f'its {FILE} is damaged ({str(error).rstrip(".")})']
+    return [f'its {run_files.CONFIG} is damaged ({str(error).rstrip(".")})']
 
 
 def _other_replicas(model_dir, given):
   """A phrase in a list if the run began on another number of replicas."""
-  record = results.read_json(os.path.join(model_dir, REPLICAS)) or {}
+  record = files.read_json(os.path.join(model_dir, run_files.REPLICAS)) or {}
   stored = record.get('replicas')
   # Runs of older versions have no record.
   if None in (stored, given) or stored == given:
@@ -257,16 +276,12 @@ def _other_replicas(model_dir, given):
 
 def _write(model_dir, name, text):
   """Writes a file in one piece; SystemFault if that fails."""
-  temporary = os.path.join(model_dir, f'.{name}.tmp')
+  path = os.path.join(model_dir, name)
   try:
-    with open(temporary, 'w', encoding='utf-8') as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, os.path.join(model_dir, name))
+    files.write_text(path, text, sync=True)
   except OSError as error:
     raise errors.SystemFault(
-      f'Cannot write {model_dir}/{name} ({error.strerror}).'
+      f'Cannot write {path} ({error.strerror}).'
     ) from error
 
 

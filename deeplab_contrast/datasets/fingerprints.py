@@ -6,7 +6,7 @@ import json
 import os
 
 from deeplab_contrast.datasets import info
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files, run_files
 
 
 def of_sources(opened, data_dir):
@@ -58,12 +58,12 @@ def check(model_dir, found, write=True):
   Raises:
     DataError: they are others.
   """
-  path = os.path.join(model_dir, results.DATA)
+  path = os.path.join(model_dir, run_files.DATA)
   if not os.path.exists(path):
     if write:
-      results.write_json(path, found)
+      files.write_json(path, found)
     return
-  stored = results.read_json(path)
+  stored = files.read_json(path)
   changes = [
     f'{role} {key} was {_show(before.get(key))}, is {_show(after.get(key))}'
     for role in sorted({*stored, *found})
@@ -92,8 +92,8 @@ def check_classes(model_dir, class_names):
   Raises:
     DataError: they are others.
   """
-  path = os.path.join(model_dir, results.DATA)
-  stored = (results.read_json(path) or {}).get('train') or {}
+  path = os.path.join(model_dir, run_files.DATA)
+  stored = (files.read_json(path) or {}).get('train') or {}
   before = stored.get('classes')  # Absent in runs of older versions.
   if before is None or len(before) != len(class_names):
     return  # Another number is told by the shapes of the weights.

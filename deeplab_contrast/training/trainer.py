@@ -10,7 +10,7 @@ from deeplab_contrast.distributed import workers
 from deeplab_contrast.tasks import task as task_lib
 from deeplab_contrast.training import averages, checkpoints, gates
 from deeplab_contrast.training import loop as loop_lib
-from deeplab_contrast.utils import checks, errors
+from deeplab_contrast.utils import checks, errors, run_files
 
 
 class Trainer:
@@ -154,7 +154,7 @@ class Trainer:
     Raises:
       UserError: of `checkpoints.WarmStart`.
     """
-    folder = os.path.join(model_dir, checkpoints.FOLDER)
+    folder = os.path.join(model_dir, run_files.CHECKPOINTS)
     if self.warm_start and not checkpoints.list_checkpoints(folder):
       self.warm_start(model)
 

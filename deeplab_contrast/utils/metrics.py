@@ -3,12 +3,12 @@
 import json
 import os
 
-FILE = 'metrics.jsonl'
+from deeplab_contrast.utils import run_files
 
 
 def read(model_dir):
   """The lines of `metrics.jsonl` as dicts; [] when there is no such file."""
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, run_files.METRICS)
   if not os.path.exists(path):
     return []
   return read_lines(path)

@@ -6,9 +6,7 @@ import zipfile
 import numpy as np
 
 from deeplab_contrast.studies.report import style, summary
-from deeplab_contrast.utils import errors
-
-FILE = os.path.join('features', 'penultimate.npz')
+from deeplab_contrast.utils import errors, run_files
 
 # More points than this take minutes and hide each other.
 _MOST_POINTS = 4000
@@ -28,7 +26,7 @@ def check_installed():
 
 def is_there(entry):
   """Whether the features of the weights that were judged are there."""
-  path = os.path.join(entry.model_dir, FILE)
+  path = os.path.join(entry.model_dir, run_files.FEATURES)
   if not os.path.exists(path):
     return False
   step = entry.result.get('step')
@@ -47,7 +45,7 @@ def read(model_dir):
   Raises:
     DataError: the file is damaged.
   """
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, run_files.FEATURES)
   try:
     with np.load(path, allow_pickle=False) as stored:
       found = {name: stored[name] for name in stored.files}

@@ -12,7 +12,7 @@ from deeplab_contrast.studies.report import (
   style,
   summary,
 )
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,11 +153,11 @@ def _classes(study):
   for labels in study.budgets:
     found = [summary.iou(study, arm, labels) for arm in study.arms]
     rows = [
-      [name, *(results.percent(iou[name].mean) for iou in found)]
+      [name, *(tables.percent(iou[name].mean) for iou in found)]
       for name in summary.class_names(study)
     ]
     miou = [summary.miou(study, arm, labels).mean for arm in study.arms]
-    rows.append(['mean (mIoU)', *map(results.percent, miou)])
+    rows.append(['mean (mIoU)', *map(tables.percent, miou)])
     columns = ['class', *(style.arm_title(arm) for arm in study.arms)]
     title = f'IoU in % with {style.budget_title(labels)}'
     yield markup.details(title, markup.table(columns, rows, title))

@@ -4,14 +4,14 @@ import os
 import subprocess
 
 
-def commit():
+def commit() -> str:
   """The commit of this code's repository, e.g. '9fda505', or 'unknown'.
 
-  A '+' at its end says that files were changed since.
+  A '+' at its end says that files have been changed since.
   """
   folder, file = os.path.split(os.path.abspath(__file__))
   try:
-    # Installed, this may lie inside the repository of something else.
+    # An installed copy may be inside the repository of something else.
     _git(folder, 'ls-files', '--error-unmatch', file)
     name = _git(folder, 'rev-parse', '--short', 'HEAD')
     changed = _git(folder, 'status', '--porcelain', '--untracked-files=no')
@@ -20,7 +20,7 @@ def commit():
   return f'{name}+' if changed else name
 
 
-def _git(folder, *arguments):
+def _git(folder: str, *arguments: str) -> str:
   done = subprocess.run(
     ['git', '-C', folder, *arguments],
     capture_output=True,
