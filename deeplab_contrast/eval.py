@@ -113,9 +113,8 @@ def _judge(launched, step, writer, poll):
   result = results.write(launched.model_dir, step, scores, info)
   confusion_picture.write(launched.model_dir, result)
   split = result['judged_by']['split']
-  numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
-  numbers |= {k: v for k, v in shown.items() if isinstance(v, float)}
-  seen = {k: v for k, v in shown.items() if not isinstance(v, float)}
+  numbers = {**results.numbers(scores), **results.numbers(shown)}
+  seen = {k: v for k, v in shown.items() if k not in numbers}
   writer.write(step, split, numbers, seen)
   print(f'{info.name} {split}, step {step}, {result["pixels"]} pixels')
   print(tables.per_class_table(result), flush=True)

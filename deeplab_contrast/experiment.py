@@ -137,7 +137,7 @@ class Experiment:
     """
     with strategy.scope():
       self.model.build_variables()
-    self.trainer.check_start(self.model, model_dir)
+    self.trainer.load_warm_start(self.model, model_dir)
     examples = self.train.source.open(self.data_dir)
     opened = {'train': (self.train.source, examples)}
     evaluate = self._make_ready(strategy, opened)

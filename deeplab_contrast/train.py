@@ -2,16 +2,16 @@
 
 python -m deeplab_contrast.train --gin_file=gin_configs/... --model_dir=runs/a
 
-Started again, it goes on from its newest checkpoint. With `--model_dir` alone
-it goes on with the experiment stored there.
+Started again, it resumes from its newest checkpoint. With `--model_dir` alone
+it resumes the experiment stored there.
 """
 
 from deeplab_contrast import launch
 from deeplab_contrast.utils import processor, results, tables
 
 
-def main(launched):
-  """Trains until the last step, then judges the result.
+def main(launched: launch.Launch) -> None:
+  """Trains until the last step, then evaluates the result.
 
   Args:
     launched: the `launch.Launch` of this process.
@@ -23,7 +23,7 @@ def main(launched):
     if results.is_done(model_dir):
       print(f'{model_dir} is already complete; nothing to do.')
       return
-    if not launched.workers.is_chief:  # Which writes for all.
+    if not launched.workers.is_chief:  # Only the chief writes.
       experiment.fit(launched.strategy, model_dir)
       return
     print(f'Machine: {processor.describe()}.', flush=True)
@@ -38,15 +38,17 @@ def main(launched):
 
 
 def _report(experiment, model_dir, scores):
-  """Writes and prints how the last weights were judged."""
+  """Writes and prints the scores of the last weights."""
   from deeplab_contrast.inference import confusion_picture
+  from deeplab_contrast.training import writers
 
   steps = experiment.trainer.steps
   if not experiment.classifies:
     print(experiment.report_embedding(model_dir, steps, scores))
     return
   info = experiment.eval_source.info
-  result = results.write(model_dir, steps, scores, info)
+  stored = {k: v for k, v in scores.items() if k != writers.SHOWN}
+  result = results.write(model_dir, steps, stored, info)
   confusion_picture.write(model_dir, result)
   print(tables.per_class_table(result))
 

@@ -222,7 +222,7 @@ def test_a_worker_that_sees_other_checkpoints_does_not_start(folder):
   ended = end(start(command, folder / 'new', ((), own)))
   assert [code for code, *_ in ended] == [2, 2], ended
   for *_, said in ended:
-    assert 'in the step to go on from;' in said and 'in the weights' in said
+    assert 'in the step to resume from;' in said and 'in the weights' in said
 
 
 @pytest.mark.parametrize(

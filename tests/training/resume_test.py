@@ -266,4 +266,4 @@ def test_on_another_number_of_replicas_it_goes_on_only_if_told_to(tmp_path):
   assert 'replicas stored 1, given 2 ' in said
   assert not (tmp_path / 'run' / 'DONE').exists()
   two = train(2, '--allow_config_change')
-  assert two.returncode == 0 and 'Going on from' in two.stdout, two.stderr
+  assert two.returncode == 0 and 'Resuming from' in two.stdout, two.stderr

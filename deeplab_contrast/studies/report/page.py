@@ -110,6 +110,7 @@ def _results(study):
   pairs = summary.differences(study)
   if pairs:
     yield _differences(study, pairs)
+  yield _other_scores(study)
   if not several:
     yield markup.note('One seed: differences of a few points may be chance.')
 
@@ -131,6 +132,27 @@ def _differences(study, pairs):
   if len(study.seeds) > 1:
     told += ', seed by seed: mean (lowest to highest)'
   return markup.paragraph(f'{told}:') + markup.table(columns, rows, told)
+
+
+def _other_scores(study):
+  """Every other single score of the evaluations, also one unknown here."""
+  names = summary.other_scores(study)
+  rows = [
+    [
+      style.arm_title(arm),
+      _budget(labels),
+      *(
+        _number(summary.score(study, arm, labels, name).mean, '.4g')
+        for name in names
+      ),
+    ]
+    for labels in study.budgets
+    for arm in study.arms
+    if study.of(arm, labels)
+  ]
+  columns = ['arm', 'labelled images', *map(tables.score_title, names)]
+  title = 'Other scores, means over seeds'
+  return names and markup.details(title, markup.table(columns, rows, title))
 
 
 def _budget(labels):

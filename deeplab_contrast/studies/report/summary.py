@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from deeplab_contrast.utils import tables
+
 # What is taken from what, where both are there.
 DIFFERENCES = (
   ('contrastive', 'softmax'),
@@ -47,6 +49,18 @@ def spread(values):
 def miou(study, arm, labels):
   """The mIoU of an arm at a budget, as shares: a `Spread`."""
   return spread(e.result['miou'] for e in study.of(arm, labels))
+
+
+def other_scores(study):
+  """Names of the single scores of evaluations besides the mIoU, sorted."""
+  return sorted(
+    {name for e in study.entries for name in tables.other_scores(e.result)}
+  )
+
+
+def score(study, arm, labels, name):
+  """A single score of an arm at a budget, as it was stored: a `Spread`."""
+  return spread(e.result.get(name) for e in study.of(arm, labels))
 
 
 def difference(study, labels, first, second):
