@@ -1,9 +1,11 @@
-"""The experiment that a model_dir holds: its config.gin, and its lock."""
+"""The experiment in a model_dir: its config.gin, and its lock."""
 
 import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from deeplab_contrast.config import gin_text
 from deeplab_contrast.utils import (
@@ -15,8 +17,8 @@ from deeplab_contrast.utils import (
   run_files,
 )
 
-# Parameters that cannot change what is learnt: where data lie, how often
-# something is written; and classes of such parameters.
+# Parameters that cannot change what is learnt, such as the folder of the data
+# or how often something is written; and classes of such parameters.
 FREE = frozenset(
   (
     'data_dir',
@@ -34,10 +36,10 @@ FREE_CLASSES = frozenset(
   ('deeplab_contrast.inference.embedding_judge.EmbeddingJudge',)
 )
 
-# Of these, what each of several machines may have at a place of its own.
+# Those of them that may differ between machines that train together.
 LOCAL = frozenset(('data_dir', 'root', 'sbd'))
 
-# What a training has made before its first step is logged or saved.
+# Files of a training that has not logged or saved a step yet.
 _BEFORE = frozenset(
   (
     run_files.CONFIG,
@@ -48,8 +50,8 @@ _BEFORE = frozenset(
   )
 )
 
-# Folders that may be there before the configuration: pictures of `browse`, the
-# locks of processes that share the work.
+# Folders that may exist before the configuration: pictures of `browse`, locks
+# of processes that share the work.
 OWN = frozenset((run_files.BROWSE, run_files.SHARDS))
 
 _SHOWN = 5
@@ -77,20 +79,20 @@ def prepare(
   allow_config_change: bool = False,
   part: str = '',
   replicas: int | None = None,
-):
+) -> Iterator[None]:
   """Claims a folder for a training run while inside, and stores its config.
 
   Args:
     model_dir: the folder; made if it is not there.
     config: the text of the operative configuration.
-    allow_config_change: goes on when another configuration is stored.
-    part: claims only this folder in it, for a process that shares the work.
-    replicas: on how many the run trains, which is stored too; None does not
-      matter.
+    allow_config_change: continues although another configuration is stored.
+    part: claims only this subfolder, for a process that shares the work.
+    replicas: the number the run trains on, which is stored too; None if it does
+      not matter.
 
   Raises:
     BusyError: another process trains there.
-    ConfigError: the folder holds another experiment, or foreign files.
+    ConfigError: the folder holds another experiment, or unrelated files.
     SystemFault: the folder cannot be made or written.
   """
   with locking.model_dir_lock(os.path.join(model_dir, part)):
@@ -99,7 +101,7 @@ def prepare(
       if _is_unused(model_dir):
         for name in (run_files.DATA, run_files.METRICS):
           _remove(model_dir, name)
-      # In this order: a folder with anything else, but no config, is refused.
+      # First: a folder with anything else, but no config, is refused.
       _write(model_dir, run_files.CONFIG, config)
       if replicas is not None:
         _write(
@@ -111,7 +113,7 @@ def prepare(
 
 
 def seen(model_dir: str, seconds: float = 10.0) -> str:
-  """The configuration in a folder, which another machine has just written.
+  """The configuration that another machine has just written to a folder.
 
   Args:
     model_dir: the folder.
@@ -159,7 +161,7 @@ def differences(stored: str, given: str) -> list[str]:
 
 
 def common(config: str) -> str:
-  """What of a configuration all workers of a training must have, as a text.
+  """The text of what all workers of a training must have in common.
 
   Args:
     config: text of an operative configuration.
@@ -169,14 +171,14 @@ def common(config: str) -> str:
   return '\n'.join(f'{key} = {shared[key]!r}' for key in sorted(shared))
 
 
-def parameters(stored: str) -> dict:
-  """What a stored configuration binds, without running it.
+def parameters(stored: str) -> dict[tuple[str, str], Any]:
+  """The bindings of a stored configuration, without running it.
 
   Args:
     stored: text of an operative configuration.
 
   Returns:
-    {(full name of the class, parameter): value}; of several scopes the last.
+    {(full name of the class, parameter): value}; the last of several scopes.
   """
   flat = _flatten(stored, run_files.CONFIG)
   return {(key[0], key[2]): value for key, (_, value) in flat.items()}
@@ -187,26 +189,26 @@ def check(
   config: str,
   allow_config_change: bool = False,
   replicas: int | None = None,
-):
-  """Refuses a folder that holds anything but this very experiment.
+) -> None:
+  """Refuses a folder that holds anything but this experiment.
 
   A training that failed before it logged or saved a step may be started again
-  in another way.
+  with another configuration.
 
   Args:
     model_dir: the folder; it need not exist.
     config: the text of the operative configuration.
-    allow_config_change: accepts another stored configuration, but none of a
-      finished run, and no folder of foreign files.
-    replicas: on how many the run shall go on; None does not matter.
+    allow_config_change: accepts another stored configuration, but not of a
+      finished run, and not a folder of unrelated files.
+    replicas: the number to resume on; None if it does not matter.
 
   Raises:
-    ConfigError: it holds another experiment, foreign files, or a run on another
-      number of replicas that is not finished.
+    ConfigError: it holds another experiment, unrelated files, or an unfinished
+      run on another number of replicas.
   """
   path = os.path.join(model_dir, run_files.CONFIG)
   if not os.path.exists(path):
-    # Hidden files are not anyone's work: the lock, NFS, a killed _write.
+    # Hidden files do not count: the lock, NFS, a killed write.
     listing = os.listdir(model_dir) if os.path.isdir(model_dir) else []
     foreign = sorted(f for f in listing if f[0] != '.' and f not in OWN)
     if foreign:
@@ -219,14 +221,14 @@ def check(
     return
   changes = _changes(path, config)
   is_done = results.is_done(model_dir)
-  if not is_done:  # A finished run computes nothing any more.
+  if not is_done:  # A finished run computes nothing.
     changes += _other_replicas(model_dir, replicas)
   if changes and (is_done or not allow_config_change):
     more = len(changes) - _SHOWN
     way_out = (
       ' (it is finished).'
       if is_done
-      else ', or --allow_config_change to go on with the new values.'
+      else ', or --allow_config_change to continue with the new values.'
     )
     raise errors.ConfigError(
       f'{model_dir} holds another experiment: {"; ".join(changes[:_SHOWN])}'
@@ -242,7 +244,7 @@ def _is_unused(model_dir):
   # of replicas.
   if run_files.REPLICAS not in found or not found <= _BEFORE:
     return False
-  # An embedding is judged before the first step, too.
+  # An embedding is also evaluated before the first step.
   lines = metrics.read(model_dir) if run_files.METRICS in found else []
   return not any(line.get('step') for line in lines)
 
@@ -253,7 +255,7 @@ def _remove(model_dir, name):
 
 
 def _changes(path, config):
-  """The differences to a stored configuration, or a phrase on its damage."""
+  """Differences from a stored configuration, or a phrase about its damage."""
   try:
     with open(path, encoding='utf-8') as file:
       text = file.read()
@@ -265,7 +267,7 @@ def _changes(path, config):
 
 
 def _other_replicas(model_dir, given):
-  """A phrase in a list if the run began on another number of replicas."""
+  """A list with a phrase if the run began on another number of replicas."""
   record = files.read_json(os.path.join(model_dir, run_files.REPLICAS)) or {}
   stored = record.get('replicas')
   # Runs of older versions have no record.
@@ -288,7 +290,7 @@ def _write(model_dir, name, text):
 def _flatten(text, file):
   """Maps (full selector, scope, parameter) to (name, value) of each binding.
 
-  Macros are replaced by what they stand for, names by their full names.
+  Macros are replaced by their values, names by their full names.
   """
   source = gin_text.read_text(text, file, allowed=None)
   macros = {b.parameter: b for b in source.bindings if not b.selector}
