@@ -43,7 +43,7 @@ def test_a_reader_that_has_gone_is_told(gin_file, unbuffered):
     check=False,
   )
   os.close(writing)
-  assert_error(done, 5, 'What read the output of this command has ended')
+  assert_error(done, 5, 'The reader of the output of this command has ended')
 
 
 def assert_error(done, code, sentence):

@@ -76,7 +76,7 @@ class Loop:
     with (
       contextlib.closing(writer),
       contextlib.closing(progress),
-      signals.stop_request(self._team.loudest) as stop,
+      signals.stop_request(self._team.largest) as stop,
       profiling.recorded(
         self._model_dir,
         start,
