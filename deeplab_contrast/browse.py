@@ -12,8 +12,7 @@ here, without one). No network is trained or needed: INIT may be left out.
 import os
 
 from deeplab_contrast import launch
-
-FILE = os.path.join('browse', 'crops.png')
+from deeplab_contrast.utils import run_files
 
 
 def main(launched, count=8, out=None):
@@ -22,7 +21,7 @@ def main(launched, count=8, out=None):
   Args:
     launched: the `launch.Launch` of this process.
     count: how many.
-    out: path of the PNG; None for FILE in the model_dir.
+    out: path of the PNG; None for browse/crops.png in the model_dir.
   """
   from deeplab_contrast import experiment as experiment_lib
   from deeplab_contrast.imaging import panels
@@ -32,7 +31,7 @@ def main(launched, count=8, out=None):
   info = experiment.train.source.info
   with experiment_lib.data_errors():
     crops = crops_lib.collect(experiment, count)
-  path = out or os.path.join(launched.model_dir or '', FILE)
+  path = out or os.path.join(launched.model_dir or '', run_files.CROPS)
   panels.save(crops_lib.draw(crops, info), path)
   print(crops_lib.table(crops, info))
   print(f'{info.name}, seed {experiment.seed}, {count} crops: {path}')

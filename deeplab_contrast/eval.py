@@ -17,11 +17,7 @@ import contextlib
 import os
 
 from deeplab_contrast import launch
-
-FOLDER = 'eval'
-
-# The steps that were judged, for a watch that is started again.
-JUDGED = os.path.join(FOLDER, 'judged.json')
+from deeplab_contrast.utils import run_files
 
 
 def main(launched, best=False):
@@ -61,17 +57,17 @@ def watch(launched, timeout=None, interval=10.0):
     SystemFault: after `timeout`.
   """
   from deeplab_contrast.training import watching
-  from deeplab_contrast.utils import locking, results, signals
+  from deeplab_contrast.utils import files, locking, signals
 
   model_dir, experiment = launched.model_dir, launched.experiment
   experiment.check_can_be_judged(model_dir)
-  file = os.path.join(model_dir, JUDGED)
-  judged = results.read_json(file) or {}
+  file = os.path.join(model_dir, run_files.EVALUATED)
+  judged = files.read_json(file) or {}
   how = experiment.judged_by
-  same = judged.get('judged_by') == results.as_json(how)
+  same = judged.get('judged_by') == files.as_json(how)
   known = set(judged['steps'] if same else ())
   with (
-    locking.model_dir_lock(os.path.join(model_dir, FOLDER)),
+    locking.model_dir_lock(os.path.join(model_dir, run_files.EVAL)),
     signals.stop_request() as stop,
     _writer(model_dir) as writer,
   ):
@@ -80,7 +76,7 @@ def watch(launched, timeout=None, interval=10.0):
     ):
       _judge_and_keep(launched, path, writer, stop.poll)
       steps = {'judged_by': how, 'steps': sorted(known)}
-      results.write_json(file, steps)
+      files.write_json(file, steps)
   print(f'{model_dir} is done; all of its checkpoints are judged.')
 
 
@@ -108,7 +104,7 @@ def _judge(launched, step, writer, poll):
   """Scores the restored model; writes and prints the result."""
   from deeplab_contrast.inference import confusion_picture
   from deeplab_contrast.training import writers
-  from deeplab_contrast.utils import results
+  from deeplab_contrast.utils import results, tables
 
   experiment = launched.experiment
   scores = experiment.judge(launched.strategy, poll)
@@ -117,12 +113,11 @@ def _judge(launched, step, writer, poll):
   result = results.write(launched.model_dir, step, scores, info)
   confusion_picture.write(launched.model_dir, result)
   split = result['judged_by']['split']
-  numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
-  numbers |= {k: v for k, v in shown.items() if isinstance(v, float)}
-  seen = {k: v for k, v in shown.items() if not isinstance(v, float)}
+  numbers = {**results.numbers(scores), **results.numbers(shown)}
+  seen = {k: v for k, v in shown.items() if k not in numbers}
   writer.write(step, split, numbers, seen)
   print(f'{info.name} {split}, step {step}, {result["pixels"]} pixels')
-  print(results.per_class_table(result), flush=True)
+  print(tables.per_class_table(result), flush=True)
   return scores
 
 
@@ -130,7 +125,7 @@ def _writer(model_dir):
   """Appends to `eval/metrics.jsonl` and `eval/tensorboard`."""
   from deeplab_contrast.training import writers
 
-  folder = os.path.join(model_dir, FOLDER)
+  folder = os.path.join(model_dir, run_files.EVAL)
   # Not the files of the training, which may be writing them.
   return contextlib.closing(writers.MetricWriter(folder, step=None))
 

@@ -25,7 +25,7 @@ from deeplab_contrast.inference import pictures
 from deeplab_contrast.tasks import task as task_lib
 from deeplab_contrast.training import checkpoints, writers
 from deeplab_contrast.training import trainer as trainer_lib
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, results, tables
 
 _PRECISIONS = ('float32', 'mixed_bfloat16')
 
@@ -137,7 +137,7 @@ class Experiment:
     """
     with strategy.scope():
       self.model.build_variables()
-    self.trainer.check_start(self.model, model_dir)
+    self.trainer.load_warm_start(self.model, model_dir)
     examples = self.train.source.open(self.data_dir)
     opened = {'train': (self.train.source, examples)}
     evaluate = self._make_ready(strategy, opened)
@@ -256,7 +256,7 @@ class Experiment:
     info = self._judge_and_source()[1].info
     result = results.write_embedding(model_dir, step, scores, info)
     head = f'{info.name}, step {step}, frozen features'
-    return f'{head}\n{results.embedding_table(result)}'
+    return f'{head}\n{tables.embedding_table(result)}'
 
   def _judge_and_source(self):
     judge = self.embedding_judge or embedding_judge_lib.EmbeddingJudge()

@@ -14,8 +14,7 @@ runs/a`.
 import os
 
 from deeplab_contrast import launch
-
-FILE = os.path.join('features', 'penultimate.npz')
+from deeplab_contrast.utils import run_files
 
 
 def main(launched, pixels_per_class=200, images=100):
@@ -47,7 +46,7 @@ def main(launched, pixels_per_class=200, images=100):
     arrays = pixel_features.collect(
       experiment, examples, chosen, pixels_per_class
     )
-  path = os.path.join(launched.model_dir, FILE)
+  path = os.path.join(launched.model_dir, run_files.FEATURES)
   _write(path, {**arrays, 'step': np.int64(step)})
   info = examples.info
   projector.write(launched.model_dir, arrays, info.class_names, info.colors)
@@ -72,14 +71,11 @@ def _write(path, arrays):
   """Writes an .npz in one piece."""
   import numpy as np
 
-  from deeplab_contrast.utils import errors
+  from deeplab_contrast.utils import errors, files
 
-  temporary = f'{path}.tmp'
   try:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(temporary, 'wb') as file:
+    with files.replacing(path) as temporary, temporary.open('wb') as file:
       np.savez(file, allow_pickle=False, **arrays)
-    os.replace(temporary, path)
   except OSError as error:
     raise errors.SystemFault(
       f'Cannot write {path} ({error.strerror}); make room or mend the folder.'

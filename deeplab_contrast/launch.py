@@ -28,6 +28,7 @@ from deeplab_contrast.utils import (
   parents,
   quiet,
   results,
+  run_files,
   signals,
 )
 
@@ -128,9 +129,9 @@ def run(
 ):
   """Runs a command and ends the process.
 
-  What `errors.told` knows becomes one line on stderr and its exit code (with
-  `--verbosity=1`, its traceback too); any other exception is a bug and keeps
-  its traceback. A wrong command line ends with 2.
+  What `errors.user_error` knows becomes one line on stderr and its exit code
+  (with `--verbosity=1`, its traceback too); any other exception is a bug and
+  keeps its traceback. A wrong command line ends with 2.
 
   Args:
     main: the command; may return an exit code.
@@ -204,7 +205,7 @@ def _exit_code(start, arguments):
     sys.stdout.flush()
     return code
   except Exception as error:
-    told = errors.told(error)
+    told = errors.user_error(error)
     if isinstance(error, BrokenPipeError):
       # Else what is left for it fails once more at the end of the process.
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -233,12 +234,12 @@ def prepare_model_dir(launch: Launch):
   if launch.model_dir is None:
     raise errors.ConfigError('Give --model_dir, the folder to train in.')
   team, folder = launch.workers, launch.model_dir
-  with team.told():
+  with team.explained():
     if team.count > 1:
       team.agree(
         {
           'configuration': run_folder.common(launch.config),
-          f'file {results.DONE} of model_dir': str(results.is_done(folder)),
+          f'file {run_files.DONE} of model_dir': str(results.is_done(folder)),
         },
         'start all of them with the same command.',
       )
@@ -258,8 +259,8 @@ def prepare_model_dir(launch: Launch):
 def _part(team, model_dir):
   """Ends together, so that nobody ends well when the chief does not."""
   try:
-    with team.told():
-      team.part()
+    with team.explained():
+      team.leave()
   except errors.WorkerLost:
     if not results.is_done(model_dir):
       raise
@@ -267,9 +268,9 @@ def _part(team, model_dir):
 
 def _check_same_folder(team, model_dir):
   """Refuses workers that do not see what the chief has written."""
-  team.loudest(0)  # Now it has.
+  team.largest(0)  # Now it has.
   team.agree(
-    {f'file {run_folder.FILE} of model_dir': run_folder.seen(model_dir)},
+    {f'file {run_files.CONFIG} of model_dir': run_folder.seen(model_dir)},
     'all must see one folder: give a --model_dir that they share.',
   )
 

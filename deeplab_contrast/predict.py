@@ -92,10 +92,10 @@ def _printable(text):
 
 def _write_failures(path, failures):
   """Lists what failed; takes the list of an earlier run away."""
-  from deeplab_contrast.utils import results
+  from deeplab_contrast.utils import files
 
   if failures:
-    results.write_text(path, ''.join(f'{line}\n' for line in failures))
+    files.write_text(path, ''.join(f'{line}\n' for line in failures))
   elif os.path.exists(path):
     os.remove(path)
 

@@ -14,10 +14,9 @@ is finished is not repeated. Several processes can share the work, with
 import os
 
 from deeplab_contrast import launch
+from deeplab_contrast.utils import run_files
 
 ROOT = 'deeplab_contrast.inference.pseudo_labeler.PseudoLabeler'
-STARTED = 'started.json'
-MANIFEST = 'manifest.json'
 
 
 def main(launched, shard=0, num_shards=1):
@@ -45,7 +44,7 @@ def main(launched, shard=0, num_shards=1):
       f'--shard={shard} is none of --num_shards={num_shards}: they count from '
       '0.'
     )
-  part = os.path.join('shards', f'{shard}_of_{num_shards}')
+  part = os.path.join(run_files.SHARDS, f'{shard}_of_{num_shards}')
   config, may_change = launched.config, launched.allow_config_change
   with (
     run_folder.prepare(folder, config, may_change, part),
@@ -144,11 +143,11 @@ def _remember(folder, origin):
   """Refuses to mix labels of two checkpoints in one folder."""
   import json
 
-  from deeplab_contrast.utils import errors, results
+  from deeplab_contrast.utils import errors, files
 
-  path = os.path.join(folder, STARTED)
+  path = os.path.join(folder, run_files.STARTED)
   if not os.path.exists(path):
-    results.write_json(path, origin)
+    files.write_json(path, origin)
   with open(path, encoding='utf-8') as file:
     first = json.load(file)
   if first != origin:
@@ -162,9 +161,9 @@ def _remember(folder, origin):
 def _finish(folder, manifest):
   """Writes manifest and DONE, and says what the labels are worth."""
   from deeplab_contrast.inference import pseudo_labelling
-  from deeplab_contrast.utils import errors, results
+  from deeplab_contrast.utils import errors, files, results
 
-  results.write_json(os.path.join(folder, MANIFEST), manifest)
+  files.write_json(os.path.join(folder, run_files.MANIFEST), manifest)
   if not manifest['share_kept']:
     raise errors.DataError(
       f'No pixel of the {manifest["images"]} images reaches its threshold: '
@@ -179,7 +178,7 @@ def _finish(folder, manifest):
   print(
     f'{manifest["images"]} images, {100 * manifest["share_kept"]:.1f} % of '
     f'their pixels labelled{right}: '
-    f'{os.path.join(folder, pseudo_labelling.LABELS)}'
+    f'{os.path.join(folder, run_files.LABELS)}'
   )
   for name, kept in manifest['kept'].items():
     if not kept:

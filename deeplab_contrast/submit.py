@@ -14,8 +14,7 @@ checks an archive, or a folder of files, that was made by anything.
 import os
 
 from deeplab_contrast import launch
-
-FOLDER = 'submit'
+from deeplab_contrast.utils import run_files
 
 
 def main(launched, split='test', out=None, best=False, competition='comp6'):
@@ -44,7 +43,7 @@ def main(launched, split='test', out=None, best=False, competition='comp6'):
   examples, server = submission.open_split(experiment, split, competition)
   path = best_lib.path_of(model_dir) if best else None
   step = experiment.restore(launched.strategy, model_dir, path)
-  path = path or os.path.join(model_dir, checkpoints.FOLDER, f'ckpt-{step}')
+  path = path or os.path.join(model_dir, run_files.CHECKPOINTS, f'ckpt-{step}')
   made_by = {
     **experiment.judged_by,
     'split': split,
@@ -52,7 +51,7 @@ def main(launched, split='test', out=None, best=False, competition='comp6'):
     'step': step,
     'checkpoint': checkpoints.digest(path),
   }
-  out = out or os.path.join(model_dir, FOLDER, f'{split}_{step}')
+  out = out or os.path.join(model_dir, run_files.SUBMIT, f'{split}_{step}')
   with signals.stop_request() as stop:
     archive = submission.write(
       experiment, examples, server, out, made_by, stop.poll

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deeplab_contrast import launch
-from deeplab_contrast.utils import processor
+from deeplab_contrast.utils import processor, results, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +100,13 @@ def main(launched: launch.Launch) -> None:
     launched: the `launch.Launch` of this process.
   """
   from deeplab_contrast.training import writers
-  from deeplab_contrast.utils import results
 
   model_dir, experiment = launched.model_dir, launched.experiment
   with launch.prepare_model_dir(launched):
     if results.is_done(model_dir):
       print(f'{model_dir} is already complete; nothing to do.')
       return
-    if not launched.workers.is_chief:  # Which writes for all.
+    if not launched.workers.is_chief:  # Only the chief writes.
       experiment.fit(launched.strategy, model_dir)
       return
     print(f'Machine: {processor.describe()}.', flush=True)
@@ -124,16 +123,17 @@ def main(launched: launch.Launch) -> None:
 def _report(experiment, model_dir, scores):
   """Writes and prints the scores of the last weights."""
   from deeplab_contrast.inference import confusion_picture
-  from deeplab_contrast.utils import results
+  from deeplab_contrast.training import writers
 
   steps = experiment.trainer.steps
   if not experiment.classifies:
     print(experiment.report_embedding(model_dir, steps, scores))
     return
   info = experiment.eval_source.info
-  result = results.write(model_dir, steps, scores, info)
+  stored = {k: v for k, v in scores.items() if k != writers.SHOWN}
+  result = results.write(model_dir, steps, stored, info)
   confusion_picture.write(model_dir, result)
-  print(results.per_class_table(result))
+  print(tables.per_class_table(result))
 
 
 if __name__ == '__main__':

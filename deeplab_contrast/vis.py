@@ -9,8 +9,7 @@ Writes `runs/a/vis/panels.png` and, for every image shown, `<id>_image.png`,
 import os
 
 from deeplab_contrast import launch
-
-FOLDER = 'vis'
+from deeplab_contrast.utils import run_files
 
 
 def main(launched, num_images=8):
@@ -29,7 +28,7 @@ def main(launched, num_images=8):
   examples = experiment.eval_source.open(experiment.data_dir)
   count = min(num_images, len(examples))
   chosen = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
-  folder = os.path.join(launched.model_dir, FOLDER)
+  folder = os.path.join(launched.model_dir, run_files.VIS)
   path = pictures.draw(experiment, examples, chosen, folder)
   print(f'{count} images at step {step}: {path}')
 

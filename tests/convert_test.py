@@ -281,7 +281,7 @@ def test_export_of_half_a_part_is_refused(ours, tmp_path, capsys):
 # variant: (golden case, gin file or None, bindings)
 GOLDEN = {
   'mobilenet_v2': ('mnv2_os16_97', 'mobilenet_v2', ()),
-  'resnet_v1_18_beta': ('r18b_os16_97', None, (R18,)),
+  'resnet_v1_18_beta': ('r18b_os16_97', None, (narrow.R18,)),
   'resnet_v1_50_beta': ('r50b_os16_129', None, ()),
   'resnet_v1_50': ('r50_os16_97', None, ("BACKBONE = 'resnet_v1_50'",)),
   'xception_65': ('x65_os16_97', 'xception_65', ()),

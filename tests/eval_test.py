@@ -12,7 +12,7 @@ from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.distributed import distribution
 from deeplab_contrast.training import best, checkpoints, contents
-from deeplab_contrast.utils import errors, locking, results
+from deeplab_contrast.utils import errors, locking, results, run_files
 from tests import fixtures, processes
 
 FILES = ('gin_configs/scenes/softmax_scratch.gin', 'gin_configs/tiny.gin')
@@ -126,7 +126,7 @@ def test_watch_judges_all_and_keeps_the_best(launched, capsys):
   top = max(lines, key=lambda line: line['miou'])
   assert (found['step'], found['score']) == (top['step'], top['miou'])
   assert results.read(launched.model_dir)['step'] == 9
-  folder = os.path.join(launched.model_dir, best.FOLDER)
+  folder = os.path.join(launched.model_dir, run_files.BEST)
   assert sorted(n for n in os.listdir(folder) if n.startswith('ckpt')) == [
     f'ckpt-{top["step"]}.data-00000-of-00001',
     f'ckpt-{top["step"]}.index',
@@ -157,7 +157,7 @@ def test_watch_refuses_what_it_cannot_do(launched):
   folder = os.path.join(launched.model_dir, 'eval')
   with (
     locking.model_dir_lock(folder),
-    pytest.raises(errors.BusyError, match='works in model_dir .*eval'),
+    pytest.raises(errors.BusyError, match='is using model_dir .*eval'),
   ):
     eval_command.watch(launched, timeout=0.2)
 

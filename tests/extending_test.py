@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from deeplab_contrast.training import writers
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import files, metrics
 from tests import processes
 
 _PAGE = (processes.ROOT / 'docs' / 'extending.md').read_text(encoding='utf-8')
@@ -61,11 +60,11 @@ def test_parts_of_the_page_train_and_are_judged(tmp_path):
     '--gin_bindings=LABELS = 6',
     '--model_dir=tuned',
   )
-  last = writers.read_metrics(tmp_path / 'tuned')[1]
+  last = metrics.read(tmp_path / 'tuned')[1]
   assert 0 < last['dice'] < 0.5
   config = (tmp_path / 'tuned' / 'config.gin').read_text()
   assert 'my_parts.PlainNet.channels = 8' in config
-  data = results.read_json(pathlib.Path(tmp_path, 'tuned', 'data.json'))
+  data = files.read_json(pathlib.Path(tmp_path, 'tuned', 'data.json'))
   assert data['train']['examples'] == 6
   assert 'square' in run('eval', tmp_path, '--model_dir=tuned')
   summary = run('model_summary', tmp_path, '--model_dir=tuned')

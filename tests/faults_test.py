@@ -168,13 +168,13 @@ def a_foreign_folder(folder):
 def a_file_in_place_of_the_folder(folder):
   """model_dir is a file."""
   (folder / 'run').write_text('...')
-  return Fault(5, ('Cannot write into model_dir', f'{folder}/run'))
+  return Fault(5, ('Cannot write to model_dir', f'{folder}/run'))
 
 
 def a_busy_folder(folder):
   """Another process trains there."""
   del folder
-  return Fault(6, ('works in model_dir',), held=True)
+  return Fault(6, ('is using model_dir',), held=True)
 
 
 def a_learning_rate_that_explodes(folder):
@@ -183,7 +183,7 @@ def a_learning_rate_that_explodes(folder):
   bindings = (*fixtures.TINY_SCENES, 'STEPS = 1', 'LEARNING_RATE = 1e20')
   phrases = (
     'Step ',
-    'is not finite or beyond all bounds (weight_norm ',
+    'diverged (weight_norm ',
     'at learning rate',
     'train_',
   )
@@ -371,7 +371,7 @@ def test_after_a_full_disk_it_goes_on_from_the_checkpoint_before(tmp_path):
 
   done = processes.run_module('train', *flags)
   assert done.returncode == 0, done.stderr
-  assert f'Going on from {good}' in done.stdout
+  assert f'Resuming from {good}' in done.stdout
 
 
 @pytest.mark.slow

@@ -14,8 +14,7 @@ import zipfile
 
 import pytest
 
-from deeplab_contrast.studies import provenance
-from deeplab_contrast.utils import shipped
+from deeplab_contrast.utils import provenance, shipped
 from tests import processes, recipe_test
 
 ROOT = processes.ROOT

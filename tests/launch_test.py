@@ -43,7 +43,7 @@ def test_a_reader_that_has_gone_is_told(gin_file, unbuffered):
     check=False,
   )
   os.close(writing)
-  assert_error(done, 5, 'What read the output of this command has ended')
+  assert_error(done, 5, 'The reader of the output of this command has ended')
 
 
 def assert_error(done, code, sentence):
@@ -122,7 +122,7 @@ def test_training_needs_a_folder(gin_file):
 
 def test_a_file_in_place_of_the_folder_ends_with_5(gin_file, tmp_path):
   done = command(gin_file, f'--model_dir={tmp_path}/x.gin')
-  assert_error(done, 5, 'Cannot write into model_dir')
+  assert_error(done, 5, 'Cannot write to model_dir')
 
 
 def test_a_fault_of_the_user_is_one_line_and_a_bug_a_traceback(gin_file):

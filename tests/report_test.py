@@ -7,7 +7,7 @@ import pytest
 from deeplab_contrast import launch, report
 from deeplab_contrast.studies import processes
 from deeplab_contrast.studies.report import feature_map, page
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files, results
 from tests import processes as child
 from tests import study_folder
 
@@ -179,7 +179,7 @@ def test_real_runs(tmp_path):
     {'arm': arm, 'seeds': [{'seed': 0, 'model_dir': f'gone/{name}'}]}
     for arm, name in (('softmax', 'scratch'), ('contrastive', 'finetune'))
   ]
-  results.write_json(str(tmp_path / 'results.json'), {'arms': arms})
+  files.write_json(str(tmp_path / 'results.json'), {'arms': arms})
   made = child.run_module(
     'report',
     f'--model_dir={tmp_path}',

@@ -7,7 +7,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import files, results, run_files
 
 ARMS = ('softmax', 'contrastive', 'softmax_pseudo', 'contrastive_pseudo')
 CLASSES = {
@@ -52,7 +52,7 @@ def make(folder, arms=ARMS[:2], budgets=(4, 40), seeds=(0, 1), classes=None):
     'command': 'python -m deeplab_contrast.recipe --model_dir=x',
     'entries': entries,
   }
-  results.write_json(os.path.join(folder, 'study.json'), study)
+  files.write_json(os.path.join(folder, 'study.json'), study)
   write_table(folder, entries)
   return folder
 
@@ -81,7 +81,7 @@ def change(path, **values):
     stored[key] = value
     if value is None:
       del stored[key]
-  results.write_json(str(path), stored)
+  files.write_json(str(path), stored)
 
 
 def _entry(folder, arm, labels, seed, classes):
@@ -170,7 +170,7 @@ def _write_result(run, classes, level, rng):
     'colors': classes,
     'matrix': matrix.tolist(),
   }
-  results.write_json(os.path.join(run, results.FILE), result)
+  files.write_json(os.path.join(run, run_files.RESULTS), result)
 
 
 def _write_pictures(run, classes, rng):
@@ -218,4 +218,4 @@ def _write_manifest(folder, classes):
       'precision': dict.fromkeys(names[:-1], 0.8),
     },
   }
-  results.write_json(os.path.join(folder, 'manifest.json'), manifest)
+  files.write_json(os.path.join(folder, 'manifest.json'), manifest)

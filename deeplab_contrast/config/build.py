@@ -28,15 +28,14 @@ _MISSING = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-  """What `parse` made.
+  """The result of `parse`.
 
   Attributes:
     root: the object.
-    config: the operative configuration: all that was bound and all defaults,
-      as a gin file that makes the same object.
-    unused: bindings of the command line that have no part in it: their left
-      side, as written, and a sentence that says so. Empty unless they are
-      tolerated.
+    config: the operative configuration: all bindings and all defaults, as a
+      gin file that makes the same object.
+    unused: bindings of the command line that the object does not use: {left
+      side as written: a sentence that says so}. Empty unless tolerated.
   """
 
   root: Any
@@ -57,8 +56,8 @@ def parse(
 ) -> Built:
   """Builds the root object of an experiment; needs no flags.
 
-  A class that is handed over uncalled (`@model.DeepLab`) gets its bindings only
-  while the root is built; later, gin may have read something else.
+  A class passed without a call (`@model.DeepLab`) gets its bindings only while
+  the root is built; later, gin may have read something else.
 
   Args:
     gin_files: later ones override earlier ones; see `gin_text.find_file`.
@@ -66,8 +65,8 @@ def parse(
     root: full name of the class to build.
     settings: flags that are parameters of the root, by name.
     scope: makes the context to build in, such as a strategy's scope; called
-      when all that can be checked without it is checked.
-    allow_imports: packages that the files may import, besides our own.
+      after all checks that can do without it.
+    allow_imports: packages that the files may import besides our own.
     tolerate_unused_bindings: returns the unused ones of `bindings` rather than
       refusing them; those of the files are always refused.
     not_needed: macros that may be left open; they are then None.
@@ -77,7 +76,7 @@ def parse(
 
   Raises:
     ConfigError: anything is misspelt, missing, unused, refused by a
-      constructor, or not allowed; the sentence names the place.
+      constructor, or not allowed; the message names the place.
   """
   allowed = (*gin_text.ALLOWED_PACKAGES, *allow_imports)
   source, foreign = _read(gin_files, bindings, allowed)
@@ -95,7 +94,7 @@ def parse(
   )
   with quiet.no_stderr():  # It imports the modules.
     gin_check.check_names(source, (*allowed, root.rpartition('.')[0]))
-  value_types.check(given)  # A hole that was filled has no type yet.
+  value_types.check(given)  # Not `source`: a hole that was filled is None.
   with scope() if scope else contextlib.nullcontext():
     built, config = _run(source, root_class)
   unused = {b.name: gin_check.foreign_sentence(b) for b in foreign}
@@ -109,7 +108,8 @@ def _read(gin_files, texts, allowed):
   Returns:
     The source, and the bindings that need names which no file imports.
   """
-  source, foreign = gin_text.Source(), []
+  source = gin_text.Source()
+  foreign: list[gin_text.Binding] = []
   for name in gin_files:
     source.extend(gin_text.read_file(name, allowed))
   names = source.names
@@ -150,7 +150,7 @@ def _run(source, root_class):
   gin.clear_config()
   with _one_sentence(source.bindings):
     _register(root_class)
-    # Names are those of a file: each stretch of one gets the file's imports.
+    # Names depend on the file: bindings of one file get its imports.
     for _, group in itertools.groupby(source.bindings, lambda b: id(b.imports)):
       gin.parse_config(_as_file(list(group)))
     gin.finalize()
@@ -158,7 +158,7 @@ def _run(source, root_class):
 
 
 def _register(cls):
-  """Makes a class known to gin, also when no file names it."""
+  """Registers a class with gin, even if no file names it."""
   try:
     gin.get_configurable(cls)
   except ValueError:
@@ -185,17 +185,17 @@ def _unused(bindings, config, is_tolerant):
 
 @contextlib.contextmanager
 def _one_sentence(bindings):
-  """Turns what constructors say about their arguments into a ConfigError."""
+  """Turns errors of constructors into a ConfigError."""
   try:
     yield
   except (TypeError, ValueError, SyntaxError, errors.UserError) as error:
-    # Gin raises a proxy, of a class that it names like the original's.
+    # Gin raises a proxy whose class has the name of the original's.
     kind = getattr(errors, type(error).__name__, errors.ConfigError)
     raise kind(_explain(str(error), bindings)) from error
 
 
 def _explain(text, bindings):
-  """Says in one sentence what gin says in many: whose call failed, and why."""
+  """One sentence for gin's many: whose call failed, and why."""
   call = _AUGMENTATION.search(text)
   if call is None:
     return ' '.join(text.split())
@@ -214,7 +214,7 @@ def _explain(text, bindings):
 
 
 def _place(binding, bindings):
-  """Where a value comes from: through macros, to what the user wrote."""
+  """The origin of a value: through macros, to what the user wrote."""
   if isinstance(binding.value, gin_text.Macro):
     for other in reversed(bindings):
       if not other.selector and other.parameter == binding.value.name:

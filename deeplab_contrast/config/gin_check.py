@@ -1,25 +1,23 @@
-"""Finds what is wrong with bindings, and says it in a sentence.
+"""Finds what is wrong with bindings, and reports it in a sentence.
 
-The first checks need the text only; the names are checked once the modules are
-imported, and what nothing used is known once the root object is built.
+The first checks need only the text; names are checked once the modules are
+imported, and unused bindings are known once the root object is built.
 """
 
 import dataclasses
-import importlib
 import inspect
-import pkgutil
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from deeplab_contrast.config import gin_text
+from deeplab_contrast.config import gin_modules, gin_text
 
 # Gin finds its constants by any part of their name.
 _REQUIRED = ('gin.REQUIRED', 'REQUIRED')
 
 
-def check_macros(bindings: list[gin_text.Binding]):
-  """Refuses macros nobody defines, or that stand for themselves, and holes.
+def check_macros(bindings: list[gin_text.Binding]) -> None:
+  """Refuses undefined macros, macros that lead back to themselves, and holes.
 
   Args:
     bindings: all that were made; a hole is a %gin.REQUIRED left open.
@@ -29,8 +27,8 @@ def check_macros(bindings: list[gin_text.Binding]):
   """
   known = {b.parameter: b for b in bindings if not b.selector}
   for binding in final(bindings):
-    if _stands_for_itself(binding, known):
-      gin_text.fail(binding.place, f'{binding.name} stands for itself')
+    if _leads_to_itself(binding, known):
+      gin_text.fail(binding.place, f'{binding.name} is defined by itself')
     for leaf in gin_text.leaves(binding.value):
       if not isinstance(leaf, gin_text.Macro) or leaf.name in known:
         continue
@@ -47,11 +45,11 @@ def check_macros(bindings: list[gin_text.Binding]):
 def fill_holes(
   bindings: list[gin_text.Binding], macros: Iterable[str]
 ) -> list[gin_text.Binding]:
-  """Lets macros that were left open (%gin.REQUIRED) be None.
+  """Sets macros that were left open (%gin.REQUIRED) to None.
 
   Args:
     bindings: all that were made.
-    macros: the names of those that nobody is going to use.
+    macros: names of those that will not be used.
   """
 
   def is_hole(binding):
@@ -69,15 +67,15 @@ def fill_holes(
   ]
 
 
-def check_names(source: gin_text.Source, allowed: Iterable[str]):
+def check_names(source: gin_text.Source, allowed: Iterable[str]) -> None:
   """Imports the modules of a source and refuses names that they don't have.
 
   Raises:
-    ConfigError: an unknown module, class, function or parameter, or one that
-      lives outside the packages `allowed`.
+    ConfigError: an unknown module, class, function or parameter, or one
+      outside the packages `allowed`.
   """
   for statement, place in source.imports:
-    _import(statement, place)
+    gin_modules.load(statement, place)
   for binding in source.bindings:
     if binding.selector:
       _check_parameter(binding, resolve(binding, binding.selector))
@@ -94,12 +92,12 @@ def is_foreign(binding: gin_text.Binding) -> bool:
 
 
 def foreign_sentence(binding: gin_text.Binding) -> str:
-  """Says that the gin files do not import what a binding names."""
+  """Says that no gin file imports what a binding needs."""
   return f'{binding.place}: no gin file imports what {binding.name} needs'
 
 
 def resolve(binding: gin_text.Binding, selector: str) -> Any:
-  """Returns the class or function that a selector means in a binding's file.
+  """Returns the class or function that a selector refers to in its file.
 
   Raises:
     ConfigError: no such name.
@@ -119,7 +117,7 @@ def resolve(binding: gin_text.Binding, selector: str) -> Any:
       gin_text.fail(binding.place, f'{owner} has no {name}{close}')
     value = getattr(value, name)
   if not (inspect.isclass(value) or inspect.isroutine(value)):
-    gin_text.fail(binding.place, f'{selector} is no class or function')
+    gin_text.fail(binding.place, f'{selector} is not a class or function')
   return value
 
 
@@ -136,8 +134,8 @@ def final(
 
   Args:
     bindings: in the order in which they are made.
-    key: two bindings with one key bind the same thing; by default that is
-      judged by their text.
+    key: bindings with the same key bind the same thing; by default their text
+      is compared.
   """
   last = {(key or _text_key)(binding): binding for binding in bindings}
   return list(last.values())
@@ -148,15 +146,15 @@ def unused(
 ) -> list[gin_text.Binding]:
   """Returns the bindings that had no part in what was built.
 
-  Bindings of files that became idle because a later binding took the place of
-  the one that named them are left out: an experiment may include another one
-  and exchange, say, the optimizer. Bindings of flags are never excused.
+  Bindings of files that became idle because a later binding replaced the one
+  that named them are left out: an experiment may include another one and
+  replace, say, the optimizer. Bindings of flags are never excused.
 
   Args:
     bindings: all that were made, their names checked.
     operative: those of gin's operative configuration.
   """
-  scopes = {}
+  scopes: dict[Any, list[str]] = {}
   for binding in operative:
     scopes.setdefault(_target(binding), []).append(binding.scope)
   idle = [
@@ -176,7 +174,7 @@ def unused(
 def unused_sentence(
   binding: gin_text.Binding, operative: list[gin_text.Binding]
 ) -> str:
-  """Says that nothing uses a binding, and what may have been meant."""
+  """Says that nothing uses a binding, and suggests a similar one."""
   is_macro = not binding.selector
   known = [b.name for b in operative if (not b.selector) == is_macro]
   close = gin_text.nearest(binding.name, known)
@@ -198,7 +196,7 @@ def parameters(target: Any) -> tuple[list[str], bool]:
 
 
 def called(target: Any) -> Any:
-  """What takes the arguments of a class or function: as gin looks for it."""
+  """The function that takes the arguments of a target, as gin looks it up."""
   if not inspect.isclass(target):
     return target
   for base in inspect.getmro(target):
@@ -208,35 +206,6 @@ def called(target: Any) -> Any:
   return target.__init__
 
 
-def _import(statement, place):
-  try:
-    importlib.import_module(statement.module)
-  except ModuleNotFoundError as error:
-    missing = error.name or ''
-    if not f'{statement.module}.'.startswith(f'{missing}.'):
-      raise  # The module is there; something that it imports is not.
-    parent, _, name = missing.rpartition('.')
-    gin_text.fail(place, _unknown_module(parent, name))
-
-
-def _unknown_module(parent, name):
-  if not parent:
-    return (
-      f'there is no package {name}; install it, or give its folder in'
-      ' PYTHONPATH'
-    )
-  module = sys.modules[parent]
-  if hasattr(module, name):
-    return (
-      f'{parent}.{name} is no module; import {parent} and write the rest'
-      ' where it is used'
-    )
-  known = [
-    m.name for m in pkgutil.iter_modules(getattr(module, '__path__', []))
-  ]
-  return f'{parent} has no module {name}{gin_text.nearest(name, known)}'
-
-
 def _check_origin(binding, selector, target, allowed):
   """Stops detours to what may not be imported, such as @trainer.os.system()."""
   module = getattr(target, '__module__', None) or ''
@@ -244,7 +213,7 @@ def _check_origin(binding, selector, target, allowed):
     gin_text.fail(
       binding.place,
       f'{selector} belongs to {module or "no module"}, which a gin file may not'
-      ' name',
+      ' use',
     )
 
 
@@ -259,12 +228,12 @@ def _check_parameter(binding, target):
 
 
 def _displaced(bindings):
-  """What only bindings that were overridden lead to, directly or not."""
+  """What only overridden bindings lead to, directly or not."""
   last = {id(binding) for binding in final(bindings, _object_key)}
-  by_owner = {}
+  by_owner: dict[Any, list[gin_text.Binding]] = {}
   for binding in bindings:
     by_owner.setdefault(_owner(binding), []).append(binding)
-  reached = set()
+  reached: set[Any] = set()
   waiting = [binding for binding in bindings if id(binding) not in last]
   while waiting:
     for owner in _named_by(waiting.pop()) - reached:
@@ -291,7 +260,7 @@ def _target(binding):
   return _owner(binding), binding.parameter
 
 
-def _stands_for_itself(binding, macros):
+def _leads_to_itself(binding, macros):
   """Whether a macro's value leads back to it."""
   waiting, seen = [binding], set()
   while waiting:

@@ -1,8 +1,8 @@
-"""Reads gin files without running them: what is bound, where, to what.
+"""Reads gin files without running them: their bindings and imports.
 
 Gin imports modules and makes references while it parses. This reader does
 neither, so a file can be refused before anything of it is executed, and every
-fault can be told with its file and line. `build` hands to gin exactly the
+error can be reported with its file and line. `build` hands to gin exactly the
 statements read here, so what was checked is what runs.
 """
 
@@ -12,14 +12,14 @@ import os
 import pathlib
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from gin import config_parser
 
 from deeplab_contrast.utils import errors, shipped
 
 # A gin file runs code: it imports, and calls what it has imported. Of Keras
-# only what makes parts of a training; nothing that reads or writes files.
+# only what a training is made of; nothing that reads or writes files.
 ALLOWED_PACKAGES = (
   'deeplab_contrast',
   'keras.initializers',
@@ -34,11 +34,11 @@ SEARCH_PATH = ('', OURS, os.path.join(OURS, 'gin_configs'))
 
 _DYNAMIC_REGISTRATION = '__gin__.dynamic_registration'
 
-Import = config_parser.ImportStatement
+Import: TypeAlias = config_parser.ImportStatement
 
 
 class Place(NamedTuple):
-  """Where a statement stands: a file and line, or a flag (line is None)."""
+  """Where a statement is: a file and line, or a flag (line is None)."""
 
   file: str
   line: int | None = None
@@ -78,8 +78,8 @@ class Binding:
   """One `scope/selector.parameter = value`, or one `MACRO = value`.
 
   Attributes:
-    place: where it stands.
-    imports: what the first word of a selector means in that file.
+    place: where it is.
+    imports: {first word of a selector: its import} in that file.
     scope: '' if there is none.
     selector: the class or function as written; '' for a macro.
     parameter: the name of the parameter, or of the macro.
@@ -109,24 +109,24 @@ class Binding:
 
 @dataclasses.dataclass
 class Source:
-  """All that some gin files say, in the order in which they say it."""
+  """All statements of some gin files, in order."""
 
   bindings: list[Binding] = dataclasses.field(default_factory=list)
   imports: list[tuple[Import, Place]] = dataclasses.field(default_factory=list)
 
   @property
   def names(self) -> dict[str, Import]:
-    """What the first word of a selector means, over all files."""
+    """{first word of a selector: its import}, over all files."""
     return {statement.bound_name(): statement for statement, _ in self.imports}
 
-  def extend(self, other: 'Source'):
-    """Adds what another source says; it speaks later, so it wins."""
+  def extend(self, other: 'Source') -> None:
+    """Adds another source, which overrides this one."""
     self.bindings.extend(other.bindings)
     self.imports.extend(other.imports)
 
 
 def fail(place: Place, sentence: str) -> NoReturn:
-  """Raises the ConfigError that `sentence` is about."""
+  """Raises a ConfigError: the place and the sentence."""
   end = '' if sentence.endswith('?') else '.'
   raise errors.ConfigError(f'{place}: {sentence}{end}')
 
@@ -158,7 +158,7 @@ def transform(value: Any, leaf: Callable[[Any], Any]) -> Any:
 
 
 def full_name(selector: str, imports: dict[str, Import]) -> str:
-  """Spells a selector from its package on: optimizers.SGD -> keras.opti..."""
+  """The selector with its package: optimizers.SGD -> keras.optimizers.SGD."""
   head, _, rest = selector.partition('.')
   statement = imports.get(head)
   if statement is None or not (statement.is_from or statement.alias):
@@ -167,7 +167,7 @@ def full_name(selector: str, imports: dict[str, Import]) -> str:
 
 
 def find_file(name: str, place: Place = _GIN_FILE_FLAG) -> str:
-  """Finds a gin file from here, or of ours, with or without `gin_configs/`."""
+  """Finds a gin file here or among ours, with or without `gin_configs/`."""
   for folder in SEARCH_PATH:
     path = os.path.join(folder, name)
     if os.path.isfile(path):
@@ -190,18 +190,18 @@ def read_file(
   Args:
     name: path of the file, looked for by `find_file`.
     allowed: packages it may import; None for any, if it will not be run.
-    place: who asks for the file.
+    place: the statement or flag that names the file.
     parents: the files that include it.
 
   Returns:
-    What the files say.
+    Their statements.
 
   Raises:
-    ConfigError: a file is missing, is no gin, includes itself, or imports what
-      it may not.
+    ConfigError: a file is missing, is not gin, includes itself, or has an
+      import that is not allowed.
   """
   if not name.endswith('.gin'):
-    fail(place, f'{name} is no gin file: its name does not end with .gin')
+    fail(place, f'{name} is not a gin file: its name does not end in .gin')
   path = os.path.realpath(find_file(name, place))
   if path in parents:
     fail(place, f'{name} includes itself')
@@ -219,7 +219,8 @@ def read_text(
   parents: tuple[str, ...] = (),
 ) -> Source:
   """Reads the text of a gin file; see `read_file`."""
-  source, imports, has_dynamic_registration = Source(), {}, False
+  source, has_dynamic_registration = Source(), False
+  imports: dict[str, Import] = {}
   for statement in _statements(text, lambda line: Place(file, line)):
     place = Place(file, statement.location.line_num)
     if isinstance(statement, config_parser.IncludeStatement):
@@ -243,7 +244,7 @@ def read_text(
 
 
 def read_flag(text: str, flag: str, imports: dict[str, Import]) -> Source:
-  """Reads the bindings of a flag, which use the imports of the gin files."""
+  """Reads the bindings of a flag, which use the imports of the files."""
   place = Place(f'--{flag}="{text.strip()}"')
   source = Source()
   for statement in _statements(text, lambda _: place):
@@ -255,7 +256,7 @@ def read_flag(text: str, flag: str, imports: dict[str, Import]) -> Source:
 
 
 class _Delegate(config_parser.ParserDelegate):
-  """Makes the leaves of values that are no Python literals."""
+  """Makes the leaves of values that are not Python literals."""
 
   def configurable_reference(self, scoped_configurable_name, evaluate):
     scope, _, selector = scoped_configurable_name.rpartition('/')
@@ -266,7 +267,7 @@ class _Delegate(config_parser.ParserDelegate):
 
 
 def _statements(text, place_of_line):
-  """Parses `text` to gin's statements, or tells where it is no gin."""
+  """Parses `text` to gin's statements, or says where it is not gin."""
   try:
     return list(config_parser.ConfigParser(text, _Delegate()))
   except tokenize.TokenError as error:
@@ -280,7 +281,7 @@ def _syntax_sentence(error):
   _, is_value, token = error.msg.partition('Failed to parse token ')
   if is_value:
     return (
-      f'{token} is no value; a text needs quotes, a class or function @,'
+      f'{token} is not a value; a text needs quotes, a class or function @,'
       ' a macro %'
     )
   return f'not gin ({error.msg.rstrip(".")}): {(error.text or "").strip()}'

@@ -1,21 +1,24 @@
-"""The experiment that a model_dir holds: its config.gin, and its lock."""
+"""The experiment in a model_dir: its config.gin, and its lock."""
 
 import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from deeplab_contrast.config import gin_text
-from deeplab_contrast.utils import errors, locking, metrics, results
+from deeplab_contrast.utils import (
+  errors,
+  files,
+  locking,
+  metrics,
+  results,
+  run_files,
+)
 
-FILE = 'config.gin'
-
-# On how many replicas the run trains: no part of the experiment, since the
-# flags and the machine decide, but its sums are rounded accordingly.
-REPLICAS = 'replicas.json'
-
-# Parameters that cannot change what is learnt: where data lie, how often
-# something is written; and classes of such parameters.
+# Parameters that cannot change what is learnt, such as the folder of the data
+# or how often something is written; and classes of such parameters.
 FREE = frozenset(
   (
     'data_dir',
@@ -33,15 +36,23 @@ FREE_CLASSES = frozenset(
   ('deeplab_contrast.inference.embedding_judge.EmbeddingJudge',)
 )
 
-# Of these, what each of several machines may have at a place of its own.
+# Those of them that may differ between machines that train together.
 LOCAL = frozenset(('data_dir', 'root', 'sbd'))
 
-# What a training has made before its first step is logged or saved.
-_BEFORE = frozenset((FILE, REPLICAS, results.DATA, metrics.FILE, 'tensorboard'))
+# Files of a training that has not logged or saved a step yet.
+_BEFORE = frozenset(
+  (
+    run_files.CONFIG,
+    run_files.REPLICAS,
+    run_files.DATA,
+    run_files.METRICS,
+    run_files.TENSORBOARD,
+  )
+)
 
-# Folders that may be there before the configuration: pictures of `browse`, the
-# locks of processes that share the work.
-OWN = frozenset(('browse', 'shards'))
+# Folders that may exist before the configuration: pictures of `browse`, locks
+# of processes that share the work.
+OWN = frozenset((run_files.BROWSE, run_files.SHARDS))
 
 _SHOWN = 5
 
@@ -52,11 +63,11 @@ def config_file(model_dir: str) -> str:
   Raises:
     ConfigError: there is none.
   """
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, run_files.CONFIG)
   if not os.path.isfile(path):
     raise errors.ConfigError(
-      f'{model_dir} holds no experiment (no {FILE}); train there first, or give'
-      ' --gin_file.'
+      f'{model_dir} holds no experiment (no {run_files.CONFIG}); train there '
+      'first, or give --gin_file.'
     )
   return path
 
@@ -68,37 +79,41 @@ def prepare(
   allow_config_change: bool = False,
   part: str = '',
   replicas: int | None = None,
-):
+) -> Iterator[None]:
   """Claims a folder for a training run while inside, and stores its config.
 
   Args:
     model_dir: the folder; made if it is not there.
     config: the text of the operative configuration.
-    allow_config_change: goes on when another configuration is stored.
-    part: claims only this folder in it, for a process that shares the work.
-    replicas: on how many the run trains, which is stored too; None does not
-      matter.
+    allow_config_change: continues although another configuration is stored.
+    part: claims only this subfolder, for a process that shares the work.
+    replicas: the number the run trains on, which is stored too; None if it does
+      not matter.
 
   Raises:
     BusyError: another process trains there.
-    ConfigError: the folder holds another experiment, or foreign files.
+    ConfigError: the folder holds another experiment, or unrelated files.
     SystemFault: the folder cannot be made or written.
   """
   with locking.model_dir_lock(os.path.join(model_dir, part)):
     check(model_dir, config, allow_config_change, replicas)
     if not results.is_done(model_dir):
       if _is_unused(model_dir):
-        for name in (results.DATA, metrics.FILE):
+        for name in (run_files.DATA, run_files.METRICS):
           _remove(model_dir, name)
-      # In this order: a folder with anything else, but no FILE, is refused.
-      _write(model_dir, FILE, config)
+      # First: a folder with anything else, but no config, is refused.
+      _write(model_dir, run_files.CONFIG, config)
       if replicas is not None:
-        _write(model_dir, REPLICAS, json.dumps({'replicas': replicas}) + '\n')
+        _write(
+          model_dir,
+          run_files.REPLICAS,
+          json.dumps({'replicas': replicas}) + '\n',
+        )
     yield
 
 
 def seen(model_dir: str, seconds: float = 10.0) -> str:
-  """The configuration in a folder, which another machine has just written.
+  """The configuration that another machine has just written to a folder.
 
   Args:
     model_dir: the folder.
@@ -107,7 +122,10 @@ def seen(model_dir: str, seconds: float = 10.0) -> str:
   Returns:
     Its text; '' when there is none after that time.
   """
-  path, until = os.path.join(model_dir, FILE), time.monotonic() + seconds
+  path, until = (
+    os.path.join(model_dir, run_files.CONFIG),
+    time.monotonic() + seconds,
+  )
   while not os.path.exists(path):
     if time.monotonic() > until:
       return ''
@@ -127,7 +145,10 @@ def differences(stored: str, given: str) -> list[str]:
     A phrase for every parameter that differs and is neither in FREE nor of a
     class in FREE_CLASSES.
   """
-  old, new = _flatten(stored, FILE), _flatten(given, 'the given configuration')
+  old, new = (
+    _flatten(stored, run_files.CONFIG),
+    _flatten(given, 'the given configuration'),
+  )
   result = []
   for key in sorted({**old, **new}):
     was, now = old.get(key), new.get(key)
@@ -140,26 +161,26 @@ def differences(stored: str, given: str) -> list[str]:
 
 
 def common(config: str) -> str:
-  """What of a configuration all workers of a training must have, as a text.
+  """The text of what all workers of a training must have in common.
 
   Args:
     config: text of an operative configuration.
   """
-  flat = _flatten(config, FILE)
+  flat = _flatten(config, run_files.CONFIG)
   shared = {key: x for key, (_, x) in flat.items() if key[-1] not in LOCAL}
   return '\n'.join(f'{key} = {shared[key]!r}' for key in sorted(shared))
 
 
-def parameters(stored: str) -> dict:
-  """What a stored configuration binds, without running it.
+def parameters(stored: str) -> dict[tuple[str, str], Any]:
+  """The bindings of a stored configuration, without running it.
 
   Args:
     stored: text of an operative configuration.
 
   Returns:
-    {(full name of the class, parameter): value}; of several scopes the last.
+    {(full name of the class, parameter): value}; the last of several scopes.
   """
-  flat = _flatten(stored, FILE)
+  flat = _flatten(stored, run_files.CONFIG)
   return {(key[0], key[2]): value for key, (_, value) in flat.items()}
 
 
@@ -168,46 +189,46 @@ def check(
   config: str,
   allow_config_change: bool = False,
   replicas: int | None = None,
-):
-  """Refuses a folder that holds anything but this very experiment.
+) -> None:
+  """Refuses a folder that holds anything but this experiment.
 
   A training that failed before it logged or saved a step may be started again
-  in another way.
+  with another configuration.
 
   Args:
     model_dir: the folder; it need not exist.
     config: the text of the operative configuration.
-    allow_config_change: accepts another stored configuration, but none of a
-      finished run, and no folder of foreign files.
-    replicas: on how many the run shall go on; None does not matter.
+    allow_config_change: accepts another stored configuration, but not of a
+      finished run, and not a folder of unrelated files.
+    replicas: the number to resume on; None if it does not matter.
 
   Raises:
-    ConfigError: it holds another experiment, foreign files, or a run on another
-      number of replicas that is not finished.
+    ConfigError: it holds another experiment, unrelated files, or an unfinished
+      run on another number of replicas.
   """
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, run_files.CONFIG)
   if not os.path.exists(path):
-    # Hidden files are not anyone's work: the lock, NFS, a killed _write.
+    # Hidden files do not count: the lock, NFS, a killed write.
     listing = os.listdir(model_dir) if os.path.isdir(model_dir) else []
     foreign = sorted(f for f in listing if f[0] != '.' and f not in OWN)
     if foreign:
       raise errors.ConfigError(
         f'{model_dir} is not empty ({", ".join(foreign[:_SHOWN])}) and holds no'
-        f' {FILE}; give another --model_dir.'
+        f' {run_files.CONFIG}; give another --model_dir.'
       )
     return
   if _is_unused(model_dir):
     return
   changes = _changes(path, config)
   is_done = results.is_done(model_dir)
-  if not is_done:  # A finished run computes nothing any more.
+  if not is_done:  # A finished run computes nothing.
     changes += _other_replicas(model_dir, replicas)
   if changes and (is_done or not allow_config_change):
     more = len(changes) - _SHOWN
     way_out = (
       ' (it is finished).'
       if is_done
-      else ', or --allow_config_change to go on with the new values.'
+      else ', or --allow_config_change to continue with the new values.'
     )
     raise errors.ConfigError(
       f'{model_dir} holds another experiment: {"; ".join(changes[:_SHOWN])}'
@@ -221,10 +242,10 @@ def _is_unused(model_dir):
   found = {f for f in os.listdir(model_dir) if f[0] != '.' and f not in OWN}
   # Folders of recipes and pseudo-labels, which processes share, have no record
   # of replicas.
-  if REPLICAS not in found or not found <= _BEFORE:
+  if run_files.REPLICAS not in found or not found <= _BEFORE:
     return False
-  # An embedding is judged before the first step, too.
-  lines = metrics.read(model_dir) if metrics.FILE in found else []
+  # An embedding is also evaluated before the first step.
+  lines = metrics.read(model_dir) if run_files.METRICS in found else []
   return not any(line.get('step') for line in lines)
 
 
@@ -234,20 +255,20 @@ def _remove(model_dir, name):
 
 
 def _changes(path, config):
-  """The differences to a stored configuration, or a phrase on its damage."""
+  """Differences from a stored configuration, or a phrase about its damage."""
   try:
     with open(path, encoding='utf-8') as file:
       text = file.read()
     if not text:
-      return [f'its {FILE} is empty']
+      return [f'its {run_files.CONFIG} is empty']
     return differences(text, config)
   except (UnicodeDecodeError, errors.ConfigError) as error:
-    return [f'its {FILE} is damaged ({str(error).rstrip(".")})']
+    return [f'its {run_files.CONFIG} is damaged ({str(error).rstrip(".")})']
 
 
 def _other_replicas(model_dir, given):
-  """A phrase in a list if the run began on another number of replicas."""
-  record = results.read_json(os.path.join(model_dir, REPLICAS)) or {}
+  """A list with a phrase if the run began on another number of replicas."""
+  record = files.read_json(os.path.join(model_dir, run_files.REPLICAS)) or {}
   stored = record.get('replicas')
   # Runs of older versions have no record.
   if None in (stored, given) or stored == given:
@@ -257,23 +278,19 @@ def _other_replicas(model_dir, given):
 
 def _write(model_dir, name, text):
   """Writes a file in one piece; SystemFault if that fails."""
-  temporary = os.path.join(model_dir, f'.{name}.tmp')
+  path = os.path.join(model_dir, name)
   try:
-    with open(temporary, 'w', encoding='utf-8') as file:
-      file.write(text)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, os.path.join(model_dir, name))
+    files.write_text(path, text, sync=True)
   except OSError as error:
     raise errors.SystemFault(
-      f'Cannot write {model_dir}/{name} ({error.strerror}).'
+      f'Cannot write {path} ({error.strerror}).'
     ) from error
 
 
 def _flatten(text, file):
   """Maps (full selector, scope, parameter) to (name, value) of each binding.
 
-  Macros are replaced by what they stand for, names by their full names.
+  Macros are replaced by their values, names by their full names.
   """
   source = gin_text.read_text(text, file, allowed=None)
   macros = {b.parameter: b for b in source.bindings if not b.selector}

@@ -1,6 +1,6 @@
-"""Refuses values of a type that the parameter they are bound to cannot take.
+"""Refuses values whose type does not fit the parameter they are bound to.
 
-Python would take most of them: the text 'False' is true.
+Python would accept most of them: the text 'False' is true.
 """
 
 import collections.abc
@@ -25,14 +25,16 @@ _LISTS = (tuple, list, collections.abc.Sequence)
 _UNIONS = (typing.Union, types.UnionType)
 
 
-def check(bindings: list[gin_text.Binding]):
-  """Refuses what does not fit the annotation, or else the default, of ours.
+def check(bindings: list[gin_text.Binding]) -> None:
+  """Refuses values that do not fit the parameter's annotation.
+
+  Without an annotation, the type of the default counts.
 
   Args:
     bindings: all that were made, their names checked.
 
   Raises:
-    ConfigError: names the place, the parameter, and what it takes.
+    ConfigError: names the place, the parameter, and the type it takes.
   """
   macros = {b.parameter: b for b in bindings if not b.selector}
   for binding in gin_check.final(bindings):
@@ -52,7 +54,7 @@ def check(bindings: list[gin_text.Binding]):
 
 
 def _wanted(target, binding):
-  """The type that a parameter takes; `Any` where nothing tells."""
+  """The type of a parameter; `Any` if unknown."""
   function = gin_check.called(target)
   try:
     found = inspect.signature(function).parameters[binding.parameter]
@@ -71,7 +73,7 @@ def _is_ours(thing):
 
 
 def _fits(value, wanted):
-  """Whether a literal is of a type; what gin makes later always is."""
+  """Whether a literal has a type; objects that gin makes later always do."""
   origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
   if isinstance(value, gin_text.Macro | gin_text.Reference):
     return True
@@ -87,7 +89,7 @@ def _fits(value, wanted):
   kind = origin or wanted
   if kind is collections.abc.Mapping:
     return isinstance(value, dict)
-  # A literal is never one of our objects; of other types nothing is known.
+  # A literal is never one of our objects; other types are not checked.
   return type(value) is kind if kind in _WORDS else not _is_ours(kind)
 
 

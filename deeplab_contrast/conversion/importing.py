@@ -5,10 +5,9 @@ import os
 import shutil
 import tempfile
 
-from deeplab_contrast.config import run_folder
 from deeplab_contrast.conversion import keras_resnet, network, plan, report, tf1
 from deeplab_contrast.training import checkpoints, contents
-from deeplab_contrast.utils import checks, errors
+from deeplab_contrast.utils import checks, errors, run_files
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -93,7 +92,7 @@ def _write(model_dir, config, weights):
   try:
     checkpoints.write_weights(draft, weights)
     with open(
-      os.path.join(draft, run_folder.FILE), 'w', encoding='utf-8'
+      os.path.join(draft, run_files.CONFIG), 'w', encoding='utf-8'
     ) as file:
       file.write(config)
     os.chmod(draft, 0o777 & ~_umask())  # mkdtemp keeps others out.

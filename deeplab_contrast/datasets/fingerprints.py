@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deeplab_contrast.datasets import info, sources
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files, run_files
 
 
 def of_sources(
@@ -71,12 +71,12 @@ def check(
   Raises:
     DataError: they differ.
   """
-  path = os.path.join(model_dir, results.DATA)
+  path = os.path.join(model_dir, run_files.DATA)
   if not os.path.exists(path):
     if write:
-      results.write_json(path, found)
+      files.write_json(path, found)
     return
-  stored = results.read_json(path)
+  stored = files.read_json(path)
   changes = [
     f'{role} {key} was {_show(before.get(key))}, is {_show(after.get(key))}'
     for role in sorted({*stored, *found})
@@ -105,8 +105,8 @@ def check_classes(model_dir: str, class_names: Sequence[str]) -> None:
   Raises:
     DataError: they differ.
   """
-  path = os.path.join(model_dir, results.DATA)
-  stored = (results.read_json(path) or {}).get('train') or {}
+  path = os.path.join(model_dir, run_files.DATA)
+  stored = (files.read_json(path) or {}).get('train') or {}
   before = stored.get('classes')  # Absent in runs of older versions.
   if before is None or len(before) != len(class_names):
     return  # A different number shows in the shapes of the weights.

@@ -1,7 +1,7 @@
 """The processes that TF_CONFIG names, and how they find each other.
 
-They meet before TensorFlow is told of them: it waits for a cluster inside C++,
-deaf to signals, and cannot say who is missing.
+They meet before TensorFlow joins them: it waits for a cluster inside C++,
+where it ignores signals, and cannot say which task is missing.
 """
 
 import contextlib
@@ -17,42 +17,42 @@ from deeplab_contrast.utils import errors
 VARIABLE = 'TF_CONFIG'
 
 _JOBS = ('chief', 'worker')
-_PAUSE = 0.2  # Seconds between two looks for those who are missing.
-_PATIENCE = 5.0  # Seconds for one answer.
+_PAUSE = 0.2  # Seconds between two attempts to reach missing tasks.
+_PATIENCE = 5.0  # Seconds to wait for one connection.
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-  """All tasks, in the order in which TensorFlow counts them.
+  """All tasks, in the order of TensorFlow.
 
   Attributes:
     tasks: {name, such as 'worker 1': 'host:port'}; the first is the chief.
-    index: which of them this process is.
+    index: the position of this process among them.
   """
 
   tasks: dict[str, str]
   index: int
 
-  def tell(self, index):
+  def title(self, index: int) -> str:
     """A task as messages name it: 'worker 1 (host:port)'."""
     name = list(self.tasks)[index]
     return f'{name} ({self.tasks[name]})'
 
-  def meet(self, seconds):
+  def meet(self, seconds: float) -> None:
     """Waits until every other task listens at its address.
 
     Args:
       seconds: how long at most.
 
     Raises:
-      SystemFault: the port of this task is taken, or others are missing after
-        that time; names them.
+      SystemFault: the port of this task is in use, or other tasks are missing
+        after that time; names them.
     """
     names = list(self.tasks)
     own = self.tasks[names[self.index]]
     missing = {name: self.tasks[name] for name in names}
     del missing[names[self.index]]
-    until, is_told = time.monotonic() + seconds, False
+    until, is_reported = time.monotonic() + seconds, False
     with _listening(own):
       while missing := {n: a for n, a in missing.items() if not _answers(a)}:
         who = ', '.join(f'{n} ({a})' for n, a in missing.items())
@@ -61,10 +61,10 @@ class Cluster:
             f'TF_CONFIG names {who}, not reached within {seconds:.0f} s: '
             'start all tasks, with addresses that they can reach.'
           )
-        if not is_told:
+        if not is_reported:
           text = f'Waiting up to {seconds:.0f} s for {who}.'
           print(text, file=sys.stderr, flush=True)
-          is_told = True
+          is_reported = True
         time.sleep(_PAUSE)
 
 
@@ -75,12 +75,12 @@ def read(text: str | None) -> Cluster:
     text: JSON, as TF_CONFIG has it; None or '' if the variable is not set.
 
   Raises:
-    ConfigError: not a description in which this process has a place.
+    ConfigError: it is not a description that contains this process.
   """
   if not text:
     raise errors.ConfigError(
       'strategy multi_worker needs the environment variable TF_CONFIG, JSON'
-      ' with the addresses of all workers and the place of this one.'
+      ' with the addresses of all workers and the index of this one.'
     )
   try:
     config = json.loads(text)
@@ -102,7 +102,7 @@ def read(text: str | None) -> Cluster:
 
 
 def here() -> Cluster:
-  """What TF_CONFIG says; see `read`."""
+  """The cluster of TF_CONFIG; see `read`."""
   return read(os.environ.get(VARIABLE))
 
 
@@ -132,10 +132,10 @@ def _check_addresses(addresses):
 
 @contextlib.contextmanager
 def _listening(address):
-  """Lets others see that this task is there, until TensorFlow takes over."""
+  """Listens at an address, until TensorFlow takes over."""
   port = _parts(address)[1]
   with socket.socket() as listener:
-    # Of a task of before, connections may linger; TensorFlow does the same.
+    # Connections of an earlier task may linger; TensorFlow does the same.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       listener.bind(('', port))
@@ -143,7 +143,7 @@ def _listening(address):
     except OSError as error:
       raise errors.SystemFault(
         f'TF_CONFIG gives this task the address {address}, but port {port} '
-        f'cannot be used ({error.strerror}): end the process that has it, or '
+        f'cannot be used ({error.strerror}): end the process that uses it, or '
         'give another port to all tasks.'
       ) from error
     yield
@@ -152,7 +152,7 @@ def _listening(address):
 def _answers(address):
   try:
     with socket.create_connection(_parts(address), _PATIENCE) as connection:
-      # Among the ports that the system chooses from, one can meet itself.
+      # With a port from the system's own range, a socket can meet itself.
       return connection.getsockname() != connection.getpeername()
   except OSError:
     return False

@@ -1,41 +1,42 @@
-"""tf.distribute strategies by name, with their faults told in a sentence.
+"""tf.distribute strategies by name; their errors become one sentence.
 
-TensorFlow is imported by the functions: the names alone must not cost seconds.
+Functions import TensorFlow: the names alone must not take seconds.
 """
 
 import contextlib
 import functools
 import signal
 import threading
+from typing import Any
 
 from deeplab_contrast.distributed import cluster
 from deeplab_contrast.utils import errors
 
 NAMES = ('one', 'mirrored', 'multi_worker', 'tpu')
 
-# How long to wait until all workers of a cluster have come, and then until
-# TensorFlow has joined them.
+# How long to wait for all workers of a cluster, and then for TensorFlow to join
+# them.
 CLUSTER_SECONDS = 900
 JOIN_SECONDS = 120
 
 
 @functools.cache
-def strategy(name: str):
-  """Makes a strategy, once in a process: a second one breaks collectives.
+def strategy(name: str) -> Any:
+  """Makes a strategy, once per process: a second one breaks collectives.
 
   Args:
     name: 'one' (one device), 'mirrored' (all GPUs of this machine),
       'multi_worker' (the cluster that TF_CONFIG describes), or 'tpu' (untested:
-      no TPU was at hand).
+      no TPU was available).
 
   Returns:
     A `tf.distribute.Strategy`.
 
   Raises:
-    ConfigError: no such name, or a wrong TF_CONFIG.
-    SystemFault: the devices are not there, or cannot be reached; another
-      worker has not come.
-    WorkerLost: it came and was lost again.
+    ConfigError: an unknown name, or a wrong TF_CONFIG.
+    SystemFault: there are no such devices, they cannot be reached, or another
+      worker did not start.
+    WorkerLost: another worker started and was lost again.
   """
   if name not in NAMES:
     raise errors.ConfigError(
@@ -45,7 +46,7 @@ def strategy(name: str):
   return makers.get(name, _one)()
 
 
-def is_chief(strategy_) -> bool:
+def is_chief(strategy_: Any) -> bool:
   """Whether this process is the one that writes files for all."""
   resolver = strategy_.cluster_resolver
   if resolver is None or resolver.task_type in (None, '', 'chief'):
@@ -63,7 +64,7 @@ def _one():
 def _mirrored():
   import tensorflow as tf
 
-  # Without GPUs, all logical CPUs: so two replicas can be tried anywhere.
+  # Without GPUs, all logical CPUs, so that two replicas can be tried anywhere.
   devices = tf.config.list_logical_devices('GPU')
   devices = devices or tf.config.list_logical_devices('CPU')
   return tf.distribute.MirroredStrategy([device.name for device in devices])
@@ -82,10 +83,10 @@ def _multi_worker():
     message = ' '.join(error.message.split())
     raise errors.WorkerLost(
       f'The workers of TF_CONFIG met, but cannot join ({message[:200]}); one of'
-      ' an earlier start may have been left: start all again.'
+      ' an earlier start may still be running: start all again.'
     ) from error
-  # All batches are full. Asking all workers whether they are costs a collective
-  # for each, which never ends once a worker is lost.
+  # All batches are full. Asking whether they are would take a collective per
+  # batch, which never ends once a worker is lost.
   result.extended.experimental_enable_get_next_as_optional = False
   return result
 
@@ -107,8 +108,9 @@ def _tpu():
 def _deadline(seconds):
   """Ends the process (SIGALRM, exit code 142) if this takes longer.
 
-  TensorFlow joins a cluster inside C++, holding the lock of Python: no thread
-  and no handler can run, only the kernel can end it. So do SIGTERM and SIGINT.
+  TensorFlow joins a cluster inside C++ while holding Python's lock: no thread
+  and no handler can run, so only the kernel can end the process. Hence SIGTERM
+  and SIGINT get their default action as well.
   """
   if threading.current_thread() is not threading.main_thread():
     yield

@@ -1,46 +1,53 @@
-"""What the processes of one training tell each other.
+"""Communication between the processes of one training.
 
 All of them must call the same methods in the same order: each is a collective,
-in which the first to come waits for the others.
+in which the first process waits for the others.
 
-TensorFlow and NumPy are imported by the functions: most commands are one
-process, and some do without.
+Functions import TensorFlow and NumPy: most commands are one process, and some
+need neither.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
 import re
 import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from deeplab_contrast.distributed import cluster, distribution
 from deeplab_contrast.utils import errors
 
+if TYPE_CHECKING:
+  import numpy as np
+
 
 class Alone:
-  """One process: it agrees with itself, at no cost.
+  """One process: it always agrees with itself.
 
   Attributes:
     is_chief: whether this process writes files for all.
-    count: how many processes train together.
+    count: the number of processes that train together.
   """
 
   count = 1
 
-  def __init__(self, is_chief=True):
+  def __init__(self, is_chief: bool = True):
     self.is_chief = is_chief
 
-  def agree(self, parts, advice):
+  def agree(self, texts: Mapping[str, str], advice: str) -> None:
     """See `Team`."""
 
-  def loudest(self, number):
+  def largest(self, number: int) -> int:
     """See `Team`."""
     return number
 
-  def part(self):
+  def leave(self) -> None:
     """See `Team`."""
 
-  def told(self):
+  def explained(self) -> contextlib.AbstractContextManager[None]:
     """See `Team`."""
     return contextlib.nullcontext()
 
@@ -49,32 +56,33 @@ class Team:
   """Several processes.
 
   Args:
-    tasks: the `cluster.Cluster` of them.
-    total: maps an int64 array to the sum of those that the processes give.
+    tasks: the cluster.
+    total: maps an int64 array to its sum over all processes.
   """
 
-  def __init__(self, tasks, total):
+  def __init__(
+    self, tasks: cluster.Cluster, total: Callable[[np.ndarray], np.ndarray]
+  ):
     self._tasks = tasks
     self._total = total
     self.count = len(tasks.tasks)
     self.is_chief = tasks.index == 0
 
-  def agree(self, parts, advice):
-    """Refuses to go on when the processes differ; each says the same.
+  def agree(self, texts: Mapping[str, str], advice: str) -> None:
+    """Refuses to continue if the processes differ; all raise the same error.
 
     Args:
-      parts: {what it is: text}, compared by digest; the names are the same for
-        all.
+      texts: {name: text}, compared by digest; names are the same everywhere.
       advice: what to do, as the end of a sentence.
 
     Raises:
-      ConfigError: names the tasks and parts that differ from the chief's.
+      ConfigError: names the tasks and texts that differ from the chief's.
     """
-    table = self._gather([_digest(text) for text in parts.values()])
+    table = self._gather([_digest(text) for text in texts.values()])
     faults = []
-    for place, name in enumerate(parts):
+    for place, name in enumerate(texts):
       others = [
-        self._tasks.tell(i)
+        self._tasks.title(i)
         for i in range(1, self.count)
         if (table[i, place] != table[0, place]).any()
       ]
@@ -83,26 +91,26 @@ class Team:
     if faults:
       self._linger()
       raise errors.ConfigError(
-        f'Not all workers have what {self._tasks.tell(0)} has: '
+        f'Not all workers have what {self._tasks.title(0)} has: '
         f'{"; ".join(faults)} differs; {advice}'
       )
 
-  def loudest(self, number):
-    """The largest of the numbers that the processes give: ints >= 0."""
+  def largest(self, number: int) -> int:
+    """The largest number of all processes: ints >= 0."""
     return int(self._gather(number).max())
 
-  def part(self):
-    """Waits for all, before this process ends.
+  def leave(self) -> None:
+    """Waits for all before this process ends.
 
     Raises:
-      tf.errors.OpError: one of them has ended before, well or not.
+      tf.errors.OpError: one of them has already ended, successfully or not.
     """
     self._gather(0)
 
   def _linger(self):
-    """Waits for all before this process ends with what all know.
+    """Waits for all before this process ends with an error that all raise.
 
-    Else it might take with it what another one still waits for.
+    Otherwise another one might lose a result that it still waits for.
     """
     import tensorflow as tf
 
@@ -110,13 +118,13 @@ class Team:
       self._gather(0)
 
   @contextlib.contextmanager
-  def told(self):
-    """Says in a sentence that another process was lost while inside.
+  def explained(self) -> Iterator[None]:
+    """Explains in a sentence that another process was lost while inside.
 
-    TensorFlow notices within some ten seconds and then fails all collectives.
+    TensorFlow notices within about ten seconds and then fails all collectives.
 
     Raises:
-      WorkerLost: instead of what TensorFlow raises.
+      WorkerLost: in place of TensorFlow's error.
     """
     import tensorflow as tf
 
@@ -127,20 +135,20 @@ class Team:
         raise
       lost = self._lost(error.message) or 'another worker'
       raise errors.WorkerLost(
-        f'Lost {lost}, whose own output says why; start all workers again to go'
-        ' on from the last checkpoint.'
+        f'Lost {lost}, whose own output says why; start all workers again to'
+        ' resume from the last checkpoint.'
       ) from error
 
   def _lost(self, message):
-    """The tasks that a message blames; this one is none of them."""
+    """The tasks that a message blames, without this one."""
     own = list(self._tasks.tasks)[self._tasks.index]
     found = re.findall(r'/job:(\w+)(?:/replica:\d+)?/task:(\d+)', message)
     names = {f'{job} {index}' for job, index in found} - {own}
     places = [i for i, x in enumerate(self._tasks.tasks) if x in names]
-    return ', '.join(map(self._tasks.tell, places))
+    return ', '.join(map(self._tasks.title, places))
 
   def _gather(self, values):
-    """int64 [processes, ...]: what each of them gives."""
+    """int64 [processes, ...]: the values of each process."""
     import numpy as np
 
     values = np.asarray(values, np.int64)
@@ -150,8 +158,8 @@ class Team:
 
 
 @functools.cache
-def of(strategy):
-  """The processes that train by a strategy: `Alone` or a `Team`.
+def of(strategy: Any) -> Alone | Team:
+  """The processes that train together under a strategy.
 
   Args:
     strategy: a `tf.distribute.Strategy`; None for a command without one.
@@ -167,8 +175,8 @@ def of(strategy):
   return Alone(distribution.is_chief(strategy))
 
 
-def is_loss(message):
-  """Whether TensorFlow's message is of a process that was lost."""
+def is_loss(message: str) -> bool:
+  """Whether TensorFlow's message says that a process was lost."""
   return 'Collective ops is aborted' in message or 'heartbeat' in message
 
 
@@ -180,7 +188,7 @@ def _summing(strategy, count):
 
   def on_replica(values):
     context = tf.distribute.get_replica_context()
-    # The devices of a process would give the same once more.
+    # The other devices of a process would add the same values again.
     is_first = context.replica_id_in_sync_group % replicas == 0
     share = tf.where(is_first, values, tf.zeros_like(values))
     return context.all_reduce(tf.distribute.ReduceOp.SUM, share)
@@ -194,6 +202,6 @@ def _summing(strategy, count):
 
 
 def _digest(text):
-  """Two numbers of 64 bits that stand for a text."""
+  """Two numbers of 64 bits that identify a text."""
   digest = hashlib.sha256(text.encode()).digest()
   return struct.unpack('<2q', digest[:16])

@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.config import run_folder
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import provenance, results, run_files, tables
 
 FILE = 'model_card.md'
 
@@ -82,7 +81,7 @@ def text(model_dir, info, export):
   """
   sections = {
     'Classes': ', '.join(info.class_names),
-    'Data': _data(_read_json(os.path.join(model_dir, results.DATA))),
+    'Data': _data(_read_json(os.path.join(model_dir, run_files.DATA))),
     'Recipe': _recipe(lineage(model_dir), export),
     'Metrics': _metrics(results.read(model_dir), export),
     'Use and limits': _USE,
@@ -116,7 +115,7 @@ def lineage(model_dir):
 
 
 def _link(path):
-  config = os.path.join(path, run_folder.FILE)
+  config = os.path.join(path, run_files.CONFIG)
   if not os.path.isfile(config):
     return {'path': path}
   with open(config, encoding='utf-8') as file:
@@ -159,9 +158,9 @@ def _recipe(chain, export):
 def _metrics(scores, export):
   if scores is None:
     return 'Not measured: the run has no eval/results.json.'
-  rows = [[name, results.percent(iou)] for name, iou in scores['iou'].items()]
-  rows.append(['mean (mIoU)', results.percent(scores['miou'])])
-  rows.append(['pixel accuracy', results.percent(scores['pixel_accuracy'])])
+  rows = [[name, tables.percent(iou)] for name, iou in scores['iou'].items()]
+  rows.append(['mean (mIoU)', tables.percent(scores['miou'])])
+  rows.append(['pixel accuracy', tables.percent(scores['pixel_accuracy'])])
   how = scores.get('judged_by', {})
   limit = how.get('limit')
   split = f'Split {how["split"]}' if how else 'Evaluation split'
@@ -219,32 +218,8 @@ def _signature(info, export):
 def _versions():
   rows = [['python', platform.python_version()]]
   rows += [[m.__name__, m.__version__] for m in (tf, keras, np)]
-  rows.append(['commit', commit()])
+  rows.append(['commit', provenance.commit()])
   return _table(['what', 'version'], rows)
-
-
-def commit():
-  """The commit of this code, and whether it was changed; or 'unknown'."""
-  here = os.path.dirname(os.path.abspath(__file__))
-  head = _git(here, 'rev-parse', 'HEAD')
-  # A package inside some other repository is not that repository's.
-  if head is None or _git(here, 'ls-files', os.path.basename(__file__)) == '':
-    return 'unknown'
-  changed = _git(here, 'status', '--porcelain', '--untracked-files=no')
-  return f'{head} with local changes' if changed else head
-
-
-def _git(folder, *arguments):
-  try:
-    done = subprocess.run(
-      ['git', '-C', folder, *arguments],
-      capture_output=True,
-      text=True,
-      check=True,
-    )
-  except (OSError, subprocess.CalledProcessError):
-    return None
-  return done.stdout.strip()
 
 
 def _read_json(path) -> Mapping[str, Any] | None:

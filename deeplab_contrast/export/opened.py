@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab_contrast.config import build, run_folder
+from deeplab_contrast.config import build
 from deeplab_contrast.export import exported, formats
 from deeplab_contrast.imaging import panels, photos
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, run_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,12 +112,12 @@ def open_model(
     UserError: the folder holds neither, or is damaged.
   """
   path = os.fspath(path)
-  if os.path.isfile(os.path.join(path, run_folder.FILE)):
+  if os.path.isfile(os.path.join(path, run_files.CONFIG)):
     with errors.as_user_errors():
       return Model(_export(path, data_dir, allow_imports))
   if not os.path.isfile(os.path.join(path, 'saved_model.pb')):
     raise errors.ConfigError(
-      f'{path} is neither a run (no {run_folder.FILE}) nor an exported model '
+      f'{path} is neither a run (no {run_files.CONFIG}) nor an exported model '
       '(no saved_model.pb); give the folder that train or export_model wrote.'
     )
   return Model(exported.load(path))

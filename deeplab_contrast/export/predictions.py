@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image, PngImagePlugin
 
 from deeplab_contrast.imaging import images, panels, photos
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files
 
 MASKS, OVERLAYS, PROBABILITIES = 'masks', 'overlays', 'probabilities'
 MODEL = 'model.json'
@@ -93,7 +93,7 @@ class Folder:
         )
     description = self._model.description
     try:
-      results.write_json(
+      files.write_json(
         path,
         {
           'fingerprint': self._model.fingerprint,
@@ -150,17 +150,9 @@ class Folder:
   def _write(self, kind, name, data):
     """Writes a file in one piece."""
     path = self.place(kind, name)
-    folder = os.path.dirname(path)
-    # Short, since the name itself may be as long as names can be.
-    temporary = os.path.join(folder, f'.{os.getpid()}.tmp')
     try:
-      os.makedirs(folder, exist_ok=True)
-      with open(temporary, 'wb') as file:
-        file.write(data)
-      os.replace(temporary, path)
+      files.write_bytes(path, data)
     except OSError as error:
-      if os.path.exists(temporary):
-        os.remove(temporary)
       raise _cannot_write(path, error) from error
 
 

@@ -8,7 +8,6 @@ import dataclasses
 import io
 import os
 import struct
-import uuid
 import warnings
 import zlib
 
@@ -17,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from deeplab_contrast.imaging import decoding, depth, orientation
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 # What Pillow raises for a file that is cut off, damaged or not an image.
 _UNREADABLE = (
@@ -103,7 +102,7 @@ def write_palette_png(path, labels, colors):
   image = palette_image(labels, colors)
   buffer = io.BytesIO()
   image.save(buffer, 'PNG')
-  _write_atomically(path, buffer.getvalue())
+  _write(path, buffer.getvalue())
 
 
 def palette_image(labels, colors):
@@ -117,7 +116,7 @@ def palette_image(labels, colors):
 
 def write_grey_png(path, values):
   """Writes uint8 [height, width] as a grey PNG, in one piece."""
-  _write_atomically(path, encode_png(np.asarray(values, np.uint8)))
+  _write(path, encode_png(np.asarray(values, np.uint8)))
 
 
 def voc_colormap(count):
@@ -174,12 +173,13 @@ def read_file(path):
   return data
 
 
-def _write_atomically(path, data):
-  path = os.fspath(path)
-  temporary = f'{path}.{uuid.uuid4().hex}.tmp'
-  with tf.io.gfile.GFile(temporary, 'wb') as file:
+def _write(path, data):
+  if '://' not in os.fspath(path):
+    files.write_bytes(path, data)
+    return
+  # Remote files appear when they are closed.
+  with tf.io.gfile.GFile(os.fspath(path), 'wb') as file:
     file.write(data)
-  tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
 def open_image(data, path):

@@ -1,9 +1,9 @@
 """Pictures of images, label maps and predictions side by side."""
 
-import os
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from deeplab_contrast.utils import files
 
 _MARGIN = 6
 _GAP = 18
@@ -139,10 +139,8 @@ def save(picture, path):
   """Writes a PNG in one piece; a reader never sees half of it."""
   if not isinstance(picture, Image.Image):
     picture = Image.fromarray(np.asarray(picture, np.uint8))
-  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  temporary = f'{path}.{os.getpid()}.tmp'
-  picture.save(temporary, format='PNG')
-  os.replace(temporary, path)
+  with files.replacing(path) as temporary:
+    picture.save(temporary, format='PNG')
 
 
 def _to_width(picture, width):

@@ -9,10 +9,7 @@ import numpy as np
 from matplotlib.backends import backend_agg
 
 from deeplab_contrast.imaging import panels
-from deeplab_contrast.utils import results
-
-CSV = os.path.join('eval', 'confusion_matrix.csv')
-PNG = os.path.join('eval', 'confusion_matrix.png')
+from deeplab_contrast.utils import files, run_files
 
 _MOST_NUMBERED = 40  # Classes beyond which numbers would be too small to read.
 
@@ -25,9 +22,13 @@ def write(model_dir, result):
     result: the dict of `results.write`.
   """
   names, matrix = list(result['iou']), np.array(result['matrix'])
-  results.write_text(os.path.join(model_dir, CSV), as_csv(matrix, names))
+  files.write_text(
+    os.path.join(model_dir, run_files.CONFUSION_CSV), as_csv(matrix, names)
+  )
   title = f'{result["dataset"]}, step {result["step"]}'
-  panels.save(draw(matrix, names, title), os.path.join(model_dir, PNG))
+  panels.save(
+    draw(matrix, names, title), os.path.join(model_dir, run_files.CONFUSION_PNG)
+  )
 
 
 def as_csv(matrix, names):

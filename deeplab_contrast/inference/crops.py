@@ -10,7 +10,7 @@ from deeplab_contrast import common
 from deeplab_contrast.core import resize
 from deeplab_contrast.datasets import sources
 from deeplab_contrast.imaging import images, panels
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import tables
 
 # Stands for void while padding stands for IGNORE_LABEL; of no class.
 _VOID = 254
@@ -103,15 +103,15 @@ def table(crops, info):
   rows = [
     [
       name,
-      results.percent(full[:, i].sum() / full.sum()),
-      results.percent(small[:, i].sum() / small.sum()),
+      tables.percent(full[:, i].sum() / full.sum()),
+      tables.percent(small[:, i].sum() / small.sum()),
       str(int((full[:, i] > 0).sum())),
     ]
     for i, name in enumerate(kinds)
     if full[:, i].any() or i >= info.num_classes
   ]
   columns = ['class', 'pixels %', 'at the loss %', 'crops']
-  return results.table(columns, rows)
+  return tables.table(columns, rows)
 
 
 class _VoidMarked(sources.Examples):

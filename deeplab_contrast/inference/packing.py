@@ -3,10 +3,9 @@
 import gzip
 import os
 import tarfile
-import uuid
 import zipfile
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 _MODE = 0o644
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # The oldest that a zip can hold.
@@ -26,18 +25,14 @@ def pack(folder, names, path):
     SystemFault: it cannot be written.
   """
   write = {'.tgz': _write_tgz, '.zip': _write_zip}[os.path.splitext(path)[1]]
-  temporary = f'{path}.{uuid.uuid4().hex}.tmp'
   try:
-    write(folder, sorted(names), temporary)
-    os.replace(temporary, path)
+    with files.replacing(path) as temporary:
+      write(folder, sorted(names), temporary)
   except OSError as error:
     raise errors.SystemFault(
       f'{path} cannot be written ({error.strerror}): make room or choose '
       'another folder.'
     ) from error
-  finally:
-    if os.path.exists(temporary):
-      os.remove(temporary)
 
 
 def _write_tgz(folder, names, path):

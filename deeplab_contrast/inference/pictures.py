@@ -70,9 +70,14 @@ class Shown:
     matrix = confusion_picture.draw(
       scores['matrix'], info.class_names, info.name
     )
-    iou = zip(info.class_names, scores['iou'], strict=True)
+    names = info.class_names
     return {
-      **{f'iou/{name}': float(value) for name, value in iou},
+      **{
+        f'{score}/{name}': float(value)
+        for score, values in scores.items()
+        if getattr(values, 'shape', None) == (len(names),)
+        for name, value in zip(names, values, strict=True)
+      },
       'confusion_matrix': matrix,
       'image_truth_prediction': np.asarray(_panel(rows, info)),
     }

@@ -7,7 +7,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import files, run_files
 
 _FOLDER = 'projector'  # Within the run's `tensorboard`.
 _SIDE = 12  # Of the square that stands for a pixel, in its class's colour.
@@ -28,17 +28,17 @@ def write(model_dir, arrays, class_names, colors):
   Raises:
     OSError: the folder cannot be written.
   """
-  folder = os.path.join(model_dir, 'tensorboard')
+  folder = os.path.join(model_dir, run_files.TENSORBOARD)
   features, labels = arrays['features'], arrays['labels']
-  files = {
+  contents = {
     'features.bytes': np.ascontiguousarray(features, '<f4').tobytes(),
     'metadata.tsv': _metadata(arrays, class_names).encode(),
     'sprite.png': _sprite(labels, colors),
   }
-  for name, content in files.items():
-    results.write_bytes(os.path.join(folder, _FOLDER, name), content)
+  for name, content in contents.items():
+    files.write_bytes(os.path.join(folder, _FOLDER, name), content)
   path = os.path.join(folder, 'projector_config.pbtxt')
-  results.write_text(path, _config(*features.shape))
+  files.write_text(path, _config(*features.shape))
   return path
 
 

@@ -14,11 +14,7 @@ from deeplab_contrast.core import pseudo_labels
 from deeplab_contrast.datasets import pipeline, sources, transforms
 from deeplab_contrast.imaging import decoding, images
 from deeplab_contrast.inference import predictor
-from deeplab_contrast.utils import journals, results
-
-LABELS = 'labels'
-CONFIDENCE = 'confidence'
-SHARDS = 'shards'
+from deeplab_contrast.utils import files, journals, run_files, tables
 
 COUNTS = ('predicted', 'kept', 'judged', 'correct')
 
@@ -59,7 +55,9 @@ class Labelling:
       num_shards: of how many.
       poll: called between batches, e.g. to stop on a signal.
     """
-    path = os.path.join(self._folder, SHARDS, f'{shard}_of_{num_shards}.jsonl')
+    path = os.path.join(
+      self._folder, run_files.SHARDS, f'{shard}_of_{num_shards}.jsonl'
+    )
     known = self.counts()
     missing = [
       batch
@@ -87,7 +85,9 @@ class Labelling:
   def counts(self):
     """{id: {name of a count: a number per class}} of all shares so far."""
     found = {}
-    pattern = os.path.join(glob.escape(self._folder), SHARDS, '*.jsonl')
+    pattern = os.path.join(
+      glob.escape(self._folder), run_files.SHARDS, '*.jsonl'
+    )
     for path in sorted(glob.glob(pattern)):
       with open(path, encoding='utf-8', errors='replace') as file:
         found.update(filter(None, map(_line, file)))
@@ -102,7 +102,7 @@ class Labelling:
       if not self._is_there(index, known)
     ]
 
-  def path(self, name, folder=LABELS):
+  def path(self, name, folder=run_files.LABELS):
     """The file of an image's label."""
     return os.path.join(self._folder, folder, f'{name}.png')
 
@@ -113,7 +113,7 @@ class Labelling:
 
   def _is_there(self, index, known):
     name = self._ids[index]
-    wanted = [LABELS, *[CONFIDENCE] * self._keep_confidence]
+    wanted = [run_files.LABELS, *[run_files.CONFIDENCE] * self._keep_confidence]
     files = [self.path(name, folder) for folder in wanted]
     return name in known and all(map(os.path.exists, files))
 
@@ -132,12 +132,10 @@ class Labelling:
     journal.write(name, _count(labels, classes, truth, info.num_classes))
 
   def _write_confidence(self, name, confidence):
-    path = self.path(name, CONFIDENCE)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    path = self.path(name, run_files.CONFIDENCE)
     levels = np.round(confidence.astype(np.float64) * 65535).astype(np.uint16)
-    temporary = path + '.tmp'
-    Image.fromarray(levels).save(temporary, 'PNG')
-    os.replace(temporary, path)
+    with files.replacing(path) as temporary:
+      Image.fromarray(levels).save(temporary, 'PNG')
 
 
 def make_predict(model, how: predictor.Predictor, thresholds):
@@ -200,13 +198,13 @@ def table(manifest):
       name,
       f'{threshold:g}',
       str(manifest['pixels'][name]),
-      results.percent(manifest['coverage'][name]),
+      tables.percent(manifest['coverage'][name]),
     ]
     if agreement:
-      row.append(results.percent(agreement['precision'][name]))
+      row.append(tables.percent(agreement['precision'][name]))
     rows.append(row)
   columns = ['class', 'threshold', 'pixels', 'kept %']
-  return results.table(columns + ['right %'] * bool(agreement), rows)
+  return tables.table(columns + ['right %'] * bool(agreement), rows)
 
 
 def _count(labels, classes, truth, num_classes):

@@ -9,7 +9,7 @@ from deeplab_contrast import common
 from deeplab_contrast.datasets import sources, transforms
 from deeplab_contrast.imaging import decoding
 from deeplab_contrast.inference import packing, test_servers
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files
 
 # In the folder of a submission: what it was made by, and its files.
 MANIFEST = 'submission.json'
@@ -106,15 +106,15 @@ def write(experiment, examples, server, folder, made_by, poll=lambda: None):
 def _claim(folder, made_by):
   """Makes the folder this submission's own, or refuses it."""
   path = os.path.join(folder, MANIFEST)
-  stored = results.read_json(path)
+  stored = files.read_json(path)
   if stored is None:
     if os.path.isdir(folder) and os.listdir(folder):
       raise errors.ConfigError(
         f'{folder} is not empty and holds no submission; give another --out.'
       )
-    results.write_json(path, made_by)
-  elif stored != results.as_json(made_by):
-    stored, given = stored, results.as_json(made_by)
+    files.write_json(path, made_by)
+  elif stored != files.as_json(made_by):
+    stored, given = stored, files.as_json(made_by)
     differing = [key for key in given if stored.get(key) != given[key]]
     raise errors.ConfigError(
       f'{folder} holds another submission: its {", ".join(differing)} differs; '

@@ -10,10 +10,7 @@ from PIL import Image
 
 from deeplab_contrast.imaging import panels
 from deeplab_contrast.studies import stages
-from deeplab_contrast.utils import results
-
-TABLE = 'results.json'
-PICTURE = 'comparison.png'
+from deeplab_contrast.utils import files, results, run_files, tables
 
 # What `summarize` says of an arm.
 Arm = dict[str, Any]
@@ -38,7 +35,9 @@ def write(
   budgets = list(dict.fromkeys(job.stage.labels for job in jobs))
   arms = {labels: summarize(_of(labels, jobs)) for labels in budgets}
   flat = [arm for members in arms.values() for arm in members]
-  results.write_json(os.path.join(model_dir, TABLE), {'arms': flat})
+  files.write_json(
+    os.path.join(model_dir, run_files.STUDY_RESULTS), {'arms': flat}
+  )
   seeds = sorted({job.seed for job in jobs})
   over = f'mean over seeds {seeds}' if len(seeds) > 1 else f'seed {seeds[0]}'
   for labels in budgets:
@@ -46,13 +45,17 @@ def write(
     print(f'\nIoU in % ({over}{of})\n{table(arms[labels])}\n')
     chosen = _of(labels, pictured)
     if chosen:
-      name = PICTURE if len(budgets) == 1 else f'comparison_{labels}.png'
+      name = (
+        run_files.COMPARISON
+        if len(budgets) == 1
+        else f'comparison_{labels}.png'
+      )
       path = os.path.join(model_dir, name)
       draw(chosen, path)
       print(f'Pictures (seed {chosen[0].seed}): {path}')
   if len(budgets) > 1:
     print(f'\nmIoU in % ({over})\n{overview(arms)}\n')
-  print(f'Numbers: {os.path.join(model_dir, TABLE)}')
+  print(f'Numbers: {os.path.join(model_dir, run_files.STUDY_RESULTS)}')
 
 
 def overview(arms: Mapping[int | None, Sequence[Arm]]) -> str:
@@ -66,9 +69,9 @@ def overview(arms: Mapping[int | None, Sequence[Arm]]) -> str:
   )
   rows = []
   for labels, found in arms.items():
-    scores = {arm['arm']: results.percent(arm['miou']) for arm in found}
+    scores = {arm['arm']: tables.percent(arm['miou']) for arm in found}
     rows.append([str(labels), *(scores.get(name, '') for name in names)])
-  return results.table(['labels', *names], rows)
+  return tables.table(['labels', *names], rows)
 
 
 def summarize(jobs: Sequence[stages.Job]) -> list[Arm]:
@@ -83,25 +86,27 @@ def table(arms: Sequence[Arm]) -> str:
   """The text table of `summarize`: a line per class, a column per arm."""
   columns = ['class', *(arm['arm'] for arm in arms)]
   rows = [
-    [name, *(results.percent(arm['iou'][name]) for arm in arms)]
+    [name, *(tables.percent(arm['iou'][name]) for arm in arms)]
     for name in arms[0]['iou']
   ]
-  rows.append(['mean (mIoU)', *(results.percent(a['miou']) for a in arms)])
+  rows.append(['mean (mIoU)', *(tables.percent(a['miou']) for a in arms)])
   if len(arms[0]['seeds']) > 1:
     rows.append(['lowest, highest seed', *map(_spread, arms)])
-  return results.table(columns, rows)
+  return tables.table(columns, rows)
 
 
 def is_drawn(model_dir: str, count: int) -> bool:
   """Whether a finished run has all its pictures already."""
-  found = glob.glob(os.path.join(glob.escape(model_dir), 'vis', '*_truth.png'))
-  panel = os.path.join(model_dir, 'vis', 'panels.png')
+  found = glob.glob(
+    os.path.join(glob.escape(model_dir), run_files.VIS, '*_truth.png')
+  )
+  panel = os.path.join(model_dir, run_files.PANELS)
   return os.path.exists(panel) and len(found) == count
 
 
 def draw(jobs: Sequence[stages.Job], path: str) -> None:
   """Draws image | truth | one prediction per arm."""
-  folders = [os.path.join(job.model_dir, 'vis') for job in jobs]
+  folders = [os.path.join(job.model_dir, run_files.VIS) for job in jobs]
   truths = glob.glob(os.path.join(glob.escape(folders[0]), '*_truth.png'))
   names = sorted(os.path.basename(p).removesuffix('_truth.png') for p in truths)
   rows = [
@@ -112,7 +117,7 @@ def draw(jobs: Sequence[stages.Job], path: str) -> None:
     ]
     for name in names
   ]
-  arms = [f'{j.stage.arm} ({results.percent(_miou(j))})' for j in jobs]
+  arms = [f'{j.stage.arm} ({tables.percent(_miou(j))})' for j in jobs]
   colors = results.read(jobs[0].model_dir)['colors']
   legend = panels.legend(colors)
   panels.save(panels.grid(rows, ['image', 'truth', *arms], legend), path)
@@ -144,7 +149,7 @@ def _mean(values):
 
 def _spread(arm):
   values = [seed['miou'] for seed in arm['seeds']]
-  return f'{results.percent(min(values))}, {results.percent(max(values))}'
+  return f'{tables.percent(min(values))}, {tables.percent(max(values))}'
 
 
 def _miou(job):

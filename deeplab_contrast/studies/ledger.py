@@ -6,12 +6,8 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
-from deeplab_contrast.studies import provenance, stages
-from deeplab_contrast.utils import results
-
-TABLE = 'results.csv'
-STUDY = 'study.json'
-TIMES = 'times.jsonl'
+from deeplab_contrast.studies import stages
+from deeplab_contrast.utils import files, provenance, results, run_files
 
 COLUMNS = (
   'dataset',
@@ -48,7 +44,7 @@ class Ledger:
 
     def done(seconds: float) -> None:
       line = [os.path.basename(job.model_dir), seconds, self._commit]
-      path = os.path.join(self._model_dir, TIMES)
+      path = os.path.join(self._model_dir, run_files.STUDY_TIMES)
       with open(path, 'a', encoding='utf-8') as file:
         file.write(json.dumps(line) + '\n')
       if job.stage.arm is not None and results.is_done(job.model_dir):
@@ -71,14 +67,16 @@ class Ledger:
     writer.writeheader()
     for entry in done:
       writer.writerow({name: entry[name] for name in COLUMNS})
-    results.write_text(os.path.join(self._model_dir, TABLE), table.getvalue())
+    files.write_text(
+      os.path.join(self._model_dir, run_files.STUDY_TABLE), table.getvalue()
+    )
     study = {
       'dataset': done[0]['dataset'],
       'commit': done[-1]['commit'],
       'planned': sum(job.stage.arm is not None for job in self._jobs),
       'entries': done,
     }
-    results.write_json(os.path.join(self._model_dir, STUDY), study)
+    files.write_json(os.path.join(self._model_dir, run_files.STUDY), study)
 
   def _entry(self, job, times):
     """One finished arm."""
@@ -113,13 +111,13 @@ class Ledger:
     """The number of labelled images of the arm."""
     if job.stage.labels is not None:
       return job.stage.labels
-    path = os.path.join(job.model_dir, results.DATA)
+    path = os.path.join(job.model_dir, run_files.DATA)
     with open(path, encoding='utf-8') as file:
       return json.load(file)['train']['examples']
 
   def _times(self):
     """{stage: (seconds of all its processes, commit of the last)}."""
-    path = os.path.join(self._model_dir, TIMES)
+    path = os.path.join(self._model_dir, run_files.STUDY_TIMES)
     found: dict[str, tuple[float, str]] = {}
     if os.path.exists(path):
       with open(path, encoding='utf-8') as file:

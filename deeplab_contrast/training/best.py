@@ -1,16 +1,13 @@
 """The best checkpoint of a run, kept however many newer ones there are."""
 
 import contextlib
-import fcntl
 import math
 import os
 import shutil
 
 from deeplab_contrast.training import checkpoints
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files, locking, run_files
 
-FOLDER = os.path.join(checkpoints.FOLDER, 'best')
-FILE = 'best.json'
 METRIC = 'miou'
 
 _JUDGING = 'judging'
@@ -25,8 +22,8 @@ def read(model_dir):
   Returns:
     A dict: `checkpoint` (its path), `step`, `metric`, `score` and `judged_by`.
   """
-  folder = os.path.join(model_dir, FOLDER)
-  found = results.read_json(os.path.join(folder, FILE))
+  folder = os.path.join(model_dir, run_files.BEST)
+  found = files.read_json(os.path.join(model_dir, run_files.BEST_SCORE))
   if found is None:
     return None
   path = os.path.join(folder, f'ckpt-{found["step"]}')
@@ -61,7 +58,7 @@ def is_better(model_dir, scores):
   found = read(model_dir)
   if found is None:
     return True
-  if found['judged_by'] != results.as_json(scores.get('judged_by')):
+  if found['judged_by'] != files.as_json(scores.get('judged_by')):
     return False
   return score > found['score']
 
@@ -83,9 +80,9 @@ def keep(model_dir, path, scores):
   Raises:
     SystemFault: the folder cannot be written.
   """
-  folder = os.path.join(model_dir, FOLDER)
+  folder = os.path.join(model_dir, run_files.BEST)
   step = checkpoints.step_of(path)
-  with _writing(folder), _alone(folder):
+  with _writing(folder), locking.waiting_lock(folder):
     if not is_better(model_dir, scores):
       return False
     _copy(path, folder)
@@ -95,7 +92,7 @@ def keep(model_dir, path, scores):
       'score': float(scores[METRIC]),
       'judged_by': scores.get('judged_by'),
     }
-    results.write_json(os.path.join(folder, FILE), found)
+    files.write_json(os.path.join(model_dir, run_files.BEST_SCORE), found)
     for other in checkpoints.list_checkpoints(folder):
       if checkpoints.step_of(other) != step:
         checkpoints.remove(other)
@@ -113,7 +110,7 @@ def held(model_dir, path):
   Yields:
     The path of the same checkpoint, there while inside; None if it is gone.
   """
-  folder = os.path.join(model_dir, FOLDER, _JUDGING)
+  folder = os.path.join(model_dir, run_files.BEST, _JUDGING)
   shutil.rmtree(folder, ignore_errors=True)  # Of a process that was killed.
   try:
     with _writing(folder):
@@ -135,32 +132,19 @@ def _writing(folder):
     ) from error
 
 
-@contextlib.contextmanager
-def _alone(folder):
-  """Waits for others that write here: a training and a judge may meet."""
-  with open(os.path.join(folder, '.lock'), 'a', encoding='utf-8') as file:
-    # Some file systems have no locks.
-    with contextlib.suppress(OSError):
-      fcntl.flock(file, fcntl.LOCK_EX)
-    yield
-
-
 def _copy(path, folder):
   """Links or copies a checkpoint, its index last; None if it is gone."""
-  files = sorted(
+  found = sorted(
     checkpoints.files_of(path), key=lambda name: name.endswith('.index')
   )
-  for file in files:
+  for file in found:
     target = os.path.join(folder, os.path.basename(file))
-    temporary = target + '.tmp'
-    with contextlib.suppress(FileNotFoundError):
-      os.remove(temporary)
     try:
-      _link(file, temporary)
+      with files.replacing(target) as temporary:
+        _link(file, temporary)
     except FileNotFoundError:
       return None
-    os.replace(temporary, target)
-  return os.path.join(folder, os.path.basename(path)) if files else None
+  return os.path.join(folder, os.path.basename(path)) if found else None
 
 
 def _link(file, target):

@@ -12,9 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from deeplab_contrast.training import averages, contents
-from deeplab_contrast.utils import checks, errors
-
-FOLDER = 'checkpoints'
+from deeplab_contrast.utils import checks, errors, run_files
 
 
 class Checkpoints:
@@ -42,7 +40,7 @@ class Checkpoints:
     self._step = step
     self._keep = keep
     self._writes = writes
-    self._folder = os.path.join(model_dir, FOLDER)
+    self._folder = os.path.join(model_dir, run_files.CHECKPOINTS)
 
   def save(self):
     """Saves under the number of the current step; returns the path.
@@ -152,7 +150,7 @@ class WarmStart:
     checks.place(self.path, 'WarmStart.path')
     if tf.io.gfile.exists(self.path + '.index'):
       return [self.path]
-    paths = list_checkpoints(os.path.join(self.path, FOLDER))
+    paths = list_checkpoints(os.path.join(self.path, run_files.CHECKPOINTS))
     if not paths:
       raise errors.ConfigError(
         f'WarmStart.path {self.path!r} is neither a checkpoint nor a model_dir '
@@ -213,7 +211,7 @@ def remove(path):
 
 def path_of(model_dir, step):
   """The path of a run's checkpoint of a step."""
-  return os.path.join(model_dir, FOLDER, f'ckpt-{step}')
+  return os.path.join(model_dir, run_files.CHECKPOINTS, f'ckpt-{step}')
 
 
 def step_of(path):
@@ -285,7 +283,7 @@ def write_weights(model_dir, weights, step=0):
   Raises:
     SystemFault: when it cannot be written.
   """
-  path = os.path.join(model_dir, FOLDER, f'ckpt-{step}')
+  path = os.path.join(model_dir, run_files.CHECKPOINTS, f'ckpt-{step}')
   variables = {name: tf.Variable(value) for name, value in weights.items()}
   checkpoint = tf.train.Checkpoint(model=variables)
   _ = checkpoint.save_counter  # Makes it; restoring a whole model expects it.
@@ -298,7 +296,7 @@ def write_weights(model_dir, weights, step=0):
 
 
 def _some_checkpoints(model_dir):
-  paths = list_checkpoints(os.path.join(model_dir, FOLDER))
+  paths = list_checkpoints(os.path.join(model_dir, run_files.CHECKPOINTS))
   if not paths:
     raise errors.ConfigError(
       f'{model_dir} holds no checkpoint; train it first with '

@@ -1,12 +1,20 @@
-"""The steps of a training, and what happens between them."""
+"""The training loop: steps, logging, saving and evaluation."""
 
 import contextlib
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from deeplab_contrast.training import best, profiling, writers
-from deeplab_contrast.utils import errors, signals
+import tensorflow as tf
 
-# Networks have weights of some hundreds; these are on their way to infinity.
+from deeplab_contrast.distributed import workers
+from deeplab_contrast.training import best, checkpoints, profiling, writers
+from deeplab_contrast.utils import errors, results, signals
+
+# Maps a `poll` function, called now and then, to scores.
+Evaluate = Callable[[Callable[[], None]], Mapping[str, Any]]
+
+# Norms of weights are in the hundreds; larger ones are diverging.
 _LARGEST_NORM = 1e10
 
 
@@ -15,16 +23,25 @@ class Loop:
 
   Args:
     trainer: the `Trainer`.
-    team: the processes that train together, see `distributed.workers`. All make
-      the same steps, saves and evaluations; the chief alone writes.
-    saver: the `Checkpoints` of the run.
-    model_dir: see `Trainer.fit`, as the rest.
+    team: the processes that train together. All run the same steps, saves and
+      evaluations; only the chief writes.
+    saver: the checkpoints of the run.
+    model_dir: see `Trainer.fit`, also for the rest.
     evaluate: maps a `poll` function to scores, or None.
     ids_at: maps positions to names of examples, or None.
     split: the name under which scores are logged.
   """
 
-  def __init__(self, trainer, team, saver, model_dir, evaluate, ids_at, split):
+  def __init__(
+    self,
+    trainer: Any,
+    team: workers.Alone | workers.Team,
+    saver: checkpoints.Checkpoints,
+    model_dir: str,
+    evaluate: Evaluate | None,
+    ids_at: Callable[[Sequence[int]], Sequence[str]] | None,
+    split: str,
+  ):
     self._trainer = trainer
     self._team = team
     self._saver = saver
@@ -32,11 +49,17 @@ class Loop:
     self._evaluate = evaluate
     self._ids_at = ids_at
     self._split = split
-    self._pending = []  # (step, numbers on the device) not looked at yet.
+    # (step, numbers on the device) that have not been checked yet.
+    self._pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
     self._logged_at = time.monotonic()
-    self._waited = 0.0  # Seconds without data, since then.
+    self._waited = 0.0  # Seconds spent waiting for data since then.
 
-  def run(self, train_step, batches, start):
+  def run(
+    self,
+    train_step: Callable[[Any], Mapping[str, tf.Tensor]],
+    batches: Iterator[Any],
+    start: int,
+  ) -> Mapping[str, Any] | None:
     """Runs the steps after `start`; returns the last evaluation or None.
 
     Args:
@@ -53,7 +76,7 @@ class Loop:
     with (
       contextlib.closing(writer),
       contextlib.closing(progress),
-      signals.stop_request(self._team.loudest) as stop,
+      signals.stop_request(self._team.largest) as stop,
       profiling.recorded(
         self._model_dir,
         start,
@@ -61,9 +84,9 @@ class Loop:
         trainer.profile_steps if self._team.is_chief else 0,
       ) as profile,
     ):
-      # A run may have been killed between saving and judging.
-      if start < trainer.steps and self._judges_at(start):
-        self._judge(start, writer, stop)
+      # A run may have been killed between saving and evaluating.
+      if start < trainer.steps and self._evaluates_at(start):
+        self._run_evaluation(start, writer, stop)
       for step in range(start + 1, trainer.steps + 1):
         with profile.step(step):
           self._pending.append((step, train_step(self._next(batches))))
@@ -75,12 +98,12 @@ class Loop:
           self._save()
         if stopping:
           stop.poll()
-        if not last and self._judges_at(step):
-          self._judge(step, writer, stop)
-      return self._judge(trainer.steps, writer, stop)
+        if not last and self._evaluates_at(step):
+          self._run_evaluation(step, writer, stop)
+      return self._run_evaluation(trainer.steps, writer, stop)
 
   def _outputs(self, start):
-    """What takes the numbers, and what shows them."""
+    """The writer of numbers and the progress display."""
     if not self._team.is_chief:
       return writers.Silent(), writers.Silent()
     return (
@@ -107,7 +130,7 @@ class Loop:
     progress.update(last, {name: values[name] for name in shown})
 
   def _collect(self):
-    """Fetches pending numbers; refuses to go on when one is not finite."""
+    """Fetches pending numbers; raises if one is not finite."""
     for step, numbers in self._pending:
       values = {name: float(value) for name, value in numbers.items()}
       if not all(_is_sound(*x) for x in values.items()):
@@ -127,9 +150,8 @@ class Loop:
       ids = f' Its images: {", ".join(names[:8])}{", ..." * (size > 8)}.'
     rate = self._trainer.learning_rate_at(step - 1)
     return (
-      f'Step {step} is not finite or beyond all bounds ({bad}) at learning '
-      f'rate {rate:.3g}; the checkpoints before it are good. Try a lower '
-      f'learning rate.{ids}'
+      f'Step {step} diverged ({bad}) at learning rate {rate:.3g}; the '
+      f'checkpoints before it are good. Try a lower learning rate.{ids}'
     )
 
   def _save(self):
@@ -137,13 +159,13 @@ class Loop:
       self._collect()  # Weights after a bad step are never saved.
     self._saver.save()
 
-  def _judges_at(self, step):
+  def _evaluates_at(self, step):
     if step == 0:
       return self._trainer.eval_first
     every = self._trainer.eval_every
     return every > 0 and step % every == 0
 
-  def _judge(self, step, writer, stop):
+  def _run_evaluation(self, step, writer, stop):
     if self._evaluate is None:
       return None
     scores = self._evaluate(stop.poll)
@@ -154,7 +176,7 @@ class Loop:
 
   def _report(self, step, writer, scores):
     """Writes scores; keeps the checkpoint if it is the best so far."""
-    numbers = {k: v for k, v in scores.items() if isinstance(v, float)}
+    numbers = results.numbers(scores)
     writer.write(step, self._split, numbers, scores.get(writers.SHOWN))
     text = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
     print(f'step {step}  {self._split}  {text}', flush=True)

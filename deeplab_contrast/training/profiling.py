@@ -10,6 +10,8 @@ import os
 import tensorflow as tf
 from absl import logging
 
+from deeplab_contrast.utils import run_files
+
 _WARM_UP = 10  # Steps that trace, compile and fill buffers.
 
 
@@ -40,7 +42,7 @@ class Profile:
   """
 
   def __init__(self, model_dir, steps):
-    self._folder = os.path.join(model_dir, 'tensorboard')
+    self._folder = os.path.join(model_dir, run_files.TENSORBOARD)
     self._steps = steps
     self._runs = False
 

@@ -1,6 +1,11 @@
-"""The one training loop."""
+"""The trainer: the settings of a training, and its start or resumption.
+
+The loop over steps is in `loop`, one step in `step`.
+"""
 
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -8,16 +13,15 @@ import tensorflow as tf
 from deeplab_contrast import common
 from deeplab_contrast.distributed import workers
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.training import averages, checkpoints, gates
-from deeplab_contrast.training import loop as loop_lib
-from deeplab_contrast.utils import checks, errors
+from deeplab_contrast.training import averages, checkpoints, gates, loop, step
+from deeplab_contrast.utils import checks, errors, run_files
 
 
 class Trainer:
   """Synchronous SGD from a stream of batches, with exact resume.
 
-  The data of a step follow from its number, so a run that was killed sees what
-  it would have seen, and on one CPU ends with the very same weights.
+  The data of a step depend only on its number, so a run that was killed sees
+  the same data as one that was not, and on one CPU ends with the same weights.
 
   Args:
     optimizer: a Keras optimizer; its learning rate may be a schedule.
@@ -25,19 +29,20 @@ class Trainer:
     batch_size: examples in a step, over all replicas.
     weight_decay: the original's convention: weight_decay / 2 * sum(w^2) over
       convolution kernels is added to the loss.
-    last_layer_gradient_multiplier: how much more the last layers learn; biases
-      always learn twice as fast as the rest, as in the original.
+    last_layer_gradient_multiplier: factor on the gradients of the last layers;
+      those of biases are always doubled, as in the original.
     last_layers_contain_logits_only: whether the last layers are the logits
       layer, or all but the backbone.
-    warm_start: `WarmStart`, where the weights come from; None for a new start.
+    warm_start: `WarmStart`, the source of the first weights; None for random
+      ones.
     log_every: steps between lines of the log.
     save_every: steps between checkpoints.
-    eval_every: steps between evaluations, of whose checkpoints the best is kept
-      (`training.best`); 0 evaluates at the end only.
-    eval_first: whether to evaluate before the first step too.
+    eval_every: steps between evaluations; the best checkpoint evaluated is kept
+      (`training.best`). 0 evaluates at the end only.
+    eval_first: whether to evaluate before the first step as well.
     keep: how many of the newest checkpoints are kept.
-    profile_steps: for this many steps, shortly after the start, `profiling`
-      records for TensorBoard where their time goes; 0 records nothing.
+    profile_steps: number of steps, shortly after the start, that `profiling`
+      records for TensorBoard; 0 records nothing.
     jit_compile: compiles the step with XLA (for one replica).
   """
 
@@ -90,29 +95,29 @@ class Trainer:
 
   def fit(
     self,
-    model,
-    task,
-    stream,
-    strategy,
-    model_dir,
-    evaluate=None,
-    ids_at=None,
-    split='val',
-  ):
-    """Trains, or goes on training, until `steps`.
+    model: keras.Model,
+    task: task_lib.Task,
+    stream: Callable[..., tf.data.Dataset],
+    strategy: tf.distribute.Strategy,
+    model_dir: str,
+    evaluate: loop.Evaluate | None = None,
+    ids_at: Callable[[Sequence[int]], Sequence[str]] | None = None,
+    split: str = 'val',
+  ) -> Mapping[str, Any] | None:
+    """Trains, or resumes training, until `steps`.
 
     Args:
       model: a `DeepLab`, made under `strategy`, its variables built.
-      task: what a step teaches.
+      task: computes the losses of a step.
       stream: maps (batch_size, start, stop, host, num_hosts, is_open) to this
         host's dataset of batches, from example `start` of the run up to `stop`,
         or until `is_open()` is false.
       strategy: the `tf.distribute` strategy.
       model_dir: the run's folder.
-      evaluate: maps a `poll` function to a dict of scores, whose floats are
-        logged, and what is in its dict `writers.SHOWN` goes to TensorBoard;
-        run every `eval_every` steps and at the end.
-      ids_at: maps positions of the stream to names of examples, for messages.
+      evaluate: maps a `poll` function to a dict of scores. Its floats are
+        logged, and its dict `writers.SHOWN` goes to TensorBoard. Runs every
+        `eval_every` steps and at the end.
+      ids_at: maps positions in the stream to names of examples, for messages.
       split: the name under which scores are logged.
 
     Returns:
@@ -128,24 +133,27 @@ class Trainer:
     checks.divides(self.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
       self.optimizer.build(model.trainable_variables)
-      step = _counter()
+      counter = step.make_counter()
     saver = checkpoints.Checkpoints(
-      model_dir, model, self.optimizer, step, self.keep, team.is_chief
+      model_dir, model, self.optimizer, counter, self.keep, team.is_chief
     )
-    start = self._start(model, saver, step, team)
+    start = self._start(model, saver, counter, team)
     gate = gates.Gate()
     dataset = self._distribute(stream, strategy, start, gate)
     _check_needs(task, dataset.element_spec)
     if evaluate is not None:
       evaluate = self._on_averages(evaluate, model)
-    loop = loop_lib.Loop(self, team, saver, model_dir, evaluate, ids_at, split)
-    train_step = self._make_step(model, task, strategy, step)
+    run = loop.Loop(self, team, saver, model_dir, evaluate, ids_at, split)
+    train_step = self._step().compiled(model, task, strategy, counter)
     batches = iter(dataset)
     with gate.drained(batches):
-      return loop.run(train_step, batches, start)
+      return run.run(train_step, batches, start)
 
-  def check_start(self, model, model_dir):
-    """Meets a wrong warm start now, before data are prepared for hours.
+  def load_warm_start(self, model: keras.Model, model_dir: str) -> None:
+    """Loads the warm start of a run that has no checkpoint yet.
+
+    `fit` does so too; this finds a wrong one before data are prepared for
+    hours.
 
     Args:
       model: a `DeepLab`, its variables built; they get the weights.
@@ -154,27 +162,44 @@ class Trainer:
     Raises:
       UserError: of `checkpoints.WarmStart`.
     """
-    folder = os.path.join(model_dir, checkpoints.FOLDER)
+    folder = os.path.join(model_dir, run_files.CHECKPOINTS)
     if self.warm_start and not checkpoints.list_checkpoints(folder):
       self.warm_start(model)
 
-  def _start(self, model, saver, step, team):
+  def learning_rate_at(self, step: int) -> float:
+    """The learning rate of a step."""
+    rate = self.optimizer._learning_rate
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+      rate = rate(step)
+    return float(tf.convert_to_tensor(rate))
+
+  def _step(self):
+    return step.Step(
+      self.optimizer,
+      self.weight_decay,
+      self.last_layer_gradient_multiplier,
+      self.last_layers_contain_logits_only,
+      self.jit_compile,
+    )
+
+  def _start(self, model, saver, counter, team):
+    """Restores the run, or its warm start; returns the number of steps done."""
     path = saver.restore()
     if path is not None:
-      print(f'Going on from {path}', flush=True)
+      print(f'Resuming from {path}', flush=True)
     elif self.warm_start is not None:
       path = self.warm_start(model)
       print(f'Starting from {path}', flush=True)
-    start = int(step.numpy())
+    start = int(counter.numpy())
     if team.count > 1:
       team.agree(
-        {'step to go on from': str(start), 'weights': saver.state_digest()},
+        {'step to resume from': str(start), 'weights': saver.state_digest()},
         'all must see the same checkpoints, in model_dir or of a warm start.',
       )
     return start
 
   def _on_averages(self, evaluate, model):
-    """Evaluates the averaged weights of an optimizer that keeps some."""
+    """Evaluates with averaged weights if the optimizer keeps them."""
 
     def run(poll):
       if self.optimizer.iterations.numpy() == 0:
@@ -196,87 +221,6 @@ class Trainer:
       )
 
     return strategy.distribute_datasets_from_function(make)
-
-  def _make_step(self, model, task, strategy, step):
-    """The compiled step: a distributed batch in, {name: float32 []} out."""
-    kernels = model.decayed_kernels()
-    variables = [v.value for v in model.trainable_variables]
-    multipliers = model.gradient_multipliers(
-      self.last_layer_gradient_multiplier, self.last_layers_contain_logits_only
-    )
-
-    def on_replica(batch):
-      with tf.GradientTape() as tape:
-        losses = task.losses(model, batch, training=True, step=step.value())
-        objective, numbers = self._objective(losses, kernels)
-        objective = self.optimizer.scale_loss(objective)
-      gradients = _all_reduce(tape.gradient(objective, variables))
-      numbers['gradient_norm'] = tf.linalg.global_norm(gradients)
-      # Keras sums over replicas once more.
-      shares = [m / strategy.num_replicas_in_sync for m in multipliers]
-      self.optimizer.apply(
-        [
-          g if m == 1.0 else g * m
-          for g, m in zip(gradients, shares, strict=True)
-        ]
-      )
-      # After the update: what it has made of the weights is seen before saving.
-      numbers['weight_norm'] = tf.linalg.global_norm(variables)
-      step.assign_add(1)
-      return numbers
-
-    on_replica = tf.function(on_replica, jit_compile=self.jit_compile or None)
-
-    @tf.function
-    def train_step(batch):
-      # All replicas compute the same numbers; the first one's will do.
-      numbers = strategy.run(on_replica, args=(batch,))
-      return tf.nest.map_structure(
-        lambda x: strategy.experimental_local_results(x)[0], numbers
-      )
-
-    return train_step
-
-  def _objective(self, losses, kernels):
-    """This replica's share of the objective, and the numbers to log."""
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    objective, numbers, counts = 0.0, {}, {}
-    for name, (total, count) in losses.items():
-      # The sum over replicas of total / global count is the global mean.
-      share = tf.math.divide_no_nan(total, _all_reduce(count))
-      objective += share
-      numbers[name] = _all_reduce(tf.stop_gradient(share))
-      counts[f'{name}_count'] = _all_reduce(tf.cast(count, tf.float32))
-    decay = self.weight_decay * tf.add_n(
-      [tf.nn.l2_loss(tf.convert_to_tensor(k.value)) for k in kernels]
-    )
-    numbers['loss'] = tf.add_n(list(numbers.values())) + decay
-    return objective + decay / replicas, {**numbers, **counts}
-
-  def learning_rate_at(self, step):
-    """The learning rate used by a step, as a float."""
-    rate = self.optimizer._learning_rate
-    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-      rate = rate(step)
-    return float(tf.convert_to_tensor(rate))
-
-
-def _counter():
-  """int64 [], 0: of steps, which all replicas count alike."""
-  return tf.Variable(
-    0,
-    dtype=tf.int64,
-    trainable=False,
-    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-  )
-
-
-def _all_reduce(value):
-  """Sums over replicas; the value itself when there is only one."""
-  context = tf.distribute.get_replica_context()
-  if context.num_replicas_in_sync == 1:
-    return value
-  return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def _check_needs(task: task_lib.Task, spec):

@@ -4,7 +4,7 @@ import os
 import time
 
 from deeplab_contrast.training import checkpoints
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, results, run_files
 
 _NAP = 0.1
 
@@ -40,7 +40,7 @@ def new_checkpoints(model_dir, known, poll, timeout=None, interval=10.0):
 
 
 def _oldest(model_dir, known):
-  folder = os.path.join(model_dir, checkpoints.FOLDER)
+  folder = os.path.join(model_dir, run_files.CHECKPOINTS)
   paths = checkpoints.list_checkpoints(folder)
   unknown = [p for p in paths if checkpoints.step_of(p) not in known]
   return unknown[-1] if unknown else None

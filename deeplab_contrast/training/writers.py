@@ -15,10 +15,7 @@ import tqdm
 from absl import logging
 
 from deeplab_contrast.training import contents
-from deeplab_contrast.utils import errors, metrics
-
-METRICS = metrics.FILE
-read_metrics = metrics.read
+from deeplab_contrast.utils import errors, files, metrics, run_files
 
 # Among the scores of an evaluation, what only TensorBoard gets: see `write`.
 SHOWN = 'shown'
@@ -40,7 +37,7 @@ class MetricWriter:
 
   def __init__(self, model_dir, step=0):
     os.makedirs(model_dir, exist_ok=True)
-    self._path = os.path.join(model_dir, METRICS)
+    self._path = os.path.join(model_dir, run_files.METRICS)
     try:
       if step is not None:
         _take_back(self._path, step)
@@ -120,7 +117,7 @@ def write_config(model_dir, config):
   try:
     with summaries.as_default():
       # Four spaces make it code, whatever marks it contains.
-      tf.summary.text('config.gin', textwrap.indent(config, '    '), step=0)
+      tf.summary.text(run_files.CONFIG, textwrap.indent(config, '    '), step=0)
     summaries.close()
   except Exception as error:  # noqa: BLE001
     _warn(error)
@@ -183,15 +180,14 @@ def _take_back(path, step):
   lines = metrics.read_lines(path)
   # Steps that train come before the evaluation of the same step.
   kept = [x for x in lines if x['step'] < step + (x['split'] == 'train')]
-  temporary = path + '.tmp'
-  with open(temporary, 'w', encoding='utf-8') as f:
-    f.writelines(json.dumps(line) + '\n' for line in kept)
-  os.replace(temporary, path)
+  files.write_text(path, ''.join(json.dumps(line) + '\n' for line in kept))
 
 
 def _summary_writer(model_dir):
   try:
-    return tf.summary.create_file_writer(os.path.join(model_dir, 'tensorboard'))
+    return tf.summary.create_file_writer(
+      os.path.join(model_dir, run_files.TENSORBOARD)
+    )
   except Exception as error:  # noqa: BLE001
     _warn(error)
     return None

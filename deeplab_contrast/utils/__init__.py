@@ -1,1 +1,1 @@
-"""What knows nothing of us: errors, files, locks, signals, tables."""
+"""General helpers: errors, files, locks, signals, tables."""

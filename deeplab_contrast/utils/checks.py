@@ -1,19 +1,22 @@
-"""Refuses numbers that make no sense, where an object is made."""
+"""Checks of settings, called where an object is made."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from deeplab_contrast.utils import errors
 
 _PATTERN = frozenset('*?[\\')
 
 
-def whole(values, least):
-  """Refuses what is no whole number of at least `least`.
+def whole(values: Mapping[str, Any], least: int) -> None:
+  """Refuses values that are not whole numbers >= `least`.
 
   Args:
     values: {name: value}.
-    least: int.
+    least: the smallest allowed value.
 
   Raises:
-    ValueError: names the first that is wrong.
+    ValueError: names the first wrong value.
   """
   for name, value in values.items():
     if type(value) is not int or value < least:
@@ -23,69 +26,71 @@ def whole(values, least):
       )
 
 
-def not_negative(values):
-  """Likewise for numbers that are to be 0 or more."""
+def not_negative(values: Mapping[str, Any]) -> None:
+  """As `whole`, for numbers >= 0."""
   for name, value in values.items():
     if type(value) not in (int, float) or not value >= 0:
       raise ValueError(f'{name} is {value!r}; it must be a number >= 0.')
 
 
-def learning_rates(rate_at, steps):
-  """Refuses learning rates that are no numbers, or negative.
+def learning_rates(
+  rate_at: Callable[[int], float], steps: Iterable[int]
+) -> None:
+  """Refuses learning rates that are not numbers, or negative.
 
   Args:
     rate_at: maps a step to its learning rate.
-    steps: to look at.
+    steps: the steps to check.
 
   Raises:
-    ValueError: one is wrong.
+    ValueError: a learning rate is wrong.
   """
-  # Here, as this module is imported for --help, too.
+  # Imported here since --help imports this module.
   import tensorflow as tf
 
   try:
     lowest = min(map(rate_at, steps))
   except (TypeError, ValueError, tf.errors.OpError) as error:
     raise ValueError(
-      'The learning rate is no number; look at LEARNING_RATE and its kin.'
+      'The learning rate is not a number; check LEARNING_RATE and what uses it.'
     ) from error
   if lowest < 0:
     raise ValueError(f'The learning rate is {lowest}; it must be >= 0.')
 
 
-def place(path, flag='--model_dir'):
-  """Refuses a place where no checkpoints can be, or none are meant to be.
+def place(path: str, flag: str = '--model_dir') -> None:
+  """Refuses paths at which checkpoints cannot be saved and found again.
 
-  TensorFlow reads the path of a checkpoint as a pattern: in a folder `a[1]` it
-  saves, and then finds nothing.
+  TensorFlow reads the path of a checkpoint as a pattern: it saves to a folder
+  `a[1]`, and then finds nothing there.
 
   Args:
     path: of a folder, or the path of a checkpoint.
-    flag: that gives it.
+    flag: the name of the setting, for messages.
 
   Raises:
-    ConfigError: it is such a place.
+    ConfigError: it is such a path.
   """
   if '://' in path:
     raise errors.ConfigError(
-      f'{flag}={path} must be a folder of this machine, mounted at least.'
+      f'{flag}={path} must be a folder on this machine, such as a mounted one.'
     )
   if path.startswith('~'):
     raise errors.ConfigError(
-      f'{flag}={path} begins with ~, which is a name like any other here, not '
-      'your home; write the whole path.'
+      f'{flag}={path} begins with ~, which is not expanded to your home folder '
+      'here; write the whole path.'
     )
   if strange := ' '.join(sorted(_PATTERN.intersection(path))):
     raise errors.ConfigError(
-      f'{flag}={path} has {strange} in it, which TensorFlow takes for a '
-      'pattern where it looks for checkpoints; give another.'
+      f'{flag}={path} contains {strange}, which TensorFlow reads as a pattern '
+      'when it looks for checkpoints; give another path.'
     )
 
 
-def divides(batch_size, replicas):
-  """Raises ConfigError for a batch that replicas cannot share evenly."""
+def divides(batch_size: int, replicas: int) -> None:
+  """Raises ConfigError if replicas cannot share a batch evenly."""
   if batch_size % replicas:
     raise errors.ConfigError(
-      f'Trainer.batch_size {batch_size} does not divide among {replicas} '
+      f'Trainer.batch_size {batch_size} is not divisible by the {replicas} '
       'replicas; make it a multiple.'
     )

@@ -1,15 +1,14 @@
-"""Errors that a user can act on, each with the exit code it ends with.
+"""Errors that a user can act on, each with an exit code.
 
-Raise one with a single sentence that names the file or the value and says what
-to do. `launch` prints that sentence, without a traceback, and exits with the
-code.
+Raise one with a single sentence that names the file or value and says what to
+do. `launch` prints that sentence, without a traceback, and exits with the code.
 """
 
 import contextlib
 import errno
 from collections.abc import Iterator
 
-# What a disk, its permissions and its folders answer.
+# Errors of a disk, its permissions and its folders.
 _DISK = frozenset(
   (
     errno.ENOSPC,
@@ -26,7 +25,7 @@ _DISK = frozenset(
   )
 )
 
-# The same as TensorFlow words it, which has no numbers for it.
+# The same errors in the words of TensorFlow, which has no numbers for them.
 _DISK_TEXTS = (
   'No space left on device',
   'Disk quota exceeded',
@@ -39,7 +38,7 @@ _DISK_TEXTS = (
 
 
 class UserError(Exception):
-  """A fault the user can mend; the base of the errors below."""
+  """An error the user can fix; the base of the errors below."""
 
   exit_code = 1
 
@@ -69,29 +68,29 @@ class SystemFault(UserError):
 
 
 class BusyError(UserError):
-  """Another live process works in this model_dir."""
+  """Another running process uses this model_dir."""
 
   exit_code = 6
 
 
 class Preempted(UserError):
-  """Asked to stop (SIGTERM, SIGINT); state is saved, start again to go on."""
+  """Stopped by SIGTERM or SIGINT; the state is saved, start again to resume."""
 
   exit_code = 143
 
 
 class WorkerLost(UserError):
-  """Another process of the cluster ended; start all again to go on."""
+  """Another process of the cluster ended; start all again to resume."""
 
   exit_code = 143
 
 
-def told(error):
-  """The UserError that an exception amounts to; None where it is a bug.
+def user_error(error: BaseException) -> UserError | None:
+  """The UserError to report for an exception; None for a bug.
 
   Args:
-    error: any exception: a UserError is itself, an OSError of a disk and what
-      TensorFlow makes of one are a SystemFault, and so is a missing package.
+    error: any exception: a UserError stays as it is; an OSError of a disk, its
+      form in TensorFlow, and a missing package become a SystemFault.
   """
   if isinstance(error, UserError):
     return error
@@ -105,20 +104,20 @@ def told(error):
     )
   if isinstance(error, BrokenPipeError):
     return SystemFault(
-      'What read the output of this command has ended (head, tee, a closed '
-      'terminal): start it again with its output in a file; a training goes on '
+      'The reader of the output of this command has ended (head, tee, a closed '
+      'terminal): start it again with its output in a file; a training resumes '
       'from its last checkpoint.'
     )
   if isinstance(error, OSError) and error.errno in _DISK and error.filename:
     return SystemFault(
-      f'Cannot use {error.filename} ({error.strerror}): make room, or mend the '
+      f'Cannot use {error.filename} ({error.strerror}): make room, or fix the '
       'folder and its permissions.'
     )
   text = ' '.join(str(error).split())
   is_tensorflow = type(error).__module__.startswith('tensorflow')
   if is_tensorflow and any(known in text for known in _DISK_TEXTS):
     return SystemFault(
-      f'A file cannot be written or read ({text[:200]}): make room, or mend '
+      f'A file cannot be written or read ({text[:200]}): make room, or fix '
       'the folder and its permissions.'
     )
   return None
@@ -126,11 +125,11 @@ def told(error):
 
 @contextlib.contextmanager
 def as_user_errors() -> Iterator[None]:
-  """Raises what `told` makes of an exception in its place, if anything."""
+  """Raises what `user_error` makes of an exception in its place, if anything."""
   try:
     yield
   except Exception as error:
-    user_error = told(error)
-    if user_error is None or user_error is error:
+    found = user_error(error)
+    if found is None or found is error:
       raise
-    raise user_error from error
+    raise found from error

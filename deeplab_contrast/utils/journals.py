@@ -1,8 +1,10 @@
-"""Results kept line by line, so that work that was killed is not repeated."""
+"""Results stored line by line, so that a killed job need not repeat them."""
 
+import contextlib
 import json
 import os
 import time
+from typing import Any, BinaryIO
 
 from absl import logging
 
@@ -13,60 +15,64 @@ _FLUSH_EVERY = 0.2
 class Journal:
   """A file of JSON lines [key, value]; a context that closes it.
 
-  A line that was cut off by a kill, or is no JSON, is as if it were not there.
-  Where the file cannot be written (a read-only or remote folder, a full disk)
-  nothing is kept, which costs only time.
+  A line that was cut off by a kill, or is not JSON, is ignored. If the file
+  cannot be written (a read-only or remote folder, a full disk), nothing is
+  stored, which costs only time.
 
   Attributes:
-    known: {key: value} of what earlier runs wrote.
+    known: {key: value} of earlier runs.
 
   Args:
-    path: a local file, made with its folder; None keeps nothing.
+    path: a local file, made with its folder; None stores nothing.
   """
 
-  def __init__(self, path):
+  def __init__(self, path: str | os.PathLike | None):
     self._path = None if path is None or '://' in str(path) else str(path)
-    self._file = None
+    self._file: BinaryIO | None = None
     self._flushed = 0.0
-    self.known = {}
+    self.known: dict[str, Any] = {}
 
-  def __enter__(self):
+  def __enter__(self) -> 'Journal':
     if self._path is not None:
       self.known = _read(self._path)
-      self._try(self._open)
+      with self._trying():
+        self._file = _open(self._path)
     return self
 
   def __exit__(self, *_):
     if self._file is not None:
-      self._try(self._file.close)
+      with self._trying():
+        self._file.close()
 
-  def write(self, key, value):
-    """Keeps a value that JSON can hold under a str."""
-    if self._file is not None:
-      self._try(self._write, json.dumps([key, value]) + '\n')
+  def write(self, key: str, value: Any) -> None:
+    """Stores a value that JSON can hold."""
+    if self._file is None:
+      return
+    with self._trying():
+      self._file.write((json.dumps([key, value]) + '\n').encode())
+      now = time.monotonic()
+      if now - self._flushed > _FLUSH_EVERY:
+        self._file.flush()
+        self._flushed = now
 
-  def _open(self):
-    os.makedirs(os.path.dirname(self._path), exist_ok=True)
-    self._file = open(self._path, 'a+b')  # noqa: SIM115
-    if self._file.tell():
-      # Ends a line that a kill has cut off.
-      self._file.seek(-1, os.SEEK_END)
-      if self._file.read(1) != b'\n':
-        self._file.write(b'\n')
-
-  def _write(self, line):
-    self._file.write(line.encode())
-    now = time.monotonic()
-    if now - self._flushed > _FLUSH_EVERY:
-      self._file.flush()
-      self._flushed = now
-
-  def _try(self, function, *arguments):
+  @contextlib.contextmanager
+  def _trying(self):
     try:
-      function(*arguments)
+      yield
     except OSError as error:
-      logging.warning('%s is not kept: %s', self._path, error.strerror)
+      logging.warning('%s is not stored: %s', self._path, error.strerror)
       self._file = None
+
+
+def _open(path: str) -> BinaryIO:
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  file = open(path, 'a+b')  # noqa: SIM115
+  if file.tell():
+    # Ends a line that a kill has cut off.
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) != b'\n':
+      file.write(b'\n')
+  return file
 
 
 def _read(path):

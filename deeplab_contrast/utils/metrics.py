@@ -2,21 +2,22 @@
 
 import json
 import os
+from typing import Any
 
-FILE = 'metrics.jsonl'
+from deeplab_contrast.utils import run_files
 
 
-def read(model_dir):
+def read(model_dir: str | os.PathLike) -> list[dict[str, Any]]:
   """The lines of `metrics.jsonl` as dicts; [] when there is no such file."""
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, run_files.METRICS)
   if not os.path.exists(path):
     return []
   return read_lines(path)
 
 
-def read_lines(path):
-  """The lines of such a file that are whole."""
-  # Also of one that a disk has damaged: a log must not stop a training.
+def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
+  """The complete lines of such a file."""
+  # A damaged log must not stop a training, so what is damaged is left out.
   with open(path, encoding='utf-8', errors='replace') as f:
     return [line for line in map(_parse, f) if line is not None]
 

@@ -1,4 +1,4 @@
-"""The processor at hand, and the kernels that TensorFlow is to use on it.
+"""The processor, and the kernels that TensorFlow uses on it.
 
 TensorFlow leaves oneDNN off on processors without AVX512-VNNI, AVX512-BF16 or
 AMX, where it is still faster: a training step of an 18-layer network took 0.26
@@ -14,7 +14,7 @@ import platform
 
 SWITCH = 'TF_ENABLE_ONEDNN_OPTS'
 
-# The name of an instruction set, and the flag of Linux that stands for it.
+# The name of an instruction set, and its flag in Linux.
 _INSTRUCTION_SETS = {
   'AVX2': 'avx2',
   'AVX-512': 'avx512f',
@@ -24,7 +24,7 @@ _INSTRUCTION_SETS = {
 }
 
 
-def choose_kernels():
+def choose_kernels() -> None:
   """Turns oneDNN on where it is faster, unless the user has set the switch.
 
   Has no effect once TensorFlow has been imported.
@@ -38,7 +38,7 @@ def instruction_sets(path: str = '/proc/cpuinfo') -> tuple[str, ...]:
   """The instruction sets of this processor that matter for speed.
 
   Args:
-    path: a file as Linux has it; where there is none, the answer is empty.
+    path: in the format of Linux; without such a file the result is empty.
 
   Returns:
     Names such as 'AVX2' and 'AMX', from the oldest to the newest.
@@ -57,5 +57,5 @@ def describe() -> str:
   cores = len(os.sched_getaffinity(0))
   sets = ', '.join(instruction_sets()) or platform.machine()
   switch = os.environ.get(SWITCH)
-  state = {'1': 'on', '0': 'off'}.get(switch, "TensorFlow's default")
+  state = {'1': 'on', '0': 'off'}.get(switch or '', "TensorFlow's default")
   return f'{cores} cores ({sets}), oneDNN {state}'

@@ -1,18 +1,19 @@
-"""Keeping libraries from talking over our own messages."""
+"""Keeps the output of libraries out of our messages."""
 
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 from absl import logging
 
 
 @contextlib.contextmanager
-def no_stderr():
-  """Drops what is written to stderr while inside, also by C++ code.
+def no_stderr() -> Iterator[None]:
+  """Drops all output to stderr while inside, also that of C++ code.
 
-  TensorFlow greets everyone with lines about processors and CUDA drivers
-  before its log level can be set. Exceptions are not affected.
+  TensorFlow prints lines about processors and CUDA drivers before its log level
+  can be set. Exceptions are not affected.
   """
   sys.stderr.flush()
   kept = os.dup(2)
@@ -25,8 +26,8 @@ def no_stderr():
     os.close(kept)
 
 
-def warnings_only():
-  """Limits absl's log to warnings that mean something to the user."""
+def warnings_only() -> None:
+  """Limits absl's log to warnings that matter to the user."""
   logging.set_verbosity(logging.WARNING)
   logging.get_absl_logger().addFilter(
     lambda record: 'custom data configuration' not in record.getMessage()

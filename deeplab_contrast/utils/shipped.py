@@ -1,16 +1,16 @@
-"""Where the gin_configs folder is that belongs to this code."""
+"""Where the gin_configs folder of this code is."""
 
 import pathlib
 
-_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
-def home(package: pathlib.Path = _PACKAGE) -> pathlib.Path:
+def home(package: pathlib.Path = PACKAGE) -> pathlib.Path:
   """The folder that holds our `gin_configs`.
 
-  Installed, the package brings them along (`package_dir` in setup.cfg); in a
-  checkout, or installed with `pip install -e`, they lie beside the package. The
-  package comes first: in site-packages, what lies beside it is not ours.
+  An installed package contains it (`package_dir` in setup.cfg); in a checkout,
+  or installed with `pip install -e`, it is beside the package. The package
+  comes first: in site-packages, what is beside it is not ours.
 
   Args:
     package: the folder of `deeplab_contrast`.

@@ -1,48 +1,49 @@
-"""Stopping on SIGTERM and SIGINT, at a moment when the state can be saved."""
+"""Stopping on SIGTERM and SIGINT, when the state can be saved."""
 
 import contextlib
 import os
 import signal
+from collections.abc import Callable, Iterator
 
 from deeplab_contrast.utils import errors
 
 
 class StopRequest:
-  """Remembers that a signal asked to stop; `poll` where it is safe to.
+  """Remembers a signal to stop; call `poll` where it is safe to stop.
 
   Args:
-    agree: makes of the number of the signal that came here, or 0, the one to
-      obey: several processes stop together, whichever of them was told. They
-      must then ask (`came`, `poll`) equally often.
+    agree: maps the number of the signal that came here, or 0, to the one to
+      obey, so that several processes stop together, whichever of them got it.
+      All must then call `came` and `poll` equally often.
   """
 
-  def __init__(self, agree=None):
-    self.signal = None
+  def __init__(self, agree: Callable[[int], int] | None = None):
+    self.signal = 0  # Its number; 0 if none came.
     self._agree = agree
 
-  def came(self):
+  def came(self) -> bool:
     """Whether a signal came."""
     if self._agree is None:
-      return self.signal is not None
-    agreed = self._agree(self.signal or 0)
-    if agreed:  # Else one that came meanwhile, which the others do not know.
+      return bool(self.signal)
+    agreed = self._agree(self.signal)
+    if agreed:  # Keeps one that came meanwhile, which the others do not know.
       self.signal = agreed
     return bool(agreed)
 
-  def poll(self):
+  def poll(self) -> None:
     """Raises Preempted if a signal came."""
     if self.came():
       name = signal.Signals(self.signal).name
       raise errors.Preempted(
-        f'Stopped by {name}; start the same command again to go on.'
+        f'Stopped by {name}; start the same command again to resume.'
       )
 
 
-def end_at_once():
-  """Makes SIGTERM and SIGINT end this process with a sentence and code 143.
+def end_at_once() -> None:
+  """Makes SIGTERM and SIGINT end this process with a message and code 143.
 
-  For the time before there is anything to save, and for commands that leave
-  nothing half done: their files appear whole or not at all.
+  Used before there is anything to save, and by commands whose files appear
+  whole or not at all.
   """
   owner = os.getpid()
 
@@ -53,7 +54,7 @@ def end_at_once():
     name = signal.Signals(number).name
     text = f'error: Stopped by {name}; start the same command again.\n'
     os.write(2, text.encode())
-    # Without clean-up: it could wait for threads that wait for this one.
+    # Without cleaning up, which could wait for threads that wait for this one.
     os._exit(errors.Preempted.exit_code)
 
   for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,11 +62,12 @@ def end_at_once():
 
 
 @contextlib.contextmanager
-def stop_request(agree=None):
+def stop_request(
+  agree: Callable[[int], int] | None = None,
+) -> Iterator[StopRequest]:
   """Catches SIGTERM and SIGINT while inside; yields the `StopRequest`.
 
-  The handler only sets a flag: saving inside a handler would meet a half-done
-  step.
+  The handler only sets a flag: inside a handler a step may be half done.
 
   Args:
     agree: see `StopRequest`.

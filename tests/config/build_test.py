@@ -59,7 +59,7 @@ def test_everything_that_gin_can_say_reaches_the_objects(write):
 )
 def test_a_macro_that_stands_for_itself_is_refused(write, macros):
   path = write(TRAINER + 'parts.Root.trainer = @parts.Trainer()\n' + macros)
-  with pytest.raises(errors.ConfigError, match='STEPS stands for itself'):
+  with pytest.raises(errors.ConfigError, match='STEPS is defined by itself'):
     parse(path)
 
 
@@ -156,7 +156,7 @@ def test_a_mistake_is_one_sentence_with_its_place(write, line, sentence):
   [
     ('from deeplab_contrast import commn', r'no module commn; .*common\?'),
     ('import deeplab_contrast.corex.a', 'no module corex'),
-    ('from tests.config.parts import Sgd', 'Sgd is no module; import tests'),
+    ('from tests.config.parts import Sgd', 'Sgd is not a module; import tests'),
     ('import mine', 'x.gin:4: there is no package mine'),
   ],
 )
@@ -294,3 +294,30 @@ wide/layers.Dense.units = 5
   assert again.config == built.config
   with pytest.raises(errors.ConfigError, match='SGD: .*momentun'):
     parse(path, 'optimizers.SGD.momentun = 0.5', allow=trusted)
+
+
+@pytest.mark.parametrize(
+  ('name', 'sentence'),
+  [
+    (
+      'config.gin',
+      'this run was made by a version from before deeplab_contrast.trainer'
+      ' became deeplab_contrast.training.trainer: train it again.',
+    ),
+    (
+      'own.gin',
+      'deeplab_contrast.trainer is now deeplab_contrast.training.trainer;'
+      ' correct the import.',
+    ),
+  ],
+)
+def test_imports_of_before_the_move_get_one_sentence(tmp_path, name, sentence):
+  path = tmp_path / name
+  path.write_text(
+    'from __gin__ import dynamic_registration\n'
+    'from deeplab_contrast import trainer\n'
+    'trainer.Trainer.steps = 3\n'
+  )
+  with pytest.raises(errors.ConfigError) as caught:
+    build.parse([str(path)])
+  assert str(caught.value) == f'{path}:2: {sentence}'

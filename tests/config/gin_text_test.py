@@ -50,8 +50,11 @@ def test_the_text_of_a_binding_reads_back_the_same(text):
 @pytest.mark.parametrize(
   ('text', 'sentence'),
   [
-    ('A = 1\nB = runs/a', "x.gin:2: 'runs' is no value; a text needs quotes"),
-    ('A = 1\nB = true', "x.gin:2: 'true' is no value"),
+    (
+      'A = 1\nB = runs/a',
+      "x.gin:2: 'runs' is not a value; a text needs quotes",
+    ),
+    ('A = 1\nB = true', "x.gin:2: 'true' is not a value"),
     ('A = [1,\n', 'x.gin:2: not gin'),
     ('\nA ! 1', r'x.gin:2: not gin .*A ! 1'),
     ('a.b = @', 'x.gin:1: not gin'),
@@ -62,7 +65,7 @@ def test_the_text_of_a_binding_reads_back_the_same(text):
     (HEADER + 'import os', 'x.gin:2: will not import os.*--allow_import=os'),
     (HEADER + 'import kerasx.a', 'x.gin:2: will not import kerasx.a'),
     (HEADER + 'import tensorflow.io', 'will not import tensorflow.io'),
-    ("include '/etc/passwd'", 'x.gin:1: /etc/passwd is no gin file'),
+    ("include '/etc/passwd'", 'x.gin:1: /etc/passwd is not a gin file'),
     ("include 'no.gin'", 'x.gin:1: found no gin file no.gin'),
   ],
 )

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from deeplab_contrast.config import run_folder
-from deeplab_contrast.utils import errors, locking
+from deeplab_contrast.utils import errors, locking, run_files
 
 CONFIG = """
 from __gin__ import dynamic_registration
@@ -91,7 +91,7 @@ def test_at_most_five_differences_are_shown(tmp_path):
   ],
 )
 def test_a_damaged_configuration_is_said_to_be(tmp_path, content, reason):
-  (tmp_path / run_folder.FILE).write_bytes(content)
+  (tmp_path / run_files.CONFIG).write_bytes(content)
   with pytest.raises(errors.ConfigError, match=f'{reason}.*--allow_config'):
     run_folder.check(str(tmp_path), CONFIG)
   run_folder.check(str(tmp_path), CONFIG, allow_config_change=True)
@@ -138,7 +138,7 @@ def test_a_finished_run_keeps_its_configuration(tmp_path):
   assert other != CONFIG
   with pytest.raises(errors.ConfigError, match='it is finished'):
     prepare(tmp_path, other, allow_config_change=True)
-  assert (tmp_path / run_folder.FILE).read_text() == CONFIG
+  assert (tmp_path / run_files.CONFIG).read_text() == CONFIG
 
 
 def test_workers_may_differ_in_where_their_data_lie():
@@ -159,7 +159,7 @@ def test_what_another_machine_has_written_is_waited_for(tmp_path):
 
 def test_another_number_of_replicas_is_refused_like_another_value(tmp_path):
   prepare(tmp_path, replicas=1)
-  record = tmp_path / run_folder.REPLICAS
+  record = tmp_path / run_files.REPLICAS
   assert record.read_text() == '{"replicas": 1}\n'
   prepare(tmp_path, replicas=1)
   (tmp_path / 'checkpoints').mkdir()
@@ -197,7 +197,7 @@ def test_a_training_that_failed_before_its_first_step_may_change(tmp_path):
 def test_a_run_without_a_record_of_replicas_goes_on(tmp_path):
   prepare(tmp_path)  # As older versions left it.
   (tmp_path / 'checkpoints').mkdir()
-  assert not (tmp_path / run_folder.REPLICAS).exists()
+  assert not (tmp_path / run_files.REPLICAS).exists()
   prepare(tmp_path, replicas=2)
   with pytest.raises(errors.ConfigError, match='replicas stored 2, given 1'):
     prepare(tmp_path, replicas=1)
@@ -208,13 +208,13 @@ def test_replicas_do_not_matter_to_a_finished_run(tmp_path):
   prepare(tmp_path, replicas=1)
   (tmp_path / 'DONE').write_text('5\n')
   prepare(tmp_path, replicas=2)
-  text = (tmp_path / run_folder.REPLICAS).read_text()
+  text = (tmp_path / run_files.REPLICAS).read_text()
   assert text == '{"replicas": 1}\n'
 
 
 def test_a_damaged_record_of_replicas_is_named(tmp_path):
   prepare(tmp_path, replicas=1)
   (tmp_path / 'checkpoints').mkdir()
-  (tmp_path / run_folder.REPLICAS).write_text('{"rep')
+  (tmp_path / run_files.REPLICAS).write_text('{"rep')
   with pytest.raises(errors.DataError, match='replicas.json is damaged'):
     prepare(tmp_path, replicas=1)

@@ -23,7 +23,7 @@ def test_tasks_are_counted_from_the_chief():
     ('worker 1', 'c:3'),
   ]
   assert found.index == 2
-  assert found.tell(2) == 'worker 1 (c:3)'
+  assert found.title(2) == 'worker 1 (c:3)'
   assert cluster.read(tf_config(jobs, 'chief')).index == 0
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_contrast.training import checkpoints, writers
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.training import checkpoints
+from deeplab_contrast.utils import errors, metrics, results, run_files
 from tests import processes
 
 STEPS = 16
@@ -97,11 +97,11 @@ def state(model_dir):
   return checkpoints.step_of(path), values
 
 
-def metrics(model_dir, split):
+def logged(model_dir, split):
   clocks = ('images_per_second', 'data_wait')
   return [
     {key: value for key, value in line.items() if key not in clocks}
-    for line in writers.read_metrics(str(model_dir))
+    for line in metrics.read(str(model_dir))
     if line['split'] == split
   ]
 
@@ -113,7 +113,7 @@ def test_two_workers_equal_one_process(folder):
   done = processes.run_module('train', *command, f'--model_dir={folder}/one')
   assert done.returncode == 0, done.stderr
   one, two = folder / 'one', folder / 'whole'
-  for a, b in zip(metrics(one, 'train'), metrics(two, 'train'), strict=True):
+  for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
     assert a.keys() == b.keys()
     for name in ('softmax', 'loss', 'softmax_count', 'weight_norm'):
       np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
@@ -127,7 +127,7 @@ def test_two_workers_equal_one_process(folder):
   found = [results.read(str(path)) for path in (one, two)]
   assert found[0]['pixels'] == found[1]['pixels'] > 0
   assert found[0]['miou'] == pytest.approx(found[1]['miou'], abs=0.01)
-  assert len(metrics(two, 'val')) == 2
+  assert len(logged(two, 'val')) == 2
   assert files(one) == files(two)
 
 
@@ -148,7 +148,7 @@ def test_whatever_ends_one_they_go_on(folder):
 
   def interrupted(victim, number, step):
     started = start(command, model_dir)
-    path = model_dir / writers.METRICS
+    path = model_dir / run_files.METRICS
     processes.wait_for_lines(started[0], path, step, LIMIT)
     started[victim].send_signal(number)
     return end(started)
@@ -156,7 +156,7 @@ def test_whatever_ends_one_they_go_on(folder):
   ended = interrupted(1, signal.SIGTERM, 3)
   assert [code for code, *_ in ended] == [143, 143], ended
   assert {said for *_, said in ended} == {
-    'error: Stopped by SIGTERM; start the same command again to go on.'
+    'error: Stopped by SIGTERM; start the same command again to resume.'
   }
   # Saved by the chief, at the step that is the last for both.
   saved = state(model_dir)[0]
@@ -214,7 +214,7 @@ def test_a_worker_that_sees_other_checkpoints_does_not_start(folder):
   """A copy of the folder that was left behind at an earlier step."""
   for name in ('new', 'old'):
     shutil.copytree(folder / 'whole', folder / name)
-    os.remove(folder / name / results.DONE)
+    os.remove(folder / name / run_files.DONE)
   for path in (folder / 'old' / 'checkpoints').glob(f'ckpt-{STEPS}.*'):
     path.unlink()
   own = [f'--model_dir={folder}/old']
@@ -222,7 +222,7 @@ def test_a_worker_that_sees_other_checkpoints_does_not_start(folder):
   ended = end(start(command, folder / 'new', ((), own)))
   assert [code for code, *_ in ended] == [2, 2], ended
   for *_, said in ended:
-    assert 'in the step to go on from;' in said and 'in the weights' in said
+    assert 'in the step to resume from;' in said and 'in the weights' in said
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,13 @@ def test_all_say_who_differs_and_in_what():
 
 
 def test_the_loudest_is_heard_by_all():
-  assert together(lambda team, i: team.loudest([0, 15, 2][i])) == [15] * 3
-  assert together(lambda team, i: team.loudest(0)) == [0] * 3
+  assert together(lambda team, i: team.largest([0, 15, 2][i])) == [15] * 3
+  assert together(lambda team, i: team.largest(0)) == [0] * 3
 
 
 def test_a_signal_to_one_stops_all():
   def steps(team, index):
-    stop = signals.StopRequest(team.loudest)
+    stop = signals.StopRequest(team.largest)
     seen = [stop.came()]
     if index == 1:
       stop.signal = 15
@@ -110,22 +110,22 @@ def test_the_first_is_the_chief():
 )
 def test_a_worker_that_is_lost_is_one_sentence(message, who):
   def fail(team):
-    with team.told():
+    with team.explained():
       raise tf.errors.UnavailableError(None, None, message)
 
   error = together(lambda team, _: fail(team))[0]
   assert type(error) is errors.WorkerLost and error.exit_code == 143
   assert str(error) == (
-    f'Lost {who}, whose own output says why; start all workers again to go on '
+    f'Lost {who}, whose own output says why; start all workers again to resume '
     'from the last checkpoint.'
   )
 
 
 def test_other_faults_stay_what_they_are():
   team = workers.Team(cluster.Cluster(TASKS, 0), None)
-  with pytest.raises(tf.errors.NotFoundError), team.told():
+  with pytest.raises(tf.errors.NotFoundError), team.explained():
     raise tf.errors.NotFoundError(None, None, 'no such file')
-  with pytest.raises(errors.DataError), team.told():
+  with pytest.raises(errors.DataError), team.explained():
     raise errors.DataError('A mask is missing.')
 
 
@@ -133,7 +133,7 @@ def test_one_process_agrees_with_itself():
   for alone in (workers.of(None), workers.of(tf.distribute.get_strategy())):
     assert alone.is_chief and alone.count == 1
     alone.agree({'data': 'x'}, '')
-    alone.part()
-    assert alone.loudest(15) == 15
-    with pytest.raises(tf.errors.UnavailableError), alone.told():
+    alone.leave()
+    assert alone.largest(15) == 15
+    with pytest.raises(tf.errors.UnavailableError), alone.explained():
       raise tf.errors.UnavailableError(None, None, 'Collective ops is aborted')

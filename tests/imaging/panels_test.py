@@ -63,3 +63,20 @@ def test_a_picture_can_lie_right_here(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   panels.save(black(2, 2), 'a.png')
   assert (tmp_path / 'a.png').exists()
+
+
+def test_grid_holds_every_picture_and_colour(tmp_path):
+  rows = [
+    [np.full((10, 20, 3), 10 * (2 * i + j + 1), np.uint8) for j in range(2)]
+    for i in range(3)
+  ]
+  legend = panels.legend({'cat': (1, 2, 3), 'dog': (4, 5, 6)})
+  grid = panels.grid(rows, ['left', 'right'], legend, width=40)
+  path = tmp_path / 'deep' / 'grid.png'
+  panels.save(grid, str(path))
+  pixels = {tuple(p) for p in np.asarray(grid).reshape(-1, 3)}
+  for value in (10, 20, 30, 40, 50, 60):
+    assert (value,) * 3 in pixels
+  assert {(1, 2, 3), (4, 5, 6)} <= pixels
+  assert path.exists()
+  assert not list(path.parent.glob('*.tmp'))

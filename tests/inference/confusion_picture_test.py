@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from deeplab_contrast.inference import confusion_picture
+from deeplab_contrast.utils import run_files
 
 MATRIX = np.array([[30, 10, 0], [0, 0, 0], [5, 0, 2**40]])
 RESULT = {
@@ -17,14 +18,14 @@ RESULT = {
 
 def test_table_and_picture_are_written(tmp_path):
   confusion_picture.write(str(tmp_path), RESULT)
-  with open(tmp_path / confusion_picture.CSV, newline='') as file:
+  with open(tmp_path / run_files.CONFUSION_CSV, newline='') as file:
     heading, *rows = csv.reader(file)
   assert heading[1:] == list(RESULT['iou'])
   assert [row[0] for row in rows] == list(RESULT['iou'])
   np.testing.assert_array_equal(
     np.array([row[1:] for row in rows], int), MATRIX
   )
-  with Image.open(tmp_path / confusion_picture.PNG) as picture:
+  with Image.open(tmp_path / run_files.CONFUSION_PNG) as picture:
     assert picture.mode == 'RGB' and min(picture.size) > 200
 
 

@@ -12,6 +12,7 @@ from deeplab_contrast.common import IGNORE_LABEL
 from deeplab_contrast.core import pseudo_labels
 from deeplab_contrast.datasets import transforms
 from deeplab_contrast.inference import pseudo_labelling
+from deeplab_contrast.utils import run_files
 from tests.datasets import in_memory
 
 PAD = transforms.Pad((17, 17), exact=True)
@@ -143,7 +144,7 @@ def test_a_deleted_label_is_made_again(whole, examples, tmp_path):
 def test_confidence_is_kept_on_request(examples, tmp_path):
   made = work(tmp_path, examples, keep_confidence=True)
   made.run(predict, PAD, 0, 1)
-  with Image.open(made.path('town/x0', pseudo_labelling.CONFIDENCE)) as file:
+  with Image.open(made.path('town/x0', run_files.CONFIDENCE)) as file:
     found = np.asarray(file) / 65535
   image = in_memory.decoded(examples[0]['image']).astype(np.float32)
   _, _, confidence = predict(image[np.newaxis])

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_contrast.studies import comparison, stages
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import files, run_files
 
 Stage = stages.Stage
 
@@ -23,7 +23,7 @@ def finished(folder, stage, seed, miou, sky, prediction=None):
     'iou': {'road': miou, 'sky': sky},
     'colors': {'road': GRAY, 'sky': BLUE},
   }
-  results.write_json(os.path.join(model_dir, results.FILE), result)
+  files.write_json(os.path.join(model_dir, run_files.RESULTS), result)
   if prediction is not None:
     os.makedirs(f'{model_dir}/vis')
     pictures = {'image': RED, 'truth': GREEN, 'prediction': prediction}

@@ -2,7 +2,7 @@ import csv
 import json
 
 from deeplab_contrast.studies import ledger, stages
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import files, results
 
 RECIPE = stages.Recipe(
   (
@@ -21,9 +21,9 @@ def finish(job, steps, miou=None):
   results.write_done(job.model_dir, steps)
   if miou is not None:
     found = {'dataset': 'toy', 'miou': miou}
-    results.write_json(f'{job.model_dir}/eval/results.json', found)
+    files.write_json(f'{job.model_dir}/eval/results.json', found)
     data = {'train': {'examples': 16}}
-    results.write_json(f'{job.model_dir}/data.json', data)
+    files.write_json(f'{job.model_dir}/data.json', data)
 
 
 def rows(folder):

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from deeplab_contrast.training import best
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, run_files
 
 HOW = {'split': 'val', 'scales': (1.0,)}
 
@@ -28,7 +28,7 @@ def kept(folder):
   found = best.read(str(folder))
   files = sorted(
     name
-    for name in os.listdir(folder / best.FOLDER)
+    for name in os.listdir(folder / run_files.BEST)
     if name.startswith('ckpt-')
   )
   with open(found['checkpoint'] + '.data-00000-of-00001') as file:
@@ -111,6 +111,6 @@ def test_none_is_told(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
   make(tmp_path, 10)
-  (tmp_path / best.FOLDER).write_text('a file')
+  (tmp_path / run_files.BEST).write_text('a file')
   with pytest.raises(errors.SystemFault, match='Cannot write .*best'):
     keep(tmp_path, 10, 0.5)

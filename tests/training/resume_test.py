@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from deeplab_contrast.tasks import softmax
-from deeplab_contrast.training import checkpoints, writers
+from deeplab_contrast.training import checkpoints
+from deeplab_contrast.utils import metrics, run_files
 from tests import processes, tiny
 
 STEPS = 40
@@ -53,14 +54,14 @@ class Runs:
     process = processes.start_module('train', *command)
     line = first + int(generator.integers(room))
     seconds = float(generator.uniform(0, 0.1))
-    processes.wait_for_lines(process, model_dir / writers.METRICS, line)
+    processes.wait_for_lines(process, model_dir / run_files.METRICS, line)
     time.sleep(seconds)
     process.send_signal(number)
     return process, line, seconds
 
 
 def _lines(model_dir):
-  path = model_dir / writers.METRICS
+  path = model_dir / run_files.METRICS
   return path.read_text().count('\n') if path.exists() else 0
 
 
@@ -90,11 +91,11 @@ def weights(model_dir):
   }
 
 
-def metrics(model_dir):
+def logged(model_dir):
   clocks = ('images_per_second', 'data_wait')
   return [
     {key: value for key, value in line.items() if key not in clocks}
-    for line in writers.read_metrics(str(model_dir))
+    for line in metrics.read(str(model_dir))
   ]
 
 
@@ -107,7 +108,7 @@ def assert_same(runs, name, moments):
     np.testing.assert_array_equal(
       actual[variable], value, err_msg=f'{variable}, {message}'
     )
-  assert metrics(runs.folder / name) == metrics(runs.folder / 'whole'), message
+  assert logged(runs.folder / name) == logged(runs.folder / 'whole'), message
   (step,) = (v for k, v in expected.items() if k.startswith('step/'))
   assert step == STEPS
 
@@ -156,7 +157,8 @@ def test_asked_to_stop_it_saves_first(runs):
   _, stderr = process.communicate()
   assert process.returncode == 143
   assert stderr == (
-    f'error: Stopped by {number.name}; start the same command again to go on.\n'
+    f'error: Stopped by {number.name}; start the same command again to '
+    'resume.\n'
   )
   model_dir = run.folder / name
   newest = checkpoints.list_checkpoints(str(model_dir / 'checkpoints'))[0]
@@ -265,4 +267,4 @@ def test_on_another_number_of_replicas_it_goes_on_only_if_told_to(tmp_path):
   assert 'replicas stored 1, given 2 ' in said
   assert not (tmp_path / 'run' / 'DONE').exists()
   two = train(2, '--allow_config_change')
-  assert two.returncode == 0 and 'Going on from' in two.stdout, two.stderr
+  assert two.returncode == 0 and 'Resuming from' in two.stdout, two.stderr

@@ -15,9 +15,8 @@ from deeplab_contrast.training import (
   checkpoints,
   contents,
   trainer,
-  writers,
 )
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, metrics
 from tests import processes, tiny
 
 STRATEGY = tf.distribute.get_strategy()
@@ -52,7 +51,7 @@ def test_loss_falls(tmp_path, task):
       isinstance(task, contrastive.Contrastive), period=4
     ),
   )
-  losses = [line['loss'] for line in writers.read_metrics(tmp_path)]
+  losses = [line['loss'] for line in metrics.read(tmp_path)]
   assert len(losses) == 30
   assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 
@@ -74,7 +73,7 @@ def test_a_broken_run_ends_bit_identical(tmp_path):
   first, second = (
     [
       {k: v for k, v in line.items() if k not in clocks}
-      for line in writers.read_metrics(tmp_path / name)
+      for line in metrics.read(tmp_path / name)
     ]
     for name in ('whole', 'broken')
   )
@@ -112,7 +111,7 @@ def test_one_step_by_hand(tmp_path):
     expected = before[variable.path] - rate * gradient.numpy()
     actual = tiny.weights(again)[variable.path]
     np.testing.assert_allclose(actual, expected, atol=1e-6, rtol=1e-4)
-  logged = writers.read_metrics(tmp_path)[0]
+  logged = metrics.read(tmp_path)[0]
   assert logged['loss'] == pytest.approx(float(loss), rel=1e-5)
   assert logged['gradient_norm'] == pytest.approx(
     float(tf.linalg.global_norm(gradients)), rel=1e-4
@@ -242,7 +241,7 @@ def test_learning_rate_and_scores_are_logged(tmp_path):
   scores = {'miou': 0.5, 'matrix': np.eye(2)}
   _, result = fit(tmp_path, steps=4, eval_every=2, evaluate=lambda _: scores)
   assert result == scores
-  lines = writers.read_metrics(tmp_path)
+  lines = metrics.read(tmp_path)
   rates = [x['learning_rate'] for x in lines if x['split'] == 'train']
   expected = [0.05 * (1 + np.cos(np.pi * k / 4)) / 2 for k in range(4)]
   np.testing.assert_allclose(rates, expected, rtol=1e-5)
@@ -261,7 +260,7 @@ def test_scores_are_logged_under_the_name_of_their_split(tmp_path, capsys):
     lambda _: {'knn_miou': 0.5},
     split='embedding',
   )
-  first, _, last = writers.read_metrics(tmp_path)
+  first, _, last = metrics.read(tmp_path)
   for step, line in ((0, first), (1, last)):
     assert line == {'step': step, 'split': 'embedding', 'knn_miou': 0.5}
   assert 'step 1  embedding  knn_miou 0.5000' in capsys.readouterr().out
@@ -327,7 +326,7 @@ def test_two_replicas_equal_one(tmp_path, task):
     """
   for replicas in ('one', 'two'):
     processes.run_python(code, tmp_path / replicas, replicas)
-  one, two = (writers.read_metrics(tmp_path / r) for r in ('one', 'two'))
+  one, two = (metrics.read(tmp_path / r) for r in ('one', 'two'))
   # Batch statistics amplify rounding from step to step, gradients most.
   for a, b, tolerance in zip(one, two, (1e-5, 1e-4, 1e-4), strict=True):
     for name in (task, 'loss'):
@@ -350,7 +349,7 @@ def test_step_compiles_under_xla(tmp_path, task):
     network = tiny.network(task, dropout_rate=0.0)
     folder = tmp_path / str(jit)
     fit(folder, steps=2, task=task, network=network, jit_compile=jit)
-    numbers.append([x['loss'] for x in writers.read_metrics(folder)])
+    numbers.append([x['loss'] for x in metrics.read(folder)])
   first, second = zip(*numbers, strict=True)
   np.testing.assert_allclose(*first, rtol=1e-5)
   # After an update, of which compiled gradients differ in their last digits.
@@ -360,7 +359,7 @@ def test_step_compiles_under_xla(tmp_path, task):
 def test_one_view_trains_on_images(tmp_path):
   task = contrastive.Contrastive(views=1)
   fit(tmp_path, steps=2, task=task, stream=tiny.make_stream())
-  assert len(writers.read_metrics(tmp_path)) == 2
+  assert len(metrics.read(tmp_path)) == 2
 
 
 def test_another_number_of_views_is_refused():

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_contrast.training import writers
+from deeplab_contrast.utils import metrics
 
 
 def events(folder):
@@ -22,7 +23,7 @@ def test_numbers_reach_both_files(tmp_path):
   writer.write(10, 'train', {'loss': 1.5})
   writer.write(20, 'val', {'miou': float('nan')})
   writer.close()
-  assert writers.read_metrics(tmp_path) == [
+  assert metrics.read(tmp_path) == [
     {'step': 10, 'split': 'train', 'loss': 1.5},
     {'step': 20, 'split': 'val', 'miou': None},
   ]
@@ -61,7 +62,7 @@ def test_progress_is_sparse_but_shows_the_last_step(capsys):
 
 
 def test_no_metrics_is_an_empty_list(tmp_path):
-  assert writers.read_metrics(tmp_path) == []
+  assert metrics.read(tmp_path) == []
 
 
 @pytest.mark.parametrize('step', [0, 5])
@@ -79,7 +80,7 @@ def test_two_that_take_nothing_back_append_to_one_file(tmp_path):
   first.write(9, 'val', {'miou': 0.7})
   first.close()
   second.close()
-  found = [line['miou'] for line in writers.read_metrics(str(tmp_path))]
+  found = [line['miou'] for line in metrics.read(str(tmp_path))]
   assert found == [0.5, 0.6, 0.7]
 
 
@@ -94,7 +95,7 @@ def test_a_tensorboard_that_fails_is_told_once(tmp_path, monkeypatch, caplog):
   for step in (1, 2):
     writer.write(step, 'train', {'loss': 1.0})
   writer.close()
-  assert len(writers.read_metrics(tmp_path)) == 2
+  assert len(metrics.read(tmp_path)) == 2
   assert caplog.messages == [
     'TensorBoard files cannot be written: There is no TensorBoard.'
   ]

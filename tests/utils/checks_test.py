@@ -32,9 +32,9 @@ def test_learning_rates():
   checks.learning_rates(lambda step: 0.1 * step, (0, 9))
   with pytest.raises(ValueError, match='The learning rate is -0.5'):
     checks.learning_rates(lambda step: 4 - 0.5 * step, (0, 9))
-  with pytest.raises(ValueError, match='is no number'):
+  with pytest.raises(ValueError, match='is not a number'):
     checks.learning_rates(lambda step: float('high'), (0,))
-  with pytest.raises(ValueError, match='is no number'):
+  with pytest.raises(ValueError, match='is not a number'):
     checks.learning_rates(lambda step: tf.cast('high', tf.float32), (0,))
 
 
@@ -46,5 +46,5 @@ def test_place():
 
 def test_divides():
   checks.divides(8, 4)
-  with pytest.raises(errors.ConfigError, match='8 does not divide among 3'):
+  with pytest.raises(errors.ConfigError, match='8 is not divisible by the 3'):
     checks.divides(8, 3)

@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_a_lock_ends_with_its_block_also_by_an_error(tmp_path):
 def test_a_file_in_place_of_the_folder_is_a_system_fault(tmp_path):
   (tmp_path / 'file').touch()
   for path in (tmp_path / 'file', tmp_path / 'file' / 'run'):
-    assert_refused(path, errors.SystemFault, 'Cannot write into')
+    assert_refused(path, errors.SystemFault, 'Cannot write to')
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
@@ -87,7 +88,7 @@ def test_a_read_only_folder_is_a_system_fault(tmp_path):
   assert_refused(tmp_path, errors.SystemFault, 'Permission denied')
 
 
-def test_without_locks_in_the_file_system_training_goes_on(
+def test_training_continues_on_a_file_system_without_locks(
   tmp_path, monkeypatch, caplog
 ):
   def no_locks(*_):
@@ -96,3 +97,21 @@ def test_without_locks_in_the_file_system_training_goes_on(
   monkeypatch.setattr(locking.fcntl, 'flock', no_locks)
   with locking.model_dir_lock(str(tmp_path)):
     assert 'has no locks' in caplog.text
+
+
+def test_a_waiting_lock_comes_after_the_owner(tmp_path, capsys):
+  folder, start = tmp_path / 'run', tmp_path / 'start'
+  start.touch()
+  owner = contender(folder, start)
+  assert owner.stdout.readline().startswith('won')
+  threading.Timer(0.3, owner.kill).start()
+  with locking.waiting_lock(str(folder), 'Waiting.') as is_locked:
+    assert is_locked
+    assert owner.poll() is not None or owner.wait(5) is not None
+  owner.communicate()
+  assert capsys.readouterr().err == 'Waiting.\n'
+
+
+def test_a_remote_folder_is_not_locked():
+  with locking.waiting_lock('gs://bucket/data') as is_locked:
+    assert not is_locked

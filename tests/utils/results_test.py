@@ -1,11 +1,9 @@
 import json
 
 import numpy as np
-import pytest
 
 from deeplab_contrast.datasets import info
-from deeplab_contrast.imaging import panels
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import files, results, tables
 
 INFO = info.DatasetInfo('two', ('cat', 'dog'), ((200, 0, 0), (0, 200, 0)))
 SCORES = {
@@ -23,20 +21,8 @@ def test_written_and_read(tmp_path):
   assert read['iou'] == {'cat': 0.5, 'dog': None}
   assert (read['step'], read['miou'], read['pixels']) == (30, 0.5, 8)
   assert read['matrix'] == [[6, 2], [0, 0]]
-  assert results.per_class_table(read) == results.per_class_table(written)
+  assert tables.per_class_table(read) == tables.per_class_table(written)
   assert results.read(str(tmp_path / 'elsewhere')) is None
-
-
-def test_table_by_eye(tmp_path):
-  result = results.write(str(tmp_path), 30, SCORES, INFO)
-  assert results.per_class_table(result) == (
-    'class           IoU %\n'
-    '--------------  -----\n'
-    'cat              50.0\n'
-    'dog               n/a\n'
-    'mean (mIoU)      50.0\n'
-    'pixel accuracy   75.0'
-  )
 
 
 def test_embedding_by_eye(tmp_path):
@@ -63,15 +49,15 @@ def test_embedding_by_eye(tmp_path):
       'step': 30,
     }
   )
-  assert results.embedding_table(result) == (
+  assert tables.embedding_table(result) == (
     'embedding\n'
     '--------------------------  ------------------\n'
     'similarity within classes                 0.90\n'
     'similarity between classes               -0.25\n'
     'nearest neighbours, mIoU %                45.7\n'
     'linear probe, mIoU %                       n/a\n'
-    'fitted to                   200 px of 1 images\n'
-    'judged on                   398 px of 2 images'
+    'fitted on                   200 px of 1 images\n'
+    'evaluated on                398 px of 2 images'
   )
   assert results.read(str(tmp_path)) is None
 
@@ -101,9 +87,53 @@ def test_every_score_is_written_by_name(tmp_path):
   assert (read['mean_accuracy'], read['trimap_width']) == (0.75, 3)
 
 
+def test_done(tmp_path):
+  assert not results.is_done(str(tmp_path))
+  results.write_done(str(tmp_path), 7)
+  assert results.is_done(str(tmp_path))
+
+
+def test_a_new_score_is_written_and_shown_by_itself(tmp_path):
+  scores = {
+    **SCORES,
+    'boundary_f': np.float32(0.25),
+    'recall_at': np.array([[0.5, np.nan], [1, 1], [0, 0]]),
+    'distance': np.array([3.5, np.nan]),
+  }
+  result = results.write(str(tmp_path), 30, scores, INFO)
+  assert files.as_json(result) == results.read(str(tmp_path))
+  assert result['recall_at'] == [[0.5, None], [1, 1], [0, 0]]
+  assert results.numbers(scores) == {
+    'miou': 0.5,
+    'pixel_accuracy': 0.75,
+    'boundary_f': 0.25,
+  }
+  assert tables.per_class_table(result) == (
+    'class           IoU %  distance\n'
+    '--------------  -----  --------\n'
+    'cat              50.0       3.5\n'
+    'dog               n/a       n/a\n'
+    'mean (mIoU)      50.0\n'
+    'pixel accuracy   75.0\n'
+    'boundary f       0.25'
+  )
+
+
+def test_table_by_eye(tmp_path):
+  result = results.write(str(tmp_path), 30, SCORES, INFO)
+  assert tables.per_class_table(result) == (
+    'class           IoU %\n'
+    '--------------  -----\n'
+    'cat              50.0\n'
+    'dog               n/a\n'
+    'mean (mIoU)      50.0\n'
+    'pixel accuracy   75.0'
+  )
+
+
 def test_full_table_by_eye(tmp_path):
   result = results.write(str(tmp_path), 30, FULL, INFO)
-  assert results.per_class_table(result) == (
+  assert tables.per_class_table(result) == (
     'class                   IoU %  accuracy %  IoU % within 3 px\n'
     '----------------------  -----  ----------  -----------------\n'
     'cat                      50.0        75.0               12.5\n'
@@ -118,49 +148,3 @@ def test_full_table_by_eye(tmp_path):
     'thing       n/a\n'
     'mean      100.0'
   )
-
-
-def test_done(tmp_path):
-  assert not results.is_done(str(tmp_path))
-  results.write_done(str(tmp_path), 7)
-  assert results.is_done(str(tmp_path))
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-  path = tmp_path / 'x.json'
-  results.write_json(str(path), {'a': 1})
-  with pytest.raises(TypeError):
-    results.write_json(str(path), {'a': object()})
-  assert path.read_text() == '{\n "a": 1\n}\n'
-
-
-def test_colorize():
-  label = np.array([[0, 1], [255, 1]])
-  np.testing.assert_array_equal(
-    panels.colorize(label, INFO.colors),
-    [[[200, 0, 0], [0, 200, 0]], [[255, 255, 255], [0, 200, 0]]],
-  )
-
-
-def test_grid_holds_every_picture_and_colour(tmp_path):
-  rows = [
-    [np.full((10, 20, 3), 10 * (2 * i + j + 1), np.uint8) for j in range(2)]
-    for i in range(3)
-  ]
-  legend = panels.legend({'cat': (1, 2, 3), 'dog': (4, 5, 6)})
-  grid = panels.grid(rows, ['left', 'right'], legend, width=40)
-  path = tmp_path / 'deep' / 'grid.png'
-  panels.save(grid, str(path))
-  pixels = {tuple(p) for p in np.asarray(grid).reshape(-1, 3)}
-  for value in (10, 20, 30, 40, 50, 60):
-    assert (value,) * 3 in pixels
-  assert {(1, 2, 3), (4, 5, 6)} <= pixels
-  assert path.exists()
-  assert not list(path.parent.glob('*.tmp'))
-
-
-def test_a_damaged_file_is_named(tmp_path):
-  path = tmp_path / 'x.json'
-  path.write_text('{"a": 1')
-  with pytest.raises(errors.DataError, match=f'{path} is damaged .*delete it'):
-    results.read_json(str(path))

@@ -12,7 +12,7 @@ from deeplab_contrast.datasets import sources, transforms
 from deeplab_contrast.datasets.preparation import statistics
 from deeplab_contrast.datasets.raw import raw_builder
 from deeplab_contrast.imaging import panels
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import files, tables
 
 JSON = 'report.json'
 TEXT = 'report.txt'
@@ -51,9 +51,9 @@ def write(
   report['shown'] = [[split, counts[split].ids[i]] for split, i in shown]
   _draw(dataset, data_dir, shown, os.path.join(folder, PICTURE))
   text = _text(report)
-  results.write_text(os.path.join(folder, TEXT), text + '\n')
+  files.write_text(os.path.join(folder, TEXT), text + '\n')
   # Last: with it, the report is complete.
-  results.write_json(os.path.join(folder, JSON), report)
+  files.write_json(os.path.join(folder, JSON), report)
   return text
 
 
@@ -186,7 +186,7 @@ def _splits_table(splits):
       ]
     )
   columns = ['split', 'images', 'labels', 'void %', 'smallest', 'largest']
-  return results.table(columns, rows)
+  return tables.table(columns, rows)
 
 
 def _classes_table(splits):
@@ -203,7 +203,7 @@ def _classes_table(splits):
       share = f'{100 * of_class["share"]:.2f}'
       row += [str(of_class['pixels']), share, str(of_class['images'])]
     rows.append(row)
-  return results.table(columns, rows)
+  return tables.table(columns, rows)
 
 
 def _choose(counts, samples):

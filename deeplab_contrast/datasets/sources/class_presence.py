@@ -3,7 +3,6 @@
 import concurrent.futures
 import io
 import os
-import uuid
 
 import numpy as np
 import tqdm
@@ -12,6 +11,7 @@ from PIL import Image
 
 from deeplab_contrast.common import LABEL
 from deeplab_contrast.datasets.sources import examples as examples_lib
+from deeplab_contrast.utils import files
 
 
 def of(examples: examples_lib.Examples) -> np.ndarray:
@@ -73,10 +73,8 @@ def _write(path, found):
   """Keeps it; if that is impossible, the next call takes as long again."""
   if path is None:
     return
-  temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}.tmp')
   try:
-    with temporary.open('wb') as file:
+    with files.replacing(path) as temporary, temporary.open('wb') as file:
       np.save(file, found, allow_pickle=False)
-    temporary.replace(path)
   except OSError as error:
     logging.warning('%s cannot be kept: %s.', path, error)

@@ -6,7 +6,6 @@ import io
 import json
 import sys
 import urllib.parse
-import uuid
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -16,7 +15,7 @@ from google.protobuf import json_format
 from deeplab_contrast.common import ID, IMAGE, LABEL
 from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets.sources import examples
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +113,7 @@ class _TfdsExamples(examples.Examples):
     """See base class. Read from a file: reading all records takes minutes."""
     path = _ids_file(self._folder, self._split)
     if path.exists():
-      return results.read_json(path)
+      return files.read_json(path)
     return [self[i][ID].decode() for i in range(len(self))]
 
 
@@ -146,9 +145,7 @@ def _write_ids(builder, info):
   for split in builder.info.splits:
     ids = _TfdsExamples(info, builder, split).ids()
     path = _ids_file(builder.data_path, split)
-    temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}.tmp')
-    temporary.write_text(json.dumps(ids))
-    temporary.replace(path)
+    files.write_text(path, json.dumps(ids))
 
 
 def _ids_file(folder, split):

@@ -8,9 +8,7 @@ import numpy as np
 
 from deeplab_contrast.studies.report import style, summary
 from deeplab_contrast.studies.report.study import Entry, Study
-from deeplab_contrast.utils import errors
-
-FILE = os.path.join('features', 'penultimate.npz')
+from deeplab_contrast.utils import errors, run_files
 
 # More points than this take minutes and hide each other.
 _MOST_POINTS = 4000
@@ -30,7 +28,7 @@ def check_installed() -> None:
 
 def is_there(entry: Entry) -> bool:
   """Whether there are features of the weights that were evaluated."""
-  path = os.path.join(entry.model_dir, FILE)
+  path = os.path.join(entry.model_dir, run_files.FEATURES)
   if not os.path.exists(path):
     return False
   step = entry.result.get('step')
@@ -49,7 +47,7 @@ def read(model_dir: str) -> dict[str, np.ndarray]:
   Raises:
     DataError: the file is damaged.
   """
-  path = os.path.join(model_dir, FILE)
+  path = os.path.join(model_dir, run_files.FEATURES)
   try:
     with np.load(path, allow_pickle=False) as stored:
       found = {name: stored[name] for name in stored.files}

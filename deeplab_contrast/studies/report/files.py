@@ -7,11 +7,9 @@ from typing import Any
 
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.studies.report.study import Stage
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, run_files
 from deeplab_contrast.utils import metrics as metrics_lib
 
-# As `datasets.fingerprints` writes it, which needs TensorFlow.
-MANIFEST = 'manifest.json'
 # As `isinstance` takes it.
 Kind = type | tuple[type, ...]
 
@@ -24,7 +22,7 @@ def metrics(model_dir: str) -> list[dict[str, Any]]:
   Raises:
     DataError: the file cannot be read.
   """
-  path = os.path.join(model_dir, metrics_lib.FILE)
+  path = os.path.join(model_dir, run_files.METRICS)
   try:
     lines = metrics_lib.read(model_dir)
   except (OSError, UnicodeDecodeError) as error:
@@ -62,7 +60,7 @@ def manifest(stage: Stage) -> dict[str, Any] | None:
   Raises:
     DataError: it is damaged.
   """
-  path = os.path.join(stage.model_dir, MANIFEST)
+  path = os.path.join(stage.model_dir, run_files.MANIFEST)
   if not os.path.exists(path):
     return None
   found = read_json(path)
@@ -85,10 +83,11 @@ def result(model_dir: str, where: str) -> dict[str, Any]:
   Raises:
     DataError: it was not evaluated, or the file is damaged.
   """
-  path = os.path.join(model_dir, results.FILE)
+  path = os.path.join(model_dir, run_files.RESULTS)
   if not os.path.exists(path):
     raise errors.DataError(
-      f'{where} names the run {model_dir}, which has no {results.FILE}; run '
+      f'{where} names the run {model_dir}, which has no '
+      f'{run_files.RESULTS}; run '
       f'python -m deeplab_contrast.eval --model_dir={model_dir}, or the study '
       'again.'
     )

@@ -8,11 +8,7 @@ import os
 
 from deeplab_contrast.studies.report import files
 from deeplab_contrast.studies.report.study import Entry, Stage, Study
-from deeplab_contrast.utils import errors, results
-
-STUDY = 'study.json'
-TABLE = 'results.csv'
-RECIPE = 'results.json'
+from deeplab_contrast.utils import errors, run_files
 
 # mIoU as a share; larger differences between the table and a run are reported.
 _TOLERANCE = 0.0006
@@ -35,15 +31,15 @@ def read(folder: str) -> Study:
     raise errors.DataError(
       f'There is no folder {folder}; give the --model_dir of a study or recipe.'
     )
-  path = os.path.join(folder, STUDY)
+  path = os.path.join(folder, run_files.STUDY)
   if os.path.exists(path):
     study = _of_study(folder, path)
-  elif os.path.exists(os.path.join(folder, RECIPE)):
-    study = _of_recipe(folder, os.path.join(folder, RECIPE))
+  elif os.path.exists(os.path.join(folder, run_files.STUDY_RESULTS)):
+    study = _of_recipe(folder, os.path.join(folder, run_files.STUDY_RESULTS))
   else:
     raise errors.DataError(
-      f'{folder} has neither {STUDY} nor {RECIPE}, so nothing is finished '
-      'there; run its study or recipe first.'
+      f'{folder} has neither {run_files.STUDY} nor {run_files.STUDY_RESULTS}, '
+      'so nothing is finished there; run its study or recipe first.'
     )
   if not study.entries:
     raise errors.DataError(
@@ -174,14 +170,16 @@ def _last_stage(model_dir):
 def _steps(model_dir):
   """The number of steps in DONE; None where there is none."""
   try:
-    with open(os.path.join(model_dir, results.DONE), encoding='utf-8') as file:
+    with open(
+      os.path.join(model_dir, run_files.DONE), encoding='utf-8'
+    ) as file:
       return int(file.read())
   except (OSError, ValueError):
     return None
 
 
 def _number_of_labels(model_dir):
-  path = os.path.join(model_dir, results.DATA)
+  path = os.path.join(model_dir, run_files.DATA)
   if not os.path.exists(path):
     return None
   train = files.get(files.read_json(path), 'train', dict, path)
@@ -210,13 +208,13 @@ def _notes(study):
   if different:
     notes.append(
       f'{", ".join(different)}: evaluated differently from the rest (judged_by '
-      f'in {results.FILE}), so the numbers do not compare.'
+      f'in {run_files.RESULTS}), so the numbers do not compare.'
     )
   wrong = _other_numbers(study)
   if wrong:
     notes.append(
-      f'{TABLE} differs from the evaluations of {", ".join(wrong)} in mIoU; '
-      'this page shows the evaluations.'
+      f'{run_files.STUDY_TABLE} differs from the evaluations of '
+      f'{", ".join(wrong)} in mIoU; this page shows the evaluations.'
     )
   return tuple(notes)
 
@@ -241,7 +239,7 @@ def _title(entry):
 
 def _other_numbers(study):
   """Entries whose mIoU in results.csv differs from their evaluation."""
-  path = os.path.join(study.folder, TABLE)
+  path = os.path.join(study.folder, run_files.STUDY_TABLE)
   if not os.path.exists(path):
     return []
   table = files.table(path)

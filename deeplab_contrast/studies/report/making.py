@@ -12,7 +12,7 @@ from deeplab_contrast.studies.report import (
   style,
 )
 from deeplab_contrast.studies.report.study import Entry, Study
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, files
 
 FOLDER = 'report'
 PAGE = 'index.html'
@@ -131,9 +131,9 @@ def _write(report: page.Report, folder: str) -> None:
   try:
     for figure in report.figures:
       path = os.path.join(folder, f'{figure.name}.png')
-      results.write_bytes(path, figure.png)
+      files.write_bytes(path, figure.png)
     path = os.path.join(folder, PAGE)
-    results.write_text(path, report.html)
+    files.write_text(path, report.html)
   except OSError as error:
     raise errors.SystemFault(
       f'Cannot write {path} ({error.strerror}); free some space or give '

@@ -15,7 +15,7 @@ from deeplab_contrast.studies.report import (
   summary,
 )
 from deeplab_contrast.studies.report.study import Entry, Study
-from deeplab_contrast.utils import results
+from deeplab_contrast.utils import tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +114,7 @@ def _results(study):
   pairs = summary.differences(study)
   if pairs:
     yield _differences(study, pairs)
+  yield _other_scores(study)
   if not several:
     yield markup.note('One seed: differences of a few points may be chance.')
 
@@ -135,6 +136,27 @@ def _differences(study, pairs):
   if len(study.seeds) > 1:
     title += ', seed by seed: mean (lowest to highest)'
   return markup.paragraph(f'{title}:') + markup.table(columns, rows, title)
+
+
+def _other_scores(study: Study) -> str | list:
+  """Every other single score of the evaluations, also one unknown here."""
+  names = summary.other_scores(study)
+  rows = [
+    [
+      style.arm_title(arm),
+      _budget(labels),
+      *(
+        _number(summary.score(study, arm, labels, name).mean, '.4g')
+        for name in names
+      ),
+    ]
+    for labels in study.budgets
+    for arm in study.arms
+    if study.of(arm, labels)
+  ]
+  columns = ['arm', 'labelled images', *map(tables.score_title, names)]
+  title = 'Other scores, means over seeds'
+  return names and markup.details(title, markup.table(columns, rows, title))
 
 
 def _budget(labels: int | None) -> str | int:
@@ -159,11 +181,11 @@ def _classes(study):
   for labels in study.budgets:
     found = [summary.iou(study, arm, labels) for arm in study.arms]
     rows = [
-      [name, *(results.percent(iou[name].mean) for iou in found)]
+      [name, *(tables.percent(iou[name].mean) for iou in found)]
       for name in summary.class_names(study)
     ]
     miou = [summary.miou(study, arm, labels).mean for arm in study.arms]
-    rows.append(['mean (mIoU)', *map(results.percent, miou)])
+    rows.append(['mean (mIoU)', *map(tables.percent, miou)])
     columns = ['class', *(style.arm_title(arm) for arm in study.arms)]
     title = f'IoU in % with {style.budget_title(labels)}'
     yield markup.details(title, markup.table(columns, rows, title))

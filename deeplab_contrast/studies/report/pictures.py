@@ -10,7 +10,7 @@ from PIL import Image
 from deeplab_contrast.imaging import panels
 from deeplab_contrast.studies.report import style, summary
 from deeplab_contrast.studies.report.study import Entry, Study
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, run_files, tables
 
 _KINDS = ('image', 'truth', 'prediction')
 # More rows make a longer page and show nothing new.
@@ -31,7 +31,7 @@ def first_entries(study: Study, labels: int | None) -> list[Entry]:
 
 def names(model_dir: str) -> list[str]:
   """Ids of the images that a run's `vis/` shows completely, sorted."""
-  folder = os.path.join(model_dir, 'vis')
+  folder = os.path.join(model_dir, run_files.VIS)
   sets = []
   for kind in _KINDS:
     ending = f'_{kind}.png'
@@ -89,11 +89,11 @@ def side_by_side(study: Study, labels: int | None) -> style.Figure | None:
 
 def _heading(entry):
   short = entry.arm.replace('_', ' + ')
-  return f'{short} ({results.percent(entry.result["miou"])})'
+  return f'{short} ({tables.percent(entry.result["miou"])})'
 
 
 def _read(entry, name, kind):
-  path = os.path.join(entry.model_dir, 'vis', f'{name}_{kind}.png')
+  path = os.path.join(entry.model_dir, run_files.VIS, f'{name}_{kind}.png')
   try:
     with Image.open(path) as picture:
       return np.asarray(picture.convert('RGB'))

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from deeplab_contrast.studies.report.study import Study
+from deeplab_contrast.utils import tables
 
-# (arm, arm that is subtracted), where a study has both.
 DIFFERENCES = (
   ('contrastive', 'softmax'),
   ('contrastive_pseudo', 'softmax_pseudo'),
@@ -50,6 +50,18 @@ def spread(values: Iterable[float | None]) -> Spread:
 def miou(study: Study, arm: str, labels: int | None) -> Spread:
   """The mIoU of an arm at a budget, as shares."""
   return spread(e.result['miou'] for e in study.of(arm, labels))
+
+
+def other_scores(study: Study) -> list[str]:
+  """Names of the single scores of evaluations besides the mIoU, sorted."""
+  return sorted(
+    {name for e in study.entries for name in tables.other_scores(e.result)}
+  )
+
+
+def score(study: Study, arm: str, labels: int | None, name: str) -> Spread:
+  """A single score of an arm at a budget, as it was stored: a `Spread`."""
+  return spread(e.result.get(name) for e in study.of(arm, labels))
 
 
 def difference(

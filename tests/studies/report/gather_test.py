@@ -5,7 +5,8 @@ import pathlib
 import pytest
 
 from deeplab_contrast.studies.report import files, gather
-from deeplab_contrast.utils import errors, results
+from deeplab_contrast.utils import errors, results, run_files
+from deeplab_contrast.utils import files as files_lib
 from tests import study_folder
 
 
@@ -81,7 +82,7 @@ def test_another_table_is_noted(folder):
 
 def test_a_run_that_was_judged_otherwise_is_noted(folder):
   how = {'judged_by': {'scales': [0.5, 1.0]}}
-  study_folder.change(folder / 'softmax_4_seed1' / results.FILE, **how)
+  study_folder.change(folder / 'softmax_4_seed1' / run_files.RESULTS, **how)
   assert gather.read(str(folder)).notes == (
     'softmax with 4 labels, seed 1: judged otherwise than the rest (judged_by '
     'in eval/results.json), so the numbers do not compare.',
@@ -93,7 +94,7 @@ def test_folders_without_results_are_refused(tmp_path):
   refuse(tmp_path, 'no study.json and no results.json', 'nothing is finished')
   path = tmp_path / 'study.json'
   study = {'dataset': 'toys', 'planned': 16, 'entries': []}
-  results.write_json(str(path), study)
+  files_lib.write_json(str(path), study)
   refuse(tmp_path, 'names no finished run yet (0 of 16)')
 
 
@@ -180,7 +181,7 @@ def as_recipe(folder, **arm):
     }
     for name in ('softmax', 'contrastive')
   ]
-  results.write_json(str(folder / 'results.json'), {'arms': arms})
+  files_lib.write_json(str(folder / 'results.json'), {'arms': arms})
   config = folder / 'contrastive_4_seed0' / 'config.gin'
   config.write_text("# Macros:\nINIT = 'elsewhere/x/pretrain_4_seed0'\n")
   os.remove(folder / 'softmax_4_seed0' / 'DONE')

@@ -19,7 +19,7 @@ from deeplab_contrast.studies.report import (
   page,
   pictures,
 )
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, run_files
 from tests import study_folder
 
 # What Debian, Ubuntu and Google call it.
@@ -217,7 +217,7 @@ def test_curves_are_drawn_for_the_run_they_belong_to(study):
 def test_damaged_features_are_refused(tmp_path):
   study = read(tmp_path, budgets=(4,), seeds=(0,))
   entry = study.entries[0]
-  path = os.path.join(entry.model_dir, feature_map.FILE)
+  path = os.path.join(entry.model_dir, run_files.FEATURES)
   assert feature_map.is_there(entry)
   np.savez(path, features=np.ones([3, 2]), labels=np.ones(3), step=np.int64(7))
   assert not feature_map.is_there(entry)  # Of another checkpoint.

@@ -20,7 +20,7 @@ def commit() -> str:
   return f'{name}+' if changed else name
 
 
-def _git(folder, *arguments):
+def _git(folder: str, *arguments: str) -> str:
   done = subprocess.run(
     ['git', '-C', folder, *arguments],
     capture_output=True,

@@ -1,0 +1,84 @@
+"""Files that appear whole or not at all, and JSON."""
+
+import contextlib
+import json
+import os
+import pathlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from deeplab_contrast.utils import errors
+
+
+@contextlib.contextmanager
+def replacing(path: Any) -> Iterator[Any]:
+  """Yields a temporary path, which becomes `path` at the end.
+
+  A reader sees the old file or the new one, never half of one. If anything is
+  raised inside, the old file stays and the temporary one is removed.
+
+  Args:
+    path: of the file, a str or a `pathlib.Path` (also the remote ones of TFDS);
+      its folder is made.
+  """
+  path = pathlib.Path(path) if isinstance(path, str) else path
+  path.parent.mkdir(parents=True, exist_ok=True)
+  # Hidden, short even where names are as long as they can be, and different for
+  # every process and thread: of several writers the last one wins.
+  temporary = path.parent / f'.{uuid.uuid4().hex}.tmp'
+  try:
+    yield temporary
+    temporary.replace(path)
+  finally:
+    # Still there after an error, or if both were names of the same file.
+    with contextlib.suppress(OSError):
+      temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Any, content: bytes, sync: bool = False) -> None:
+  """Writes a file in one piece; see `replacing`.
+
+  Args:
+    path: of the file.
+    content: the bytes.
+    sync: whether to wait until they are on the disk (local files only).
+  """
+  with replacing(path) as temporary, temporary.open('wb') as file:
+    file.write(content)
+    if sync:
+      file.flush()
+      os.fsync(file.fileno())
+
+
+def write_text(path: Any, text: str, sync: bool = False) -> None:
+  """Writes text as UTF-8 in one piece; see `write_bytes`."""
+  write_bytes(path, text.encode(), sync)
+
+
+def write_json(path: Any, value: Any) -> None:
+  """Writes JSON in one piece; see `write_bytes`."""
+  write_text(path, json.dumps(value, indent=1) + '\n')
+
+
+def read_json(path: str | os.PathLike) -> Any:
+  """The content of a JSON file; None if there is no such file.
+
+  Raises:
+    DataError: it is not JSON.
+  """
+  if not os.path.exists(path):
+    return None
+  try:
+    with open(path, encoding='utf-8') as file:
+      return json.load(file)
+  except ValueError as error:
+    raise errors.DataError(
+      f'{path} is damaged ({error}): delete it, and it will be made again when '
+      'it is needed.'
+    ) from error
+
+
+def as_json(value: Any) -> Any:
+  """A value as it comes back from a JSON file, to compare with one."""
+  return json.loads(json.dumps(value))
