@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from deeplab_contrast.config import build
+from deeplab_contrast.config import build, run_folder
 from deeplab_contrast.export import exported, formats
 from deeplab_contrast.imaging import panels, photos
 from deeplab_contrast.utils import errors, run_files

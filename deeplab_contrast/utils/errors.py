@@ -125,7 +125,7 @@ def user_error(error: BaseException) -> UserError | None:
 
 @contextlib.contextmanager
 def as_user_errors() -> Iterator[None]:
-  """Raises what `user_error` makes of an exception in its place, if anything."""
+  """Raises what `user_error` makes of an exception in place of it."""
   try:
     yield
   except Exception as error:
