@@ -16,6 +16,7 @@ def main(launched):
   Args:
     launched: the `launch.Launch` of this process.
   """
+  from deeplab_contrast.inference import run_evaluation
   from deeplab_contrast.training import writers
   from deeplab_contrast.utils import results
 
@@ -31,26 +32,12 @@ def main(launched):
     if experiment.crop_note:
       print(experiment.crop_note, flush=True)
     writers.write_config(model_dir, launched.config)
+    steps = experiment.trainer.steps
     scores = experiment.fit(launched.strategy, model_dir)
     if scores is not None:
-      _report(experiment, model_dir, scores)
-    results.write_done(model_dir, experiment.trainer.steps)
+      print(run_evaluation.report(experiment, model_dir, steps, scores))
+    results.write_done(model_dir, steps)
     print(f'Done: {model_dir}')
-
-
-def _report(experiment, model_dir, scores):
-  """Writes and prints how the last weights were judged."""
-  from deeplab_contrast.inference import confusion_picture
-  from deeplab_contrast.utils import results
-
-  steps = experiment.trainer.steps
-  if not experiment.classifies:
-    print(experiment.report_embedding(model_dir, steps, scores))
-    return
-  info = experiment.eval_source.info
-  result = results.write(model_dir, steps, scores, info)
-  confusion_picture.write(model_dir, result)
-  print(results.per_class_table(result))
 
 
 if __name__ == '__main__':

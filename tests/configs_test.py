@@ -16,7 +16,7 @@ from deeplab_contrast.config import gin_text, run_folder
 from deeplab_contrast.core.losses import pixel_contrast
 from deeplab_contrast.core.network import heads
 from deeplab_contrast.datasets import sources, transforms
-from deeplab_contrast.inference import crops
+from deeplab_contrast.inference import crops, whole_images
 from deeplab_contrast.inference.embedding_judge import EmbeddingJudge
 from deeplab_contrast.studies import stages
 from deeplab_contrast.tasks import contrastive, softmax
@@ -443,7 +443,8 @@ def test_what_judges_is_padded_as_in_training():
   bindings = (*_NARROW, 'EVAL_CROP = (17, 33)')
   root = _parse('voc2012/softmax_scratch.gin', overlay, bindings=bindings).root
   labels = [np.zeros(size, np.uint8) for size in ((9, 9), (17, 33))]
-  batch = next(iter(root.eval_batches(in_memory.Painted('ab', labels))))
+  examples = in_memory.Painted('ab', labels)
+  batch = next(iter(whole_images.of(root, examples).batches(1)))
   image = batch['image'][0].numpy()
   assert image.shape == (17, 33, 3)
   assert np.all(image[9:] == np.float32((123.15, 115.9, 103.06)))

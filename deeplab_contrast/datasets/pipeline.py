@@ -8,9 +8,10 @@ position at once, several hosts share the positions without talking, and a
 resumed run sees exactly what it would have seen.
 """
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -168,6 +169,15 @@ def data_error(error):
   """
   found = re.search(r'\bDataError: (.*)', error.message)
   return errors.DataError(found[1]) if found else None
+
+
+@contextlib.contextmanager
+def data_errors() -> Iterator[None]:
+  """Raises the DataError that a source raised, in place of tf.data's error."""
+  try:
+    yield
+  except tf.errors.OpError as error:
+    raise (data_error(error) or error) from error
 
 
 def _check(examples, batch_size, start=0, host=0, num_hosts=1):

@@ -28,8 +28,8 @@ def check_free(path, mark, overwrite=False):
     )
   if os.path.islink(path) or not os.path.isfile(os.path.join(path, mark)):
     raise errors.ConfigError(
-      f'{path} is no export (it has no {mark}), so it is not replaced; give '
-      'another --out.'
+      f'{path} is not an export (it has no {mark}), so it is not replaced; '
+      'give another --out.'
     )
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
-from deeplab_contrast.datasets import sources
+from deeplab_contrast.datasets import pipeline, sources
 from deeplab_contrast.imaging import images, panels
 from deeplab_contrast.utils import results
 
@@ -55,8 +55,9 @@ def collect(experiment, count):
     DataError: the data are missing or wrong.
   """
   examples = experiment.train.source.open(experiment.data_dir)
-  seen = _run(experiment, examples, count)
-  marked = _run(experiment, _VoidMarked(examples), count)
+  with pipeline.data_errors():
+    seen = _run(experiment, examples, count)
+    marked = _run(experiment, _VoidMarked(examples), count)
   return [
     _crop(experiment, position, *pair)
     for position, pair in enumerate(zip(seen, marked, strict=True))
