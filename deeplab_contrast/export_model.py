@@ -26,7 +26,7 @@ def main(
   launched: launch.Launch,
   out: str | None = None,
   format: str = 'saved_model',
-  crop_size: Sequence[Any] | None = None,
+  crop_size: tuple[Any, ...] | None = None,
   input_size: Sequence[Any] | None = None,
   fold: bool = True,
   licence: str = 'not stated',

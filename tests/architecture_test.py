@@ -174,8 +174,8 @@ INSIDE = {
     'utils.checks',
   ),
   'export.exported': ('imaging', 'utils'),
-  'export.predictions': ('imaging', 'utils'),
-  'export.demo_page': ('imaging', 'utils'),
+  'export.predictions': ('export.exported', 'imaging', 'utils'),
+  'export.demo_page': ('export.exported', 'imaging', 'utils'),
 }
 
 # What the package itself may import, before all else.

@@ -172,4 +172,4 @@ def test_as_a_command(paths):
 def test_a_missing_model(tmp_path):
   done = processes.run_module('demo', f'--saved_model={tmp_path}')
   assert done.returncode == 2
-  assert done.stderr.startswith(f'error: {tmp_path} is no SavedModel')
+  assert done.stderr.startswith(f'error: {tmp_path} is not a SavedModel')

@@ -33,7 +33,7 @@ class Settings:
   """
 
   format: str = 'saved_model'
-  crop_size: Sequence[Any] | None = None
+  crop_size: tuple[Any, ...] | None = None
   input_size: Sequence[Any] | None = None
   fold: bool = True
   licence: str = 'not stated'
@@ -89,11 +89,12 @@ def write(
   with folders.in_one_piece(out, model_card.FILE, settings.overwrite) as folder:
     step = experiment.restore(strategy, model_dir)
     poll()
+    height, width = settings.crop_size or _evaluation_size(experiment)
     facts = formats.write(
       experiment,
       folder,
       settings.format,
-      settings.crop_size or _evaluation_size(experiment),
+      (height, width),
       settings.input_size,
       settings.fold,
       poll,

@@ -213,16 +213,20 @@ class Judgement:
     for index in itertools.chain(*self._halves):
       poll()
       seen.append(self._pixels(index))
-    _, embeddings = _join(seen, seen)
+    _, (embeddings, labels) = _join(seen, seen)
     within, between = embedding_quality.class_similarities(
-      *embeddings, num_classes
+      embeddings, labels, num_classes
     )
     # (values, labels) of both halves, as the classifiers get them.
-    fit, judged = (_join(half, seen)[0] for half in _cut(seen, fitted))
-    knn = embedding_quality.knn_miou(
-      *fit, *judged, num_classes, self._judge.neighbours
+    (fit, fit_labels), (values, labels) = (
+      _join(half, seen)[0] for half in _cut(seen, fitted)
     )
-    probe = embedding_quality.probe_miou(*fit, *judged, num_classes)
+    knn = embedding_quality.knn_miou(
+      fit, fit_labels, values, labels, num_classes, self._judge.neighbours
+    )
+    probe = embedding_quality.probe_miou(
+      fit, fit_labels, values, labels, num_classes
+    )
     return {
       'within_similarity': within,
       'between_similarity': between,
@@ -230,8 +234,8 @@ class Judgement:
       'probe_miou': probe,
       'fit_images': fitted,
       'judged_images': len(seen) - fitted,
-      'fit_pixels': _count_known(fit[1], num_classes),
-      'judged_pixels': _count_known(judged[1], num_classes),
+      'fit_pixels': _count_known(fit_labels, num_classes),
+      'judged_pixels': _count_known(labels, num_classes),
     }
 
   def _pixels(self, index):

@@ -63,9 +63,9 @@ def test_a_run_of_which_little_is_known(run):
   assert text == model_card.text(str(run), INFO, EXPORT)
   for part in (
     '# Segmentation of stripes\n',
-    'Unknown: the run holds no data.json',
+    'Unknown: the run has no data.json',
     'Not measured: the run has no eval/results.json',
-    '1. `gone`: not to be found at the export\n2. `pretrain`: Contrastive, 10 ',
+    '1. `gone`: not found at the time of the export\n2. `pretrain`: Contrastive, 10 ',
     '3. `finetune`: Softmax, 30 steps\n\nExported: weights at step 30.',
     '| `SemanticProbabilities` | out | float32 | [batch, height, width, 2] |',
     '1,234,567 weights; 37 batch norms folded',

@@ -200,7 +200,7 @@ def test_wide_masks_are_read_by_value(tmp_path, dtype, form):
 
 
 def wide(dtype, least=0):
-  """A mask with a value that 8 bits do not hold."""
+  """A mask with a value that 8 bits cannot represent."""
   return Image.fromarray(np.array([[least, 7], [3, 256]], dtype))
 
 
