@@ -118,10 +118,7 @@ MAY_IMPORT = {
     (
       'config',
       'conversion',
-      'core.network.costs',
       'datasets.preparation',
-      'datasets.sources.overlap',
-      'experiment',
       'export',
       'imaging',
       'inference',

@@ -3,9 +3,12 @@
 import io
 import json
 import os
+import sys
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 from PIL import Image, PngImagePlugin
 
 from deeplab_contrast.export import exported
@@ -14,6 +17,7 @@ from deeplab_contrast.utils import errors, results
 
 MASKS, OVERLAYS, PROBABILITIES = 'masks', 'overlays', 'probabilities'
 MODEL = 'model.json'
+FAILURES = 'failures.txt'
 
 # Text chunks of the PNG of a mask.
 _BY_MODEL, _OF_SOURCE = 'model', 'source'
@@ -75,6 +79,39 @@ class Folder:
     self._write(OVERLAYS, entry.name, self._overlay(image, labels))
     self._write(MASKS, entry.name, self._mask(labels, source))
     return True
+
+  def add_all(
+    self,
+    entries: Sequence[image_list.Entry],
+    poll: Callable[[], object] = lambda: None,
+  ) -> tuple[int, int]:
+    """Predicts many images; prints and lists failures in FAILURES.
+
+    Args:
+      entries: of the images.
+      poll: called before every image, e.g. to stop on a signal.
+
+    Returns:
+      How many were predicted now, and how many failed.
+
+    Raises:
+      SystemFault: outputs cannot be written.
+    """
+    done, failures = 0, []
+    # No bar if stderr is not a terminal.
+    for entry in tqdm.tqdm(entries, unit='image', disable=None):
+      poll()
+      try:
+        done += self.add(entry)
+      except errors.DataError as error:
+        failures.append(_printable(str(error)))
+        print(failures[-1], file=sys.stderr)
+    path = os.path.join(self.path, FAILURES)
+    if failures:
+      results.write_text(path, ''.join(f'{line}\n' for line in failures))
+    elif os.path.exists(path):
+      os.remove(path)  # Of an earlier run.
+    return done, len(failures)
 
   def place(self, kind: str, name: str) -> str:
     """The path of an output."""
@@ -169,6 +206,12 @@ class Folder:
       if os.path.exists(temporary):
         os.remove(temporary)
       raise _cannot_write(path, error) from error
+
+
+def _printable(text):
+  """One line that any terminal can show, whatever the name of a file."""
+  text = text.encode('utf-8', 'backslashreplace').decode()
+  return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _cannot_write(path, error):
