@@ -120,7 +120,7 @@ def test_outputs_are_not_predicted_again(model, place, capsys):
 def test_outputs_of_others_are_not_touched(model, place, tmp_path_factory):
   (place / 'out/masks').mkdir(parents=True)
   with pytest.raises(
-    errors.ConfigError, match='out has masks, but not of this'
+    errors.ConfigError, match='out has masks, but not from this'
   ):
     run(model, 'b')
   os.rmdir('out/masks')
@@ -130,7 +130,7 @@ def test_outputs_of_others_are_not_touched(model, place, tmp_path_factory):
     run(other, 'b')
 
 
-def test_what_is_no_exported_model(place):
+def test_wrong_models_are_refused(place):
   with pytest.raises(errors.ConfigError, match='Give --saved_model'):
     run('', 'b')
   with pytest.raises(errors.ConfigError, match='a is not a SavedModel'):

@@ -121,7 +121,7 @@ FLIPPED = PNG[:60] + bytes([PNG[60] ^ 255]) + PNG[61:]
   [
     (b'', 'is empty'),
     (b' <!DOCTYPE html><html>404</html>', 'is a web page'),
-    (b'hello', 'is no image'),
+    (b'hello', 'is not an image'),
     (PNG[:-1], 'cut off'),
     (PNG[:-20], 'cut off'),
     (PNG[:20], 'damaged'),
