@@ -1,12 +1,12 @@
-"""Shows what the network will really see: augmented crops and their labels.
+"""Shows what the network will see: augmented crops and their labels.
 
 python -m deeplab_contrast.browse --gin_file=x.gin [--count=8] [--out=a.png]
 
 Draws the first examples of a run, after all transforms: the image, or both
-views of contrastive pretraining; the label; and the label at the resolution at
-which the loss looks at it. Prints the share of each class, of void and of
-padding. The picture is `--out`, or `browse/crops.png` in `--model_dir` (or
-here, without one). No network is trained or needed: INIT may be left out.
+views of contrastive pretraining; the label; and the label at the resolution of
+the loss. Prints the share of each class, of void and of padding. The picture is
+`--out`, or `browse/crops.png` in `--model_dir` (or here, without one). Nothing
+is trained, and no weights are loaded: INIT may be left out.
 """
 
 import os
@@ -15,7 +15,9 @@ from deeplab_contrast import launch
 from deeplab_contrast.utils import run_files
 
 
-def main(launched, count=8, out=None):
+def main(
+  launched: launch.Launch, count: int = 8, out: str | None = None
+) -> None:
   """Draws the first crops of a run.
 
   Args:
@@ -23,14 +25,12 @@ def main(launched, count=8, out=None):
     count: how many.
     out: path of the PNG; None for browse/crops.png in the model_dir.
   """
-  from deeplab_contrast import experiment as experiment_lib
   from deeplab_contrast.imaging import panels
   from deeplab_contrast.inference import crops as crops_lib
 
   experiment = launched.experiment
   info = experiment.train.source.info
-  with experiment_lib.data_errors():
-    crops = crops_lib.collect(experiment, count)
+  crops = crops_lib.collect(experiment, count)
   path = out or os.path.join(launched.model_dir or '', run_files.CROPS)
   panels.save(crops_lib.draw(crops, info), path)
   print(crops_lib.table(crops, info))

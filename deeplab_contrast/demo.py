@@ -1,12 +1,13 @@
-"""A page on this machine: drop a picture, see what exported models make of it.
+"""A page on this machine: drop a picture, see what exported models predict.
 
 python -m deeplab_contrast.demo --saved_model=runs/a/export/saved_model
 
 Given twice, --saved_model compares two models. Needs the extra `demo`. Only
-this machine can open the page, and nothing is sent anywhere. Ctrl-C ends it.
+this machine can open the page, and no data leave it. Ctrl-C ends it.
 """
 
 import time
+from collections.abc import Sequence
 
 from deeplab_contrast import launch
 
@@ -14,8 +15,13 @@ MAX_PIXELS = 2**23  # 4096 x 2048.
 MAX_MEGABYTES = 32
 
 
-def main(launched, saved_models, port=7860, max_pixels=MAX_PIXELS):
-  """Serves the page until a signal comes.
+def main(
+  launched: launch.Launch,
+  saved_models: Sequence[str],
+  port: int = 7860,
+  max_pixels: int = MAX_PIXELS,
+) -> int:
+  """Serves the page until a signal arrives.
 
   Args:
     launched: the `launch.Launch` of this process; not used.

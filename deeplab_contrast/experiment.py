@@ -1,9 +1,10 @@
 """The root of a gin experiment: everything a command needs, in one object."""
 
-import contextlib
 import dataclasses
 import functools
 import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,34 +18,33 @@ from deeplab_contrast.datasets import (
   sources,
   transforms,
 )
-from deeplab_contrast.datasets.sources import extremes
 from deeplab_contrast.distributed import workers
 from deeplab_contrast.inference import embedding_judge as embedding_judge_lib
+from deeplab_contrast.inference import evaluation
 from deeplab_contrast.inference import evaluator as evaluator_lib
-from deeplab_contrast.inference import pictures
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.training import checkpoints, writers
+from deeplab_contrast.training import checkpoints
 from deeplab_contrast.training import trainer as trainer_lib
-from deeplab_contrast.utils import errors, results, tables
+from deeplab_contrast.utils import errors
 
 _PRECISIONS = ('float32', 'mixed_bfloat16')
 
 
 class Experiment:
-  """One training and the way it is judged.
+  """One training and how it is evaluated; does not change once it is built.
 
   Built by `launch`, inside the scope of the strategy.
 
   Args:
-    model: makes the `DeepLab` from the head of the task; not made yet, since
-      the precision comes first.
-    task: what a step teaches.
-    trainer: how it is taught.
+    model: makes the `DeepLab` from the head of the task; called here, after
+      the precision is set.
+    task: the losses of a training step.
+    trainer: how the network is trained.
     train: the training data.
-    eval_source: the split that judges; None where there is none.
-    evaluator: how it judges.
-    embedding_judge: how pretraining is judged while it runs; None judges it
-      only when asked to, by `evaluate`.
+    eval_source: the split to evaluate on; None where there is none.
+    evaluator: how classifiers are evaluated; None takes the defaults.
+    embedding_judge: how pretraining is evaluated while it runs; None leaves
+      that to the command `eval`.
     precision: 'float32' or 'mixed_bfloat16'.
     seed: of the weights, the order of the data and all augmentation.
     data_dir: where prepared datasets are kept; None is TFDS's default.
@@ -56,7 +56,7 @@ class Experiment:
 
   def __init__(
     self,
-    model,
+    model: Callable[..., Any],
     task: task_lib.Task,
     trainer: trainer_lib.Trainer,
     train: pipeline.Pipeline,
@@ -80,7 +80,6 @@ class Experiment:
     self.embedding_judge = embedding_judge
     self.seed = seed
     self.data_dir = data_dir
-    self._shown = None  # A `pictures.Shown`, once it is needed.
     _check_same_classes(train.source, eval_source, 'eval_source')
     if embedding_judge is not None:
       _check_same_classes(
@@ -88,28 +87,28 @@ class Experiment:
       )
 
   @property
-  def classifies(self):
-    """Whether the network gives classes, so that it can be evaluated."""
+  def classifies(self) -> bool:
+    """Whether the network predicts classes."""
     return isinstance(self.model.head, heads.Classifier)
 
   @property
-  def crop_size(self):
+  def crop_size(self) -> tuple[int, int] | None:
     """(height, width) of training crops; None where nothing is cropped."""
     crop = self._last(transforms.RandomCrop)
     return crop and crop.size
 
   @property
-  def pad_pixel(self):
-    """What images are padded with in training, and so wherever they are."""
+  def pad_pixel(self) -> float | tuple[float, float, float]:
+    """What images are padded with: everywhere as in training."""
     pad = self._last(transforms.Pad)
     return pad.pixel if pad else common.MEAN_PIXEL
 
   @property
-  def feature_scale(self):
-    """The factor images are resized by where features are looked at.
+  def feature_scale(self) -> float:
+    """The factor that images are resized by to compute features.
 
-    Of prediction, the one nearest to 1: features of several scales have no mean
-    that fine-tuning would start from.
+    It is the scale of the predictor that is nearest to 1: features, unlike
+    probabilities, are not averaged over scales.
     """
     return min(self.evaluator.predictor.scales, key=lambda s: abs(s - 1.0))
 
@@ -119,18 +118,21 @@ class Experiment:
     return found[-1] if found else None
 
   @property
-  def crop_note(self):
-    """One line when crops are not k * output stride + 1, or None."""
+  def crop_note(self) -> str | None:
+    """A line for the user if crops are not k * output stride + 1; else None."""
     if self.crop_size is None:
       return None
     stride = self.model.trunk.backbone.output_stride
     return resize.misfit_note(self.crop_size, stride)
 
-  def fit(self, strategy, model_dir):
-    """Trains into a folder, and judges; see `Trainer.fit`.
+  def fit(
+    self, strategy: tf.distribute.Strategy, model_dir: str
+  ) -> Mapping[str, Any] | None:
+    """Trains into a folder, and evaluates; see `Trainer.fit`.
 
     Returns:
-      What `evaluate` gives at the end; None where nothing judges.
+      The scores at the end, of `evaluation.Evaluation` or of
+      `embedding_judge.Judgement`; None if nothing is evaluated.
 
     Raises:
       DataError: the data are missing, wrong, or not those the run began with.
@@ -140,9 +142,9 @@ class Experiment:
     self.trainer.load_warm_start(self.model, model_dir)
     examples = self.train.source.open(self.data_dir)
     opened = {'train': (self.train.source, examples)}
-    evaluate = self._make_ready(strategy, opened)
+    evaluate = self._open_evaluation(strategy, opened)
     self._check_data(strategy, model_dir, opened)
-    with data_errors():
+    with pipeline.data_errors():
       return self.trainer.fit(
         self.model,
         self.task,
@@ -154,41 +156,50 @@ class Experiment:
         'val' if self.classifies else 'embedding',
       )
 
-  def _make_ready(self, strategy, opened):
-    """What judges during training, or None; adds what it opens to `opened`.
+  def _open_evaluation(self, strategy, opened):
+    """The evaluation during training, or None; adds its data to `opened`.
 
-    Opened now, so that faults are met before the training, not after.
+    Opened now, so that faults are reported before the training, not after.
     """
-    if not self.classifies:
-      return self._judgement(opened) if self.embedding_judge else None
-    if self.eval_source is None:
+    if self.classifies and self.eval_source is not None:
+      examples = self.eval_source.open(self.data_dir)
+      opened['eval'] = (self.eval_source, examples)
+      return evaluation.Evaluation(self, strategy, examples)
+    if self.classifies or self.embedding_judge is None:
       return None
-    judging = self.eval_source.open(self.data_dir)
-    self.eval_batches(judging, strategy.num_replicas_in_sync)
-    opened['eval'] = (self.eval_source, judging)
-    return functools.partial(self.judge, strategy)
+    found = embedding_judge_lib.of_experiment(self, opened['train'][1])
+    if self.embedding_judge.source is not None:
+      opened['embedding'] = (self.embedding_judge.source, found.examples)
+    return found
 
-  def restore(self, strategy, model_dir, path=None, needs_classes=True):
+  def restore(
+    self,
+    strategy: tf.distribute.Strategy,
+    model_dir: str,
+    path: str | None = None,
+    needs_classes: bool = True,
+  ) -> int:
     """Loads the newest weights of a run; returns their step.
 
     Args:
       strategy: the one the model was made under.
       model_dir: the run's folder.
       path: of a checkpoint to load instead of the newest one.
-      needs_classes: whether the run must have classes and a split that judges.
+      needs_classes: whether to refuse a run that cannot be evaluated, see
+        `check_can_be_evaluated`.
 
     Raises:
-      ConfigError: when the run has not, or has no checkpoint.
-      DataError: its classes have been described otherwise since.
+      ConfigError: it is refused, or has no checkpoint.
+      DataError: the description of its classes has changed since.
     """
     if needs_classes:
-      self.check_can_be_judged(model_dir)
+      self.check_can_be_evaluated(model_dir)
     fingerprints.check_classes(model_dir, self.train.source.info.class_names)
     with strategy.scope():
       self.model.build_variables()
     return checkpoints.restore_model(model_dir, self.model, path)[1]
 
-  def check_can_be_judged(self, model_dir):
+  def check_can_be_evaluated(self, model_dir: str | None) -> None:
     """Raises ConfigError for a run without classes or without a split."""
     if not self.classifies or self.eval_source is None:
       raise errors.ConfigError(
@@ -197,8 +208,9 @@ class Experiment:
       )
 
   @property
-  def judged_by(self):
-    """How this experiment is judged, as JSON: scores compare if it is equal."""
+  def judged_by(self) -> dict[str, Any]:
+    """How it is evaluated, as JSON; only equal ones have comparable scores."""
+    assert self.eval_source is not None
     return {
       'dataset': self.eval_source.info.name,
       'split': getattr(self.eval_source, 'split', 'val'),
@@ -207,123 +219,8 @@ class Experiment:
       **dataclasses.asdict(self.evaluator.predictor),
     }
 
-  def evaluate(self, strategy, poll=lambda: None):
-    """Scores the model.
-
-    Args:
-      strategy: the one the model was made under.
-      poll: called now and then, e.g. to stop on a signal.
-
-    Returns:
-      The dict of `Evaluator.evaluate` on `eval_source`, and `judged_by`;
-      without a classifier that of `embedding_judge.Judgement`.
-    """
-    if not self.classifies:
-      with data_errors():
-        return self._judgement({})(poll)
-    examples = self._limited(self.eval_source.open(self.data_dir))
-    batches = self._shared_eval_batches(strategy, examples)
-    with data_errors():
-      scores = self.evaluator.evaluate(
-        self.model, batches, examples.info, strategy, poll
-      )
-    return {**scores, 'judged_by': self.judged_by}
-
-  def judge(self, strategy, poll=lambda: None):
-    """Scores and shows what a classifier predicts.
-
-    Args:
-      strategy: the one the model was made under.
-      poll: called now and then, e.g. to stop on a signal.
-
-    Returns:
-      The dict of `evaluate`, and for TensorBoard under `writers.SHOWN` IoU per
-      class, the confusion matrix and predictions of a few images; of several
-      workers the chief alone gets these.
-    """
-    scores = self.evaluate(strategy, poll)
-    if not workers.of(strategy).is_chief:
-      return scores
-    if self._shown is None:
-      examples = self._limited(self.eval_source.open(self.data_dir))
-      self._shown = pictures.Shown(self, examples)
-    with data_errors():
-      shown = self._shown(scores)
-    return {**scores, writers.SHOWN: shown}
-
-  def report_embedding(self, model_dir, step, scores):
-    """Writes what `evaluate` gave of a pretraining's step; returns a text."""
-    info = self._judge_and_source()[1].info
-    result = results.write_embedding(model_dir, step, scores, info)
-    head = f'{info.name}, step {step}, frozen features'
-    return f'{head}\n{tables.embedding_table(result)}'
-
-  def _judge_and_source(self):
-    judge = self.embedding_judge or embedding_judge_lib.EmbeddingJudge()
-    return judge, judge.source or self.train.source
-
-  def _judgement(self, opened):
-    """The `Judgement` of the embedding; `opened` as in `fit`."""
-    judge, source = self._judge_and_source()
-    if judge.source is None and 'train' in opened:
-      examples = opened['train'][1]
-    else:
-      examples = source.open(self.data_dir)
-      opened['embedding'] = (source, examples)
-    try:
-      return judge.on(self.model, examples, self.feature_scale, self.pad_pixel)
-    except ValueError as error:
-      raise errors.ConfigError(str(error)) from error
-
-  def eval_batches(self, examples, replicas=1):
-    """Whole images, padded to one size, each once and in order.
-
-    Every one of the replicas gets as many of a batch, so it is rounded up.
-    """
-    count = -(-self.evaluator.batch_size // replicas)
-    steps = self._for_eval(examples, count)
-    return pipeline.once(examples, steps, count * replicas)
-
-  def _for_eval(self, examples, count):
-    return transforms.Decode(), self.pad(examples, count)
-
-  def _shared_eval_batches(self, strategy, examples):
-    """`eval_batches`; with several workers the share of this one."""
-    replicas = strategy.num_replicas_in_sync
-    workers_count = workers.of(strategy).count
-    if workers_count == 1:
-      return self.eval_batches(examples, replicas)
-    count = -(-self.evaluator.batch_size // replicas)
-
-    def make(context):
-      return pipeline.once(
-        examples,
-        self._for_eval(examples, count),
-        count,
-        context.input_pipeline_id,
-        context.num_input_pipelines,
-        replicas // workers_count,
-      )
-
-    return strategy.distribute_datasets_from_function(make)
-
-  def pad(self, examples, count=1, evaluator=None, labels=True):
-    """How whole images are padded, all to one size; raises as `pad_size` does.
-
-    Args:
-      examples: opened examples.
-      count: how many are predicted at once, on one replica.
-      evaluator: `Evaluator`; None is the one of this experiment.
-      labels: whether labels are wanted; otherwise probabilities.
-
-    Returns:
-      `transforms.Pad`, with the pixel of training.
-    """
-    size = pad_size(evaluator or self.evaluator, examples, count, labels)
-    return transforms.Pad(size, self.pad_pixel, exact=True)
-
   def _check_data(self, strategy, model_dir, opened):
-    """Refuses other data than those the run in this folder began with."""
+    """Refuses data that differ from those the run began with."""
     found = fingerprints.of_sources(opened, self.data_dir)
     team = workers.of(strategy)
     team.agree(
@@ -337,58 +234,13 @@ class Experiment:
     names = found['train']['classes']
     fingerprints.check_classes(model_dir, names)
 
-  def _limited(self, examples):
-    limit = self.evaluator.limit
-    if limit is None or limit >= len(examples):
-      return examples
-    return sources.Subset(examples, range(limit))
 
-
-def pad_size(evaluator, examples, count=1, labels=True):
-  """The one size all images are padded to; see `Evaluator.pad_size`.
-
-  Args:
-    evaluator: `Evaluator`.
-    examples: opened examples.
-    count: how many are predicted at once, on one replica.
-    labels: whether labels are wanted; otherwise probabilities.
-
-  Returns:
-    (height, width).
-
-  Raises:
-    ConfigError: when an image would not fit.
-    DataError: when so many pixels would need absurd amounts of memory.
-  """
-  try:
-    size = evaluator.pad_size(examples.max_size)
-  except ValueError as error:
-    raise errors.ConfigError(str(error)) from error
-  classes = examples.info.num_classes
-  remedy = evaluator.less_memory(
-    size, classes, count, extremes.MOST_VALUES, labels
-  )
-  if remedy is not None:
-    values = evaluator.predictor.values(size, classes, labels)
-    raise extremes.refusal(examples, size, count, values, remedy)
-  return size
-
-
-@contextlib.contextmanager
-def data_errors():
-  """Gives back the sentence of a DataError raised inside tf.data."""
-  try:
-    yield
-  except tf.errors.OpError as error:
-    raise (pipeline.data_error(error) or error) from error
-
-
-def _check_same_classes(train, judged, name):
-  if judged is None:
+def _check_same_classes(train, evaluated, name):
+  if evaluated is None:
     return
-  ours, theirs = train.info, judged.info
+  ours, theirs = train.info, evaluated.info
   if ours.class_names != theirs.class_names:
     raise errors.ConfigError(
-      f'The training data ({ours.name}) and {name} ({theirs.name}) have other '
-      'classes.'
+      f'The training data ({ours.name}) and {name} ({theirs.name}) have '
+      'different classes.'
     )

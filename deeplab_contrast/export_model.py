@@ -1,4 +1,4 @@
-"""Exports a trained run for programs that know nothing of this package.
+"""Exports a trained run for programs that do not have this package.
 
 python -m deeplab_contrast.export_model --model_dir=runs/a
 python -m deeplab_contrast.export_model --model_dir=runs/a --precision=bfloat16
@@ -13,6 +13,8 @@ predictor, and its padding.
 """
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from deeplab_contrast import launch
 
@@ -21,98 +23,50 @@ PRECISIONS = {'float32': 'float32', 'bfloat16': 'mixed_bfloat16'}
 
 
 def main(
-  launched,
-  out=None,
-  format='saved_model',
-  crop_size=None,
-  input_size=None,
-  fold=True,
-  licence='not stated',
-  overwrite=False,
-):
-  """Restores the newest checkpoint and writes it as one folder.
+  launched: launch.Launch,
+  out: str | None = None,
+  format: str = 'saved_model',
+  crop_size: tuple[Any, ...] | None = None,
+  input_size: Sequence[Any] | None = None,
+  fold: bool = True,
+  licence: str = 'not stated',
+  overwrite: bool = False,
+) -> None:
+  """Exports the newest checkpoint; see `run_export.write`.
 
   Args:
     launched: the `launch.Launch` of this process.
     out: the folder to write; by default `<model_dir>/export/<format>`.
     format: one of FORMATS.
-    crop_size: (height, width) that smaller images are padded to; None is the
-      size that the evaluation pads to.
-    input_size: (height, width) of all images, one at a time; TFLite needs it,
-      the others then take no other.
-    fold: whether batch norm is folded into convolutions: faster, and equal but
-      for rounding, so that labels may differ where two classes are level.
-    licence: of the weights, for the model card.
-    overwrite: whether an export at `out` is replaced.
+    crop_size: see `run_export.Settings`, as all below.
+    input_size: (height, width).
+    fold: whether batch norm is folded into convolutions.
+    licence: of the weights.
+    overwrite: whether an existing export is replaced.
+
+  Raises:
+    ConfigError: there is no run, or a size is not valid.
   """
-  from deeplab_contrast.export import folders, formats, model_card
+  from deeplab_contrast.export import run_export
   from deeplab_contrast.utils import errors, signals
 
-  if launched.model_dir is None:
+  model_dir = launched.model_dir
+  if model_dir is None:
     raise errors.ConfigError('Give --model_dir, the run to export.')
-  check_sizes(format, crop_size, input_size)
-  experiment = launched.experiment
-  if not experiment.classifies:
-    raise errors.ConfigError(
-      f'{launched.model_dir} is a contrastive run, which knows no classes: '
-      'fine-tune it first, and export that run.'
-    )
-  formats.check_possible(format, experiment.model.compute_dtype)
-  out = out or os.path.join(launched.model_dir, 'export', format)
-  with signals.stop_request() as request:
-    folders.check_free(out, model_card.FILE, overwrite)
-    with folders.in_one_piece(out, model_card.FILE, overwrite) as folder:
-      step = experiment.restore(launched.strategy, launched.model_dir)
-      request.poll()
-      crop_size = crop_size or evaluation_size(experiment)
-      export = formats.write(
-        experiment, folder, format, crop_size, input_size, fold, request.poll
-      )
-      write_card(launched, folder, step, licence, export)
-      request.poll()
-  print(f'Step {step} of {launched.model_dir}: {out}')
-
-
-def write_card(launched, folder, step, licence, export):
-  """Writes the model card; see `model_card.text`."""
-  from deeplab_contrast.export import model_card
-
-  text = model_card.text(
-    launched.model_dir,
-    launched.experiment.train.source.info,
-    model_card.Export(step=step, licence=licence, **export),
+  settings = run_export.Settings(
+    format, crop_size, input_size, fold, licence, overwrite
   )
-  path = os.path.join(folder, model_card.FILE)
-  with open(path, 'w', encoding='utf-8') as file:
-    file.write(text)
-
-
-def check_sizes(format, crop_size, input_size):
-  """Raises ConfigError where sizes and the format do not fit."""
-  from deeplab_contrast.utils import errors
-
-  if format == 'tflite' and input_size is None:
-    raise errors.ConfigError('--format=tflite needs --input_size=HEIGHT,WIDTH.')
-  for name, size in (('crop_size', crop_size), ('input_size', input_size)):
-    if size is not None and not _is_size(size):
-      raise errors.ConfigError(
-        f'--{name} is {",".join(map(str, size))}; give HEIGHT,WIDTH in pixels.'
-      )
-
-
-def _is_size(value):
-  return len(value) == 2 and all(type(x) is int and x > 0 for x in value)
-
-
-def evaluation_size(experiment):
-  """(height, width) that the evaluation pads all images to.
-
-  Only where the largest image of the split decides, the split is opened.
-  """
-  if experiment.evaluator.crop_size is not None:
-    return tuple(experiment.evaluator.crop_size)
-  examples = experiment.eval_source.open(experiment.data_dir)
-  return experiment.pad(examples).size
+  out = out or os.path.join(model_dir, 'export', format)
+  with signals.stop_request() as stop:
+    step = run_export.write(
+      launched.experiment,
+      launched.strategy,
+      model_dir,
+      out,
+      settings,
+      stop.poll,
+    )
+  print(f'Step {step} of {model_dir}: {out}')
 
 
 if __name__ == '__main__':
@@ -126,7 +80,7 @@ if __name__ == '__main__':
     'precision',
     None,
     list(PRECISIONS),
-    "Of the computation. Default: the run's.",
+    "Precision of the computation. Default: the run's.",
   )
   flags.DEFINE_list(
     'crop_size',
@@ -138,11 +92,11 @@ if __name__ == '__main__':
   flags.DEFINE_boolean(
     'fold_batch_norm',
     True,
-    'Fold batch norm into convolutions. Without, a SavedModel is slower and its'
-    ' labels equal those of eval also where classes are level up to rounding.',
+    'Fold batch norm into convolutions. Without it, a SavedModel is slower, and'
+    ' its labels equal those of eval even where two classes are nearly equal.',
   )
-  flags.DEFINE_string('licence', 'not stated', 'Of the weights.')
-  flags.DEFINE_boolean('overwrite', False, 'Replace an export that is there.')
+  flags.DEFINE_string('licence', 'not stated', 'Licence of the weights.')
+  flags.DEFINE_boolean('overwrite', False, 'Replace an existing export.')
 
   def settings():
     """The precision that the experiment is built with."""
@@ -150,7 +104,7 @@ if __name__ == '__main__':
     return {} if name is None else {'precision': PRECISIONS[name]}
 
   def size(name):
-    """A flag of HEIGHT,WIDTH as ints; what is none stays a text."""
+    """A flag of HEIGHT,WIDTH as ints; what is not an int stays a str."""
     value = flags.FLAGS[name].value
     return value and tuple(int(v) if v.isdecimal() else v for v in value)
 

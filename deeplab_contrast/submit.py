@@ -1,14 +1,14 @@
-"""Writes what a test server asks for; uploads nothing.
+"""Writes the files that a test server asks for; uploads nothing.
 
 python -m deeplab_contrast.submit --model_dir=runs/a --split=test [--best]
 
 predicts the split with a run on VOC 2012 or Cityscapes, checks the files, and
-packs them: `runs/a/submit/test_300/voc2012_test.tgz`. Killed, it goes on where
-it was. The same files make the same archive, byte for byte.
+packs them: `runs/a/submit/test_300/voc2012_test.tgz`. Started again after a
+kill, it resumes. The same files make the same archive, byte for byte.
 
 python -m deeplab_contrast.submit --model_dir=runs/a --split=test --check=PATH
 
-checks an archive, or a folder of files, that was made by anything.
+checks an archive, or a folder of files, whatever program made it.
 """
 
 import os
@@ -17,33 +17,38 @@ from deeplab_contrast import launch
 from deeplab_contrast.utils import run_files
 
 
-def main(launched, split='test', out=None, best=False, competition='comp6'):
+def main(
+  launched: launch.Launch,
+  split: str = 'test',
+  out: str | None = None,
+  best: bool = False,
+  competition: str = 'comp6',
+) -> None:
   """Predicts, checks and packs.
 
   Args:
     launched: the `launch.Launch` of this process.
-    split: of the dataset that judges the run.
+    split: of the dataset that the run is evaluated on.
     out: the folder to write to; None is one for each checkpoint in the run's.
     best: takes the best checkpoint that was kept, not the newest.
     competition: VOC's 'comp5' or 'comp6'.
 
   Raises:
-    ConfigError: no run, no server for its dataset, or a folder of other files.
+    ConfigError: the run has no classes or no split, there is no test server for
+      its dataset, or the folder holds other files.
     DataError: there is no such split.
   """
   from deeplab_contrast.inference import submission
   from deeplab_contrast.training import best as best_lib
   from deeplab_contrast.training import checkpoints
-  from deeplab_contrast.utils import errors, signals
+  from deeplab_contrast.utils import signals
 
-  model_dir, experiment = launched.model_dir, launched.experiment
-  if model_dir is None:
-    raise errors.ConfigError('Give --model_dir, the run that predicts.')
-  experiment.check_can_be_judged(model_dir)
+  model_dir, experiment = launched.model_dir or '', launched.experiment
+  experiment.check_can_be_evaluated(model_dir)
   examples, server = submission.open_split(experiment, split, competition)
   path = best_lib.path_of(model_dir) if best else None
   step = experiment.restore(launched.strategy, model_dir, path)
-  path = path or os.path.join(model_dir, run_files.CHECKPOINTS, f'ckpt-{step}')
+  path = path or checkpoints.path_of(model_dir, step)
   made_by = {
     **experiment.judged_by,
     'split': split,
@@ -59,8 +64,13 @@ def main(launched, split='test', out=None, best=False, competition='comp6'):
   print(f'{len(examples)} images at step {step}: {archive}')
 
 
-def check(launched, path, split='test', competition='comp6'):
-  """Checks what is there already; see `test_servers.check`.
+def check(
+  launched: launch.Launch,
+  path: str,
+  split: str = 'test',
+  competition: str = 'comp6',
+) -> None:
+  """Checks existing files; see `test_servers.check`.
 
   Args:
     launched: the `launch.Launch` of this process; its experiment names the
@@ -89,7 +99,7 @@ if __name__ == '__main__':
     'competition',
     'comp6',
     ['comp5', 'comp6'],
-    'Of VOC: comp5 if trained on VOC alone, comp6 else.',
+    'For VOC: comp5 if trained on VOC alone, else comp6.',
   )
 
   def _command(launched):

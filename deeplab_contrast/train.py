@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deeplab_contrast import launch
-from deeplab_contrast.utils import processor, results, tables
+from deeplab_contrast.utils import processor, results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +99,10 @@ def main(launched: launch.Launch) -> None:
   Args:
     launched: the `launch.Launch` of this process.
   """
+  from deeplab_contrast.inference import run_evaluation
   from deeplab_contrast.training import writers
 
-  model_dir, experiment = launched.model_dir, launched.experiment
+  model_dir, experiment = launched.model_dir or '', launched.experiment
   with launch.prepare_model_dir(launched):
     if results.is_done(model_dir):
       print(f'{model_dir} is already complete; nothing to do.')
@@ -113,27 +114,12 @@ def main(launched: launch.Launch) -> None:
     if experiment.crop_note:
       print(experiment.crop_note, flush=True)
     writers.write_config(model_dir, launched.config)
+    steps = experiment.trainer.steps
     scores = experiment.fit(launched.strategy, model_dir)
     if scores is not None:
-      _report(experiment, model_dir, scores)
-    results.write_done(model_dir, experiment.trainer.steps)
+      print(run_evaluation.report(experiment, model_dir, steps, scores))
+    results.write_done(model_dir, steps)
     print(f'Done: {model_dir}')
-
-
-def _report(experiment, model_dir, scores):
-  """Writes and prints the scores of the last weights."""
-  from deeplab_contrast.inference import confusion_picture
-  from deeplab_contrast.training import writers
-
-  steps = experiment.trainer.steps
-  if not experiment.classifies:
-    print(experiment.report_embedding(model_dir, steps, scores))
-    return
-  info = experiment.eval_source.info
-  stored = {k: v for k, v in scores.items() if k != writers.SHOWN}
-  result = results.write(model_dir, steps, stored, info)
-  confusion_picture.write(model_dir, result)
-  print(tables.per_class_table(result))
 
 
 if __name__ == '__main__':

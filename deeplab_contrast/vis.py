@@ -12,25 +12,22 @@ from deeplab_contrast import launch
 from deeplab_contrast.utils import run_files
 
 
-def main(launched, num_images=8):
-  """Predicts images spread evenly over the split and draws them.
+def main(launched: launch.Launch, num_images: int = 8) -> None:
+  """Draws predictions of images that are spread evenly over the split.
 
   Args:
     launched: the `launch.Launch` of this process.
     num_images: how many.
   """
-  import numpy as np
-
-  from deeplab_contrast.inference import pictures
+  from deeplab_contrast.inference import pictures, whole_images
 
   experiment = launched.experiment
   step = experiment.restore(launched.strategy, launched.model_dir)
   examples = experiment.eval_source.open(experiment.data_dir)
-  count = min(num_images, len(examples))
-  chosen = np.linspace(0, len(examples) - 1, count).astype(int).tolist()
-  folder = os.path.join(launched.model_dir, run_files.VIS)
+  chosen = whole_images.spread(len(examples), num_images)
+  folder = os.path.join(launched.model_dir or '', run_files.VIS)
   path = pictures.draw(experiment, examples, chosen, folder)
-  print(f'{count} images at step {step}: {path}')
+  print(f'{len(chosen)} images at step {step}: {path}')
 
 
 if __name__ == '__main__':

@@ -80,13 +80,23 @@ MAY_IMPORT = {
   'datasets.preparation': ('common', 'datasets', 'imaging', 'utils'),
   'tasks': ('common', 'core'),
   'training': ('common', 'distributed', 'tasks.task', 'utils'),
-  'inference': ('common', 'core', 'datasets', 'imaging', 'utils'),
+  'inference': (
+    'common',
+    'config',
+    'core',
+    'datasets',
+    'distributed',
+    'imaging',
+    'training',
+    'utils',
+  ),
   'export': (
     'common',
     'config',
     'core',
     'imaging',
     'inference.predictor',
+    'inference.whole_images',
     'utils',
   ),
   'studies': ('config', 'imaging', 'utils'),
@@ -108,10 +118,7 @@ MAY_IMPORT = {
     (
       'config',
       'conversion',
-      'core.network.costs',
       'datasets.preparation',
-      'datasets.sources.overlap',
-      'experiment',
       'export',
       'imaging',
       'inference',
@@ -164,8 +171,8 @@ INSIDE = {
     'utils.checks',
   ),
   'export.exported': ('imaging', 'utils'),
-  'export.predictions': ('imaging', 'utils'),
-  'export.demo_page': ('imaging', 'utils'),
+  'export.predictions': ('export.exported', 'imaging', 'utils'),
+  'export.demo_page': ('export.exported', 'imaging', 'utils'),
 }
 
 # What the package itself may import: this before all else, and on first use

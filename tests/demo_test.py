@@ -113,7 +113,7 @@ def test_an_upload_in_a_browser(models, tmp_path):
     assert not outside
 
 
-def test_what_is_no_picture_or_too_large_is_told(models, tmp_path):
+def test_bad_and_large_pictures_are_reported(models, tmp_path):
   (tmp_path / 'bad.png').write_bytes(b'no picture')
   with (
     served(models[:1], max_pixels=700) as address,
@@ -126,7 +126,7 @@ def test_what_is_no_picture_or_too_large_is_told(models, tmp_path):
     browser.refresh()
     wait_for(browser, 'Drop a picture.')
     upload(browser, str(tmp_path / 'bad.png'))
-    wait_for(browser, 'The picture is no image')
+    wait_for(browser, 'The picture is not an image')
 
 
 def test_a_file_that_is_too_large(models, tmp_path):
@@ -172,4 +172,4 @@ def test_as_a_command(paths):
 def test_a_missing_model(tmp_path):
   done = processes.run_module('demo', f'--saved_model={tmp_path}')
   assert done.returncode == 2
-  assert done.stderr.startswith(f'error: {tmp_path} is no SavedModel')
+  assert done.stderr.startswith(f'error: {tmp_path} is not a SavedModel')

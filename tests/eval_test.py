@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import time
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from deeplab_contrast import eval as eval_command
 from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.distributed import distribution
+from deeplab_contrast.inference import evaluation
 from deeplab_contrast.training import best, checkpoints, contents
 from deeplab_contrast.utils import errors, locking, results, run_files
 from tests import fixtures, processes
@@ -63,7 +65,7 @@ def save(launched, step, only_class=None):
 
 
 def share_of_class(launched, which):
-  """(pixels of a class, all pixels) of the judged images."""
+  """(pixels of a class, all pixels) of the evaluated images."""
   experiment = launched.experiment
   examples = experiment.eval_source.open(experiment.data_dir)
   labels = np.concatenate(
@@ -112,7 +114,7 @@ def read_events(folder):
   return tags
 
 
-def test_watch_judges_all_and_keeps_the_best(launched, capsys):
+def test_watch_evaluates_all_and_keeps_the_best(launched, capsys):
   road, sky, sign = ((step, i) for step, i in ((2, 0), (5, 1), (9, 7)))
   for step, which in (sign, sky, road):
     save(launched, step, which)
@@ -131,7 +133,7 @@ def test_watch_judges_all_and_keeps_the_best(launched, capsys):
     f'ckpt-{top["step"]}.data-00000-of-00001',
     f'ckpt-{top["step"]}.index',
   ]
-  # Started again there is nothing to do; --best judges that one.
+  # Started again there is nothing to do; --best evaluates that one.
   eval_command.watch(launched, timeout=5, interval=0.01)
   with open(path) as file:
     assert len(file.readlines()) == 3
@@ -140,14 +142,14 @@ def test_watch_judges_all_and_keeps_the_best(launched, capsys):
   assert f'step {top["step"]},' in capsys.readouterr().out
 
 
-def test_watch_leaves_out_a_damaged_checkpoint(launched, capsys):
+def test_watch_skips_a_damaged_checkpoint(launched, capsys):
   path = save(launched, 2, 0)
   save(launched, 5, 1)
   with open(path + '.data-00000-of-00001', 'r+b') as file:
     file.truncate(100)
   results.write_done(launched.model_dir, 5)
   eval_command.watch(launched, timeout=5, interval=0.01)
-  assert 'ckpt-2 is left out' in capsys.readouterr().out
+  assert 'ckpt-2 is skipped' in capsys.readouterr().out
   assert best.read(launched.model_dir)['step'] == 5
 
 
@@ -162,7 +164,7 @@ def test_watch_refuses_what_it_cannot_do(launched):
     eval_command.watch(launched, timeout=0.2)
 
 
-def test_a_training_does_not_keep_others_from_judging(launched):
+def test_a_training_does_not_keep_others_from_evaluating(launched):
   save(launched, 3, only_class=1)
   with locking.model_dir_lock(launched.model_dir):
     eval_command.main(launched)
@@ -206,11 +208,11 @@ def test_through_the_command_line(launched):
 
 def test_batches_divide_among_replicas(launched):
   experiment = launched.experiment
-  examples = experiment.eval_source.open(experiment.data_dir)
-  sizes = [
-    experiment.eval_batches(examples, replicas).element_spec['image'].shape[0]
-    for replicas in (1, 3)
-  ]
+  sizes = []
+  for replicas in (1, 3):
+    strategy = types.SimpleNamespace(num_replicas_in_sync=replicas)
+    batches = evaluation.Evaluation(experiment, strategy).batches()
+    sizes.append(batches.element_spec['image'].shape[0])
   assert sizes[0] == experiment.evaluator.batch_size
   assert sizes[1] % 3 == 0 and 0 <= sizes[1] - sizes[0] < 3
 

@@ -6,7 +6,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from deeplab_contrast import launch, model_summary
+from deeplab_contrast import launch
 from deeplab_contrast.core import resize
 from deeplab_contrast.core.network import (
   costs,
@@ -15,6 +15,7 @@ from deeplab_contrast.core.network import (
   model,
   resnet_v1,
 )
+from deeplab_contrast.inference import network_summary
 from tests import processes, tiny
 from tests.gin_configs import experiments
 
@@ -23,7 +24,7 @@ SCRATCH = 'gin_configs/voc2012/softmax_scratch.gin'
 
 def summarize(*files, bindings=()):
   built = launch.parse(files, bindings)
-  return model_summary.summarize(built.root, tf.distribute.get_strategy())
+  return network_summary.summarize(built.root, tf.distribute.get_strategy())
 
 
 def test_operations_by_hand():
@@ -133,9 +134,9 @@ def test_an_evaluation_has_the_sizes_of_its_scales():
 )
 def test_every_kind_of_experiment(name):
   built = experiments.parse(name, experiments.TINY)
-  summary = model_summary.summarize(built.root, tf.distribute.get_strategy())
+  summary = network_summary.summarize(built.root, tf.distribute.get_strategy())
   assert summary['passes']['training']['flops']['total'] > 0
-  assert 'GFLOPs' in model_summary._text(summary)
+  assert 'GFLOPs' in network_summary.text(summary)
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def test_masks_overlays_and_a_list_of_failures(model, place, capsys):
     *(f'probabilities/{n}.npz' for n in ('a/x', 'a/y', 'b/x')),
   }
   assert (place / 'out/failures.txt').read_text() == (
-    'a/bad.jpg is no image Pillow knows, or damaged: fetch it again.\n'
+    'a/bad.jpg is not an image that Pillow knows, or damaged: fetch it again.\n'
   )
   out, err = capsys.readouterr()
   assert '3 predicted, 0 already there, 1 failed: out' in out
@@ -120,20 +120,20 @@ def test_outputs_are_not_predicted_again(model, place, capsys):
 def test_outputs_of_others_are_not_touched(model, place, tmp_path_factory):
   (place / 'out/masks').mkdir(parents=True)
   with pytest.raises(
-    errors.ConfigError, match='out has masks, but not of this'
+    errors.ConfigError, match='out has masks, but not from this'
   ):
     run(model, 'b')
   os.rmdir('out/masks')
   run(model, 'b')
   other = save_model(tmp_path_factory.mktemp('other'), classes=2)
-  with pytest.raises(errors.ConfigError, match='predictions of another model'):
+  with pytest.raises(errors.ConfigError, match='predictions of a different m'):
     run(other, 'b')
 
 
-def test_what_is_no_exported_model(place):
+def test_wrong_models_are_refused(place):
   with pytest.raises(errors.ConfigError, match='Give --saved_model'):
     run('', 'b')
-  with pytest.raises(errors.ConfigError, match='a is no SavedModel'):
+  with pytest.raises(errors.ConfigError, match='a is not a SavedModel'):
     run('a', 'b')
   (place / 'a/saved_model.pb').write_bytes(b'damaged')
   with pytest.raises(errors.DataError, match='a cannot be loaded'):

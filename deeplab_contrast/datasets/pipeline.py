@@ -8,9 +8,10 @@ several hosts share the positions without communication, and a resumed run sees
 exactly what it would have seen.
 """
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -184,6 +185,15 @@ def data_error(error: tf.errors.OpError) -> errors.DataError | None:
   """
   found = re.search(r'\bDataError: (.*)', error.message)
   return errors.DataError(found[1]) if found else None
+
+
+@contextlib.contextmanager
+def data_errors() -> Iterator[None]:
+  """Raises the DataError that a source raised, in place of tf.data's error."""
+  try:
+    yield
+  except tf.errors.OpError as error:
+    raise (data_error(error) or error) from error
 
 
 def _check(examples, batch_size, start=0, host=0, num_hosts=1):

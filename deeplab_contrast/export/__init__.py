@@ -1,1 +1,1 @@
-"""A network as a file that needs no code of ours, and its use."""
+"""Networks exported to files that do not need this package, and their use."""

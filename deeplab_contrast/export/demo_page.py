@@ -4,8 +4,10 @@ import html
 import os
 import socket
 import time
+from collections.abc import Sequence
+from typing import Any
 
-# Nothing but this page asks for anything, and no request leaves the machine.
+# No request leaves this machine.
 os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
 os.environ['HF_HUB_OFFLINE'] = '1'
 
@@ -13,19 +15,20 @@ import gradio as gr
 import numpy as np
 import tensorflow as tf
 
+from deeplab_contrast.export import exported
 from deeplab_contrast.imaging import panels, photos
 from deeplab_contrast.utils import errors
 
-# Fonts of the system: others would be fetched.
+# Fonts of the system: others would be downloaded.
 _THEME = gr.themes.Default(
   font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace']
 )
 _HOST = '127.0.0.1'
 _HEADING = 'Drop a picture. It stays on this machine.'
-_SMALLEST_SHARE = 0.0005  # Below, a class is not listed: 0.0 %.
+_SMALLEST_SHARE = 0.0005  # Smaller shares are not listed: 0.0 %.
 
 
-def build(models, max_pixels):
+def build(models: Sequence[exported.Exported], max_pixels: int) -> gr.Blocks:
   """Makes the page.
 
   Args:
@@ -40,13 +43,13 @@ def build(models, max_pixels):
     gr.Markdown(f'# {title}\n{_HEADING}')
     with gr.Row():
       with gr.Column():
-        picture = gr.Image(
+        picture: Any = gr.Image(
           label='Picture',
           type='filepath',
           sources=['upload', 'clipboard'],
           elem_id='picture',
         )
-        # The file untouched: gradio would tell of bad ones by a traceback only.
+        # The unchanged file: gradio would report a bad one by a traceback only.
         picture.preprocess = lambda file: file and file.path
         opacity = gr.Slider(0, 1, 0.5, step=0.05, label='Opacity of the labels')
       overlays, tables = [], []
@@ -78,11 +81,11 @@ def build(models, max_pixels):
   return page
 
 
-def serve(page, port, max_bytes):
+def serve(page: gr.Blocks, port: int, max_bytes: int) -> str:
   """Serves the page on the loopback interface, in the background.
 
   Args:
-    page: what `build` gave.
+    page: of `build`.
     port: to listen on; 0 takes a free one.
     max_bytes: larger files are refused.
 
@@ -118,14 +121,14 @@ def _free_port():
 
 
 def _predict(models, path, max_pixels):
-  """The picture, and labels and seconds of each model."""
+  """The picture, and the labels and seconds of each model."""
   try:
     data = photos.read_bytes(path)
     sizes = zip(*(model.crop_size for model in models), strict=True)
     least = tuple(map(max, sizes))
     image = photos.decode(data, 'The picture', max_pixels, least)
   except errors.DataError as error:
-    raise _told(str(error)) from error
+    raise _error(str(error)) from error
   results = []
   for model in models:
     began = time.monotonic()
@@ -133,17 +136,17 @@ def _predict(models, path, max_pixels):
       labels = model.labels(image)
     except (MemoryError, tf.errors.OpError) as error:
       text = ' '.join(str(error).split())[:200]
-      raise _told(f'{_name(model)} cannot predict it: {text}.') from error
+      raise _error(f'{_name(model)} cannot predict it: {text}.') from error
     results.append((labels, time.monotonic() - began))
   return image, results
 
 
-def _told(sentence):
+def _error(sentence):
   return gr.Error(sentence, duration=None, print_exception=False)
 
 
 def _show(models, result, opacity):
-  """What the outputs hold: overlays, tables, agreement."""
+  """Values of the outputs: overlays, tables, agreement."""
   if result is None:
     return [None] * (2 * len(models) + 1)
   image, found = result
@@ -157,7 +160,7 @@ def _show(models, result, opacity):
 
 
 def _table(model, labels, seconds):
-  """The legend: classes found, the largest share first."""
+  """The legend: the predicted classes, the largest share first."""
   counts = np.bincount(labels.reshape(-1), minlength=len(model.class_names))
   shares = counts / labels.size
   rows = []
@@ -182,12 +185,12 @@ def _agreement(models, labels):
   if len(models) < 2:
     return ''
   if models[0].class_names != models[1].class_names:
-    return '<p>The models have other classes.</p>'
+    return '<p>The models have different classes.</p>'
   share = np.mean(labels[0] == labels[1])
   return f'<p>They agree on {100 * share:.1f} % of the pixels.</p>'
 
 
 def _name(model):
-  """How a model is called: its run's folder, where export_model put it."""
+  """The name of a model: that of its run, if export_model wrote it there."""
   parts = os.path.abspath(model.path).split(os.sep)
   return parts[-3] if parts[-2:] == ['export', 'saved_model'] else parts[-1]

@@ -1,4 +1,4 @@
-"""An exported model as its user meets it: a folder, and TensorFlow alone.
+"""Exported models, loaded from a folder with TensorFlow alone.
 
 A SavedModel is a program: load only what you trust.
 """
@@ -24,7 +24,7 @@ PROBABILITIES = 'SemanticProbabilities'
 # Names and colours of the classes, in a SavedModel's `assets`.
 DESCRIPTION = 'labels.json'
 
-_MOST_CLASSES = 255  # As many as a mask of 8 bits holds beside void.
+_MOST_CLASSES = 255  # A mask of 8 bits can hold these and void.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Exported:
   Attributes:
     path: its folder.
     fingerprint: of its files: 16 hexadecimal digits.
-    description: the dict of `assets/labels.json`; without one, made up.
-    module: what tf.saved_model.load gave; the functions live as long as it.
+    description: the dict of `assets/labels.json`; without one, defaults.
+    module: of tf.saved_model.load; its functions need it to stay alive.
   """
 
   path: str
@@ -44,21 +44,22 @@ class Exported:
   module: Any
 
   @property
-  def class_names(self):
+  def class_names(self) -> tuple[str, ...]:
     """One name per class."""
     return tuple(c['name'] for c in self.description['classes'])
 
   @property
-  def colors(self):
+  def colors(self) -> tuple[tuple[int, int, int], ...]:
     """One (red, green, blue) per class, 0 to 255."""
     return tuple(tuple(c['color']) for c in self.description['classes'])
 
   @property
-  def crop_size(self):
+  def crop_size(self) -> tuple[int, int]:
     """(height, width) that it pads smaller images to; (1, 1) if unknown."""
-    return tuple(self.description.get('crop_size') or (1, 1))
+    height, width = self.description.get('crop_size') or (1, 1)
+    return height, width
 
-  def labels(self, image):
+  def labels(self, image: np.ndarray) -> np.ndarray:
     """Predicts one image.
 
     Args:
@@ -71,7 +72,7 @@ class Exported:
     name = 'labels' if 'labels' in signatures else 'serving_default'
     return _ids(_run(signatures[name], image)[LABELS])
 
-  def predict(self, image):
+  def predict(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Predicts one image, with probabilities.
 
     Args:
@@ -84,29 +85,29 @@ class Exported:
     return _ids(outputs[LABELS]), outputs[PROBABILITIES][0].numpy()
 
 
-def load(path):
+def load(path: str) -> Exported:
   """Loads an exported model.
 
   Args:
-    path: the folder of a SavedModel with the names above.
+    path: the folder of a SavedModel.
 
   Returns:
     An `Exported`.
 
   Raises:
     ConfigError: there is no SavedModel.
-    DataError: it is damaged, or has other names.
+    DataError: it is damaged, or its inputs or outputs have other names.
   """
   if not os.path.isfile(os.path.join(path, 'saved_model.pb')):
     raise errors.ConfigError(
-      f'{path} is no SavedModel (no saved_model.pb); give the folder that '
+      f'{path} is not a SavedModel (no saved_model.pb); give the folder that '
       'export_model wrote.'
     )
   fingerprint = _fingerprint(path)
   try:
     with quiet.no_stderr():
       module = tf.saved_model.load(path)
-  except Exception as error:  # Whatever a damaged graph makes TensorFlow say.
+  except Exception as error:  # A damaged graph can raise almost anything.
     text = ' '.join(str(error).split())[:200]
     raise errors.DataError(
       f'{path} cannot be loaded: export it again ({text}).'
@@ -138,7 +139,7 @@ def _fingerprint(path):
 
 
 def _check_signature(path, module):
-  """Refuses other inputs and outputs; returns the number of classes."""
+  """Refuses unknown inputs and outputs; returns the number of classes."""
   signature = getattr(module, 'signatures', {}).get('serving_default')
   if signature is None:
     raise errors.DataError(
@@ -168,7 +169,7 @@ def _check_signature(path, module):
 
 
 def _describe(path, classes):
-  """What labels.json says; numbers and VOC's colours where there is none."""
+  """The dict of labels.json; without it, numbers and VOC's colours."""
   file_name = os.path.join(path, 'assets', DESCRIPTION)
   if not os.path.isfile(file_name):
     colors = images.voc_colormap(classes)

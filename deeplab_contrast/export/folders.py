@@ -4,21 +4,22 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 from deeplab_contrast.utils import errors
 
 
-def check_free(path, mark, overwrite=False):
-  """Refuses a place where something would be lost.
+def check_free(path: str, mark: str, overwrite: bool = False) -> None:
+  """Refuses a path where files would be lost.
 
   Args:
-    path: the folder that is to be made.
-    mark: name of a file that every such folder holds; only what holds it may be
-      replaced.
-    overwrite: whether replacing is wanted.
+    path: the folder to make.
+    mark: name of a file that every such folder contains; only a folder with it
+      may be replaced.
+    overwrite: whether to replace an existing folder.
 
   Raises:
-    ConfigError: there is something already, and it may not be replaced.
+    ConfigError: something exists there, and may not be replaced.
   """
   if not os.path.lexists(path) or (os.path.isdir(path) and not _listed(path)):
     return
@@ -28,19 +29,21 @@ def check_free(path, mark, overwrite=False):
     )
   if os.path.islink(path) or not os.path.isfile(os.path.join(path, mark)):
     raise errors.ConfigError(
-      f'{path} is no export (it has no {mark}), so it is not replaced; give '
-      'another --out.'
+      f'{path} is not an export (it has no {mark}), so it is not replaced; '
+      'give another --out.'
     )
 
 
 @contextlib.contextmanager
-def in_one_piece(path, mark, overwrite=False):
+def in_one_piece(
+  path: str, mark: str, overwrite: bool = False
+) -> Iterator[str]:
   """Yields a temporary folder, which becomes `path` in the end.
 
   If anything is raised inside, nothing is left and `path` is as it was.
 
   Args:
-    path: the folder to make; those above it are made too.
+    path: the folder to make; parent folders are made too.
     mark: see `check_free`.
     overwrite: see `check_free`.
 
@@ -59,7 +62,9 @@ def in_one_piece(path, mark, overwrite=False):
       dir=os.path.dirname(path),
     )
     yield temporary
-    os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp lets only us in.
+    os.chmod(
+      temporary, 0o777 & ~_umask()
+    )  # mkdtemp gives access to the owner only.
     _move(temporary, path)
   except OSError as error:
     raise errors.SystemFault(
@@ -72,7 +77,7 @@ def in_one_piece(path, mark, overwrite=False):
 
 
 def _move(temporary, path):
-  """Puts the new folder into the place of the old one, which then goes."""
+  """Replaces the old folder by the new one, and deletes the old one."""
   if not os.path.isdir(path):
     os.rename(temporary, path)
     return

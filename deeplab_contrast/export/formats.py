@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,22 +18,31 @@ ONNX_FILE = 'model.onnx'
 ONNX_OPSET = 17
 
 
-def write(experiment, folder, format, crop_size, input_size, fold, poll):
+def write(
+  experiment: Any,
+  folder: str,
+  format: str,
+  crop_size: tuple[int, int],
+  input_size: Sequence[int] | None,
+  fold: bool,
+  poll: Callable[[], object],
+) -> dict[str, Any]:
   """Folds, freezes and writes.
 
   Args:
     experiment: a restored `Experiment`.
     folder: where to.
     format: 'saved_model', 'tflite' or 'onnx'.
-    crop_size: (height, width), the least size the network is given.
-    input_size: (height, width) of all images, of which there is then one at a
-      time; None for any, which TFLite cannot take.
-    fold: whether batch norm is folded into convolutions; without, a SavedModel
-      keeps its weights as variables and runs the very operations of `eval`.
-    poll: called between steps that take long, e.g. to stop on a signal.
+    crop_size: (height, width) that smaller images are padded to.
+    input_size: (height, width) of all images, one at a time; None for any size,
+      which TFLite does not support.
+    fold: whether batch norm is folded into convolutions; without it, a
+      SavedModel keeps its weights as variables and runs the same operations as
+      `eval`.
+    poll: called between long steps, e.g. to stop on a signal.
 
   Returns:
-    What `model_card.Export` is told, as a dict.
+    Arguments of `model_card.Export`.
   """
   model, predictor = experiment.model, experiment.evaluator.predictor
   parameters = sum(w.shape.num_elements() for w in model.weights)
@@ -46,7 +57,7 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
   }
   size = (1, *input_size) if input_size else (None, None, None)
   pixel = experiment.pad_pixel
-  serve = serving.Serving(model, predictor, tuple(crop_size), pixel)
+  serve = serving.Serving(model, predictor, crop_size, pixel)
   with folding.folded(model) if fold else contextlib.nullcontext(0) as folded:
     keeps_variables = format == 'saved_model' and not fold
     make = serve.concrete if keeps_variables else serve.frozen
@@ -63,8 +74,8 @@ def write(experiment, folder, format, crop_size, input_size, fold, poll):
   }
 
 
-def describe(info):
-  """What labels.json says of the classes of a `DatasetInfo`."""
+def describe(info: Any) -> dict[str, Any]:
+  """The classes of a `DatasetInfo`, for labels.json."""
   classes = zip(info.class_names, info.colors, strict=True)
   return {
     'dataset': info.name,
@@ -76,12 +87,14 @@ def describe(info):
   }
 
 
-def write_saved_model(function, description, folder):
+def write_saved_model(
+  function: Any, description: Mapping[str, Any], folder: str
+) -> None:
   """Writes a SavedModel.
 
   Args:
     function: of `Serving.frozen` or `Serving.concrete`.
-    description: what JSON can hold; becomes `assets/labels.json`.
+    description: as JSON; becomes `assets/labels.json`.
     folder: where to.
   """
   with tempfile.TemporaryDirectory() as place:
@@ -92,7 +105,9 @@ def write_saved_model(function, description, folder):
       tf.saved_model.save(module, folder, signatures=signatures)
 
 
-def write_tflite(frozen, description, folder):
+def write_tflite(
+  frozen: Any, description: Mapping[str, Any], folder: str
+) -> None:
   """Writes `model.tflite`, for images of one size, and labels.json beside it.
 
   Args:
@@ -112,7 +127,9 @@ def write_tflite(frozen, description, folder):
   _write_description(description, os.path.join(folder, exported.DESCRIPTION))
 
 
-def write_onnx(frozen, description, folder):
+def write_onnx(
+  frozen: Any, description: Mapping[str, Any], folder: str
+) -> None:
   """Writes `model.onnx` and labels.json beside it.
 
   Args:
@@ -149,12 +166,12 @@ def write_onnx(frozen, description, folder):
   _write_description(description, os.path.join(folder, exported.DESCRIPTION))
 
 
-def check_possible(format, precision):
-  """Refuses what cannot be written, before long work.
+def check_possible(format: str, precision: str) -> None:
+  """Refuses exports that cannot be written, before long work.
 
   Args:
     format: 'saved_model', 'tflite' or 'onnx'.
-    precision: the type the network computes in, such as 'float32'.
+    precision: the dtype the network computes in, such as 'float32'.
 
   Raises:
     ConfigError: the format cannot hold this precision.

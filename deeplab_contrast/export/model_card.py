@@ -1,7 +1,7 @@
-"""The page that goes with an exported model: what it is and how it came about.
+"""The model card of an exported model: what it is, and how it was made.
 
-It is made of what the run's folder and the export know, and of nothing else: no
-time, no name of a machine; the same run gives the same page.
+It depends on the run's folder and the export alone, not on the time or the
+machine: the same run gives the same card.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _WARM_START = 'deeplab_contrast.training.checkpoints.WarmStart'
 _USE = """\
 Semantic segmentation of images like those it was trained on: every pixel gets
 one of the classes above. Pixels of anything else get one of these classes too;
-there is no class for what is unknown.
+there is no class for unknown things.
 
 The network is as good as its data and as biased: its numbers hold for the
 evaluation split named above and say nothing about other cameras, places,
@@ -37,7 +37,7 @@ about the safety or the rights of people."""
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-  """What the export says about itself.
+  """The facts of an export.
 
   Attributes:
     format: 'saved_model', 'tflite' or 'onnx'.
@@ -50,7 +50,7 @@ class Export:
     flip: of the predictor.
     tile_size: of the predictor.
     crop_size: (height, width) that smaller images are padded to.
-    input_size: (height, width), or None where any will do.
+    input_size: (height, width) of all images, or None for any.
     licence: of the weights, as given.
   """
 
@@ -68,7 +68,7 @@ class Export:
   licence: str
 
 
-def text(model_dir, info, export):
+def text(model_dir: str, info: Any, export: Export) -> str:
   """Writes the page.
 
   Args:
@@ -96,7 +96,7 @@ def text(model_dir, info, export):
   return f'# Segmentation of {info.name}\n\n{body}\n'
 
 
-def lineage(model_dir):
+def lineage(model_dir: str) -> list[dict[str, Any]]:
   """The trainings that led to a run, the first one first.
 
   Args:
@@ -104,9 +104,10 @@ def lineage(model_dir):
 
   Returns:
     A list of dicts: 'path', 'steps', 'task', 'starts_from' (a path or None).
-    Folders that are not there (any more) have only a 'path'.
+    Folders that do not exist (any more) have only a 'path'.
   """
-  chain, path = [], model_dir
+  chain: list[dict[str, Any]] = []
+  path: str | None = model_dir
   while path is not None and path not in [link['path'] for link in chain]:
     link = _link(path)
     chain.insert(0, link)
@@ -131,7 +132,7 @@ def _link(path):
 
 def _data(data):
   if data is None:
-    return 'Unknown: the run holds no data.json (converted weights have none).'
+    return 'Unknown: the run has no data.json (converted weights have none).'
   rows = [
     [role, name, fingerprint, str(of['examples']), of['ids']]
     for role, of in sorted(data.items(), reverse=True)
@@ -149,7 +150,7 @@ def _recipe(chain, export):
     if 'steps' in link:
       lines.append(f'{number}. `{name}`: {link["task"]}, {link["steps"]} steps')
     else:
-      lines.append(f'{number}. `{name}`: not to be found at the export')
+      lines.append(f'{number}. `{name}`: not found at the time of the export')
   weights = 'moving averages of the weights' if export.averaged else 'weights'
   lines.append(f'\nExported: {weights} at step {export.step}.')
   return '\n'.join(lines)
@@ -168,16 +169,14 @@ def _metrics(scores, export):
   note += f' (its first {limit} images)' if limit else ''
   note += f', step {scores["step"]}'
   if scores['step'] != export.step:
-    note += (
-      f' (these are **not** the exported weights, which are of {export.step})'
-    )
+    note += f' (**not** the exported weights, which are of step {export.step})'
   if how and _passes(how) != _passes(vars(export)):
-    note += f' (**not** predicted as the export does, but {_passes(how)})'
+    note += f' (**not** predicted as by the export, but {_passes(how)})'
   return f'{note}, in percent.\n\n{_table(["class", "IoU"], rows)}'
 
 
 def _passes(predictor):
-  """How a predictor, given as a dict, looks at an image."""
+  """The passes of a predictor, given as a dict."""
   scales = ', '.join(map(str, predictor['scales']))
   flipped = 'with a mirrored copy' if predictor['flip'] else 'not mirrored'
   tile = predictor.get('tile_size')
@@ -209,7 +208,7 @@ def _signature(info, export):
     'x width); outputs are cut to the size of the image.',
     'Decode JPEGs as Pillow and OpenCV do, upright; in TensorFlow with '
     "`tf.io.decode_jpeg(data, 3, dct_method='INTEGER_ACCURATE')`: its default "
-    'gives other pixels, and so some other labels.',
+    'gives different pixels, and so some different labels.',
   ]
   table = _table(['name', '', 'type', 'shape'], rows)
   return table + '\n\n' + '\n'.join(f'- {fact}' for fact in facts)

@@ -3,51 +3,62 @@
 import io
 import json
 import os
+import sys
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 from PIL import Image, PngImagePlugin
 
-from deeplab_contrast.imaging import images, panels, photos
+from deeplab_contrast.export import exported
+from deeplab_contrast.imaging import image_list, images, panels, photos
 from deeplab_contrast.utils import errors, files
 
 MASKS, OVERLAYS, PROBABILITIES = 'masks', 'overlays', 'probabilities'
 MODEL = 'model.json'
+FAILURES = 'failures.txt'
 
-# What a mask says of itself, in text chunks of its PNG.
+# Text chunks of the PNG of a mask.
 _BY_MODEL, _OF_SOURCE = 'model', 'source'
 
 
 class Folder:
-  """Where predictions go. The mask comes last: with it an image is done.
+  """A folder of predictions. An image is done once its mask is written.
 
   Args:
-    path: the folder; made if it is not there.
+    path: the folder; made if it does not exist.
     model: an `exported.Exported`.
-    probabilities: whether they are kept as well.
+    probabilities: whether they are written too.
     max_pixels: images with more are refused.
 
   Raises:
-    ConfigError: the folder holds predictions of another model, or files that
-      nobody knows.
+    ConfigError: the folder holds predictions of a different model, or other
+      files.
     SystemFault: it cannot be written.
   """
 
-  def __init__(self, path, model, probabilities=False, max_pixels=None):
+  def __init__(
+    self,
+    path: str,
+    model: exported.Exported,
+    probabilities: bool = False,
+    max_pixels: int | None = None,
+  ):
     self.path = path
     self._model = model
     self._probabilities = probabilities
     self._max_pixels = max_pixels
     self._claim()
 
-  def add(self, entry):
-    """Predicts one image, unless its outputs are there.
+  def add(self, entry: image_list.Entry) -> bool:
+    """Predicts one image, unless its outputs exist.
 
     Args:
       entry: an `image_list.Entry`.
 
     Returns:
-      Whether there was anything to do.
+      Whether it was predicted now.
 
     Raises:
       DataError: the image cannot be read or predicted.
@@ -69,7 +80,40 @@ class Folder:
     self._write(MASKS, entry.name, self._mask(labels, source))
     return True
 
-  def place(self, kind, name):
+  def add_all(
+    self,
+    entries: Sequence[image_list.Entry],
+    poll: Callable[[], object] = lambda: None,
+  ) -> tuple[int, int]:
+    """Predicts many images; prints and lists failures in FAILURES.
+
+    Args:
+      entries: of the images.
+      poll: called before every image, e.g. to stop on a signal.
+
+    Returns:
+      How many were predicted now, and how many failed.
+
+    Raises:
+      SystemFault: outputs cannot be written.
+    """
+    done, failures = 0, []
+    # No bar if stderr is not a terminal.
+    for entry in tqdm.tqdm(entries, unit='image', disable=None):
+      poll()
+      try:
+        done += self.add(entry)
+      except errors.DataError as error:
+        failures.append(_printable(str(error)))
+        print(failures[-1], file=sys.stderr)
+    path = os.path.join(self.path, FAILURES)
+    if failures:
+      files.write_text(path, ''.join(f'{line}\n' for line in failures))
+    elif os.path.exists(path):
+      os.remove(path)  # Of an earlier run.
+    return done, len(failures)
+
+  def place(self, kind: str, name: str) -> str:
     """The path of an output."""
     ending = {MASKS: '.png', OVERLAYS: '.jpg', PROBABILITIES: '.npz'}[kind]
     return os.path.join(self.path, kind, name + ending)
@@ -81,15 +125,15 @@ class Folder:
         stored = _parse(file.read()).get('fingerprint')
       if stored != self._model.fingerprint:
         raise errors.ConfigError(
-          f'{self.path} holds predictions of another model ({stored}, now '
+          f'{self.path} holds predictions of a different model ({stored}, now '
           f'{self._model.fingerprint}); give another --out.'
         )
       return
     for kind in (MASKS, OVERLAYS, PROBABILITIES):
       if os.path.lexists(os.path.join(self.path, kind)):
         raise errors.ConfigError(
-          f'{self.path} has {kind}, but not of this command (no {MODEL}); give '
-          'another --out.'
+          f'{self.path} has {kind}, but not from this command (no {MODEL}); '
+          'give another --out.'
         )
     description = self._model.description
     try:
@@ -110,10 +154,10 @@ class Folder:
     try:
       with Image.open(self.place(MASKS, name)) as mask:
         mask.load()
-        told = mask.info.get(_BY_MODEL), mask.info.get(_OF_SOURCE)
-    except (OSError, SyntaxError, ValueError):  # Not there, or damaged.
+        found = mask.info.get(_BY_MODEL), mask.info.get(_OF_SOURCE)
+    except (OSError, SyntaxError, ValueError):  # Missing or damaged.
       return False
-    return told == (self._model.fingerprint, source)
+    return found == (self._model.fingerprint, source)
 
   def _predict(self, image, path):
     """Labels, and float16 probabilities or None."""
@@ -154,6 +198,12 @@ class Folder:
       files.write_bytes(path, data)
     except OSError as error:
       raise _cannot_write(path, error) from error
+
+
+def _printable(text):
+  """One line that any terminal can show, whatever the name of a file."""
+  text = text.encode('utf-8', 'backslashreplace').decode()
+  return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _cannot_write(path, error):

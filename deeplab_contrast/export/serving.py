@@ -1,10 +1,12 @@
-"""A trained network as one function of images, for programs without us.
+"""A trained network as one function of images, for programs without this code.
 
 The names are those of the original's export: `ImageTensor` goes in,
 `SemanticPredictions` and `SemanticProbabilities` come out.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import convert_to_constants
@@ -17,28 +19,29 @@ from deeplab_contrast.inference import predictor as predictor_lib
 
 @dataclasses.dataclass(frozen=True)
 class Serving:
-  """Images of any size to labels, by the very path of the evaluation.
+  """Images of any size to labels, exactly as in the evaluation.
 
   The evaluation pads every image at the bottom and the right to one size, with
-  the pixel of training, and the network sees that padding (image pooling, the
-  edge). So the same is done here, as in the original's export: a side shorter
-  than `crop_size` is padded to it, a longer one to the next k * stride + 1.
+  the pixel of training, and that padding affects the network (image pooling,
+  borders). So the same is done here, as in the original's export: a side
+  shorter than `crop_size` is padded to it, a longer one to the next
+  k * stride + 1.
   Outputs are cut to the size of the image.
 
   Attributes:
     model: a `DeepLab` with a `Classifier`.
     predictor: the evaluation's `Predictor`.
-    crop_size: (height, width), the least size the network is given; (1, 1)
-      pads to k * stride + 1 only.
+    crop_size: (height, width) that smaller images are padded to; (1, 1) pads
+      to k * stride + 1 only.
     pixel: the value of new pixels, one float or one for each channel.
   """
 
-  model: object
+  model: Any
   predictor: predictor_lib.Predictor
   crop_size: tuple[int, int] = (1, 1)
   pixel: float | tuple[float, float, float] = common.MEAN_PIXEL
 
-  def __call__(self, images):
+  def __call__(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Predicts.
 
     Args:
@@ -59,7 +62,7 @@ class Serving:
     return labels, predicted
 
   def _pad(self, images):
-    """float32 images of the size that the network is given."""
+    """float32 images, padded to the input size of the network."""
     stride = self.model.trunk.backbone.output_stride
     missing = [
       _padded_side(side, least, stride) - side
@@ -75,8 +78,8 @@ class Serving:
     padded = [tf.pad(x, sides, constant_values=value) for x, value in channels]
     return tf.stack(padded, axis=-1)
 
-  def concrete(self, size=(None, None, None)):
-    """The function with its weights as variables: eval's very operations.
+  def concrete(self, size: Sequence[int | None] = (None, None, None)) -> Any:
+    """The function with its weights as variables: the operations of eval.
 
     Args:
       size: (batch, height, width) of the images; None where it may be any.
@@ -87,27 +90,29 @@ class Serving:
     spec = tf.TensorSpec([*size, 3], tf.uint8, name=INPUT)
     return tf.function(self.__call__).get_concrete_function(spec)
 
-  def frozen(self, size=(None, None, None)):
+  def frozen(self, size: Sequence[int | None] = (None, None, None)) -> Any:
     """The same with its weights inside, as constants.
 
-    TensorFlow can then rearrange it: faster, with other roundings.
+    TensorFlow can then optimize it: faster, with different rounding.
     """
     return convert_to_constants.convert_variables_to_constants_v2(
       self.concrete(size)
     )
 
 
-def module(function, asset=None):
-  """What is saved: the signatures over one function.
+def module(
+  function: Any, asset: str | None = None
+) -> tuple[tf.Module, dict[str, Any]]:
+  """The module to save: signatures of one function.
 
   Args:
     function: of `Serving.frozen` or `Serving.concrete`.
-    asset: path of a file that goes into the SavedModel's `assets`.
+    asset: path of a file to put into the SavedModel's `assets`.
 
   Returns:
-    A tf.Module and its signatures, as tf.saved_model.save takes them:
-    'serving_default' gives both outputs, 'labels' only SemanticPredictions,
-    for which less memory is needed.
+    A tf.Module and its signatures, for tf.saved_model.save: 'serving_default'
+    gives both outputs, 'labels' only SemanticPredictions, which needs less
+    memory.
   """
   result = tf.Module()
   result.function = function
@@ -129,7 +134,7 @@ def module(function, asset=None):
 
 
 def _padded_side(side, least, stride):
-  """The side that the network is given for one of an image."""
+  """The input side of the network for a side of an image."""
   fitting = resize.fitting_size(side, stride)
   if isinstance(side, int):
     return fitting if side > least else least

@@ -1,16 +1,18 @@
-"""Bits and bands that Pillow would drop without a word.
+"""Bits and bands that Pillow would drop silently.
 
 Of 16 bits per channel it keeps the high byte, so values up to 8000 become 0 to
-31, and of a TIFF with more bands than colour and alpha it keeps the first.
+31; of a TIFF with more bands than colour and alpha it keeps the first ones.
 """
 
 import io
+import os
 import re
 import sys
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from deeplab_contrast.utils import errors
 
@@ -20,21 +22,21 @@ _PHOTOMETRIC = 262
 _SAMPLES = 277
 _EXTRA_SAMPLES = 338
 
-# Bands that are colour by photometric interpretation; the others have three.
+# Number of colour bands by photometric interpretation; others have three.
 _COLOR_BANDS = {0: 1, 1: 1, 3: 1, 4: 1, 5: 4}
 
-# What extra samples may be that Pillow keeps: alpha, associated or not.
+# Kinds of extra samples that Pillow keeps: alpha, associated or not.
 _ALPHA = (1, 2)
 
-# How Pillow unpacks the low byte instead of the high one.
+# Raw modes with which Pillow unpacks the low byte instead of the high one.
 _LOW = {'16L': '16B', '16B': '16L'}
 _LOW['16N'] = _LOW['16L' if sys.byteorder == 'little' else '16B']
 
-# What begins the sizes in JPEG 2000; 42 bytes on come the bits less one.
+# The marker of sizes in JPEG 2000; 42 bytes after it: bits per channel, less 1.
 _JPEG_2000_SIZES = b'\xff\x4f\xff\x51'
 
 
-def bits(image, data):
+def bits(image: Image.Image, data: bytes) -> int:
   """The bits per channel that a file stores.
 
   Args:
@@ -42,11 +44,11 @@ def bits(image, data):
     data: the bytes of its file.
 
   Returns:
-    An int; 8 for formats that have no more.
+    An int; 8 for formats that cannot have more.
   """
   if image.format == 'PNG':
     return data[24]
-  if image.format == 'TIFF':
+  if isinstance(image, TiffImagePlugin.TiffImageFile):
     return max(image.tag_v2.get(_BITS, (1,)))
   if image.format == 'JPEG2000':
     return (data[data.find(_JPEG_2000_SIZES) + 42] & 127) + 1
@@ -56,24 +58,24 @@ def bits(image, data):
   return 8
 
 
-def is_read_right(bmp, data):
-  """Whether Pillow takes the pixels of a BMP for as wide as they are.
+def is_read_right(bmp: Image.Image, data: bytes) -> bool:
+  """Whether Pillow reads the pixels of a BMP with the right number of bits.
 
-  Of a palette of greys that are the indices it forgets the bits per pixel.
+  If the palette maps every index to the same grey, Pillow ignores the number.
   """
   is_old = data[14] == 12  # OS/2: the size of its header.
   stored = data[24 if is_old else 28]
   return {'1': 1, 'L': 8}.get(bmp.mode, stored) == stored
 
 
-def dropped_bands(image, data):
-  """Why bands would be lost, a phrase; None if all of them are kept."""
+def dropped_bands(image: Image.Image, data: bytes) -> str | None:
+  """Why bands would be lost: a phrase; None if all of them are kept."""
   if image.format == 'JPEG2000':
     # Without a box of channel definitions nothing says that it is alpha.
     count, kept = len(image.getbands()), 3 if b'cdef' not in data else 4
-  elif image.format == 'TIFF':
+  elif isinstance(image, TiffImagePlugin.TiffImageFile):
     count = image.tag_v2.get(_SAMPLES, 1)
-    kept = _COLOR_BANDS.get(image.tag_v2.get(_PHOTOMETRIC), 3)
+    kept = _COLOR_BANDS.get(image.tag_v2.get(_PHOTOMETRIC, -1), 3)
     kept += tuple(image.tag_v2.get(_EXTRA_SAMPLES, ()))[:1] in [
       (kind,) for kind in _ALPHA
     ]
@@ -87,20 +89,22 @@ def dropped_bands(image, data):
   )
 
 
-def to_8_bits(image, data, path):
-  """Refuses what 8 bits per channel cannot hold exactly.
+def to_8_bits(
+  image: Image.Image, data: bytes, path: str | os.PathLike
+) -> Image.Image:
+  """Converts to 8 bits per channel where that loses nothing.
 
   Args:
     image: a PIL image, its pixels loaded.
     data: the bytes of its file.
-    path: how messages call it.
+    path: its name in messages.
 
   Returns:
     A PIL image of 8 bits per channel (or fewer), of the same colours.
 
   Raises:
-    DataError: bands would be dropped, or there are more than 8 bits and not
-      all values are multiples of 257, which have the same meaning in 8 bits.
+    DataError: bands would be dropped, or there are more than 8 bits and some
+      values are not multiples of 257, the ones that 8 bits can represent.
   """
   reason = dropped_bands(image, data)
   if reason is None and (bits(image, data) > 8 or image.mode[0] in 'IF'):
@@ -120,14 +124,14 @@ def _why_inexact(values, count):
   if inexact.size:
     return (
       f'it has 16 bits per channel, and values such as {inexact.max()} that 8 '
-      'bits do not hold (no multiple of 257); scale it to 8 bits'
+      'bits cannot represent (not a multiple of 257); scale it to 8 bits'
     )
   return None
 
 
 def _values_of_16_bits(image, data):
-  """Whole numbers of any shape, or None where they cannot be read exactly."""
-  if 'transparency' in image.info:  # A colour of 16 bits, which Pillow misses.
+  """Integers of any shape, or None where they cannot be read exactly."""
+  if 'transparency' in image.info:  # A 16-bit colour, which Pillow misreads.
     return None
   if image.mode.startswith('I;16'):
     return np.asarray(image)
@@ -141,8 +145,8 @@ def _values_of_16_bits(image, data):
 
 
 def _low_bytes(data):
-  """Uint8, like the pixels that Pillow gives, of a TIFF of 16-bit colours."""
-  image = Image.open(io.BytesIO(data))
+  """The low bytes of a TIFF of 16-bit colours, uint8, shaped as its pixels."""
+  image: Any = Image.open(io.BytesIO(data))
   tiles = []
   for codec, extents, offset, (mode, *rest) in image.tile:
     name, _, order = mode.partition(';')

@@ -1,13 +1,14 @@
-"""Which images a command line means, and what their outputs are called."""
+"""The images that a command line names, and the names of their outputs."""
 
 import collections
 import dataclasses
 import glob
 import os
+from collections.abc import Sequence
 
 from deeplab_contrast.utils import errors
 
-# What is taken from folders; a file that is named is always taken.
+# What is taken from folders; a file named on the command line always is.
 ENDINGS = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
@@ -17,28 +18,28 @@ class Entry:
 
   Attributes:
     path: of the file.
-    name: of its outputs: relative, without an ending, never leaving a folder.
+    name: of its outputs: a relative path without an ending, never with `..`.
   """
 
   path: str
   name: str
 
 
-def find(arguments, without=None):
+def find(arguments: Sequence[str], without: str | None = None) -> list[Entry]:
   """Lists images.
 
-  Outputs are called like the file, below the folder it was found in. Where two
-  would share a name, all are called by their place below the folder that has
-  all of them; where that is not enough (a.jpg, a.png), the ending is added.
+  Outputs have the name of the file, relative to the folder it was found in. If
+  two would share a name, all are relative to the folder that contains all of
+  them; if that is not enough (a.jpg, a.png), the ending is added.
 
   Args:
-    arguments: files, folders (with all below them) and patterns of glob, `**`
-      included.
-    without: a folder whose files are left out, such as the outputs'.
+    arguments: files, folders (with all below them) and glob patterns, with
+      `**` too.
+    without: a folder whose files are left out, such as that of the outputs.
 
   Returns:
-    A list of `Entry`, every file once; it depends on nothing but the arguments
-    and the files.
+    A list of `Entry`, every file once, in an order that depends on the
+    arguments and the files only.
 
   Raises:
     ConfigError: nothing is named.
@@ -48,7 +49,8 @@ def find(arguments, without=None):
     raise errors.ConfigError(
       'Name the images to predict: files, folders or patterns.'
     )
-  found = {}  # {real path: (path, the folder it was found in)}
+  # {real path: (path, the folder it was found in)}
+  found: dict[str, tuple[str, str]] = {}
   for argument in arguments:
     for path, root in _expand(argument):
       if without is None or not _is_below(path, without):
@@ -67,7 +69,7 @@ def _expand(argument):
     return [(path, argument) for path in _below(argument)]
   is_pattern = not os.path.lexists(argument) and glob.has_magic(argument)
   if not is_pattern:
-    # Also what does not exist: it is reported with the bad files.
+    # Even if it does not exist: it is reported with the bad files.
     return [(argument, os.path.dirname(argument) or '.')]
   matches = sorted(glob.glob(argument, recursive=True))
   paths = [path for path in matches if not os.path.isdir(path)]
@@ -111,7 +113,7 @@ def _stem(name):
 
 
 def _repeated(names):
-  """Names that occur twice, also where a disk takes A and a for the same."""
+  """Names that occur twice, where A and a count as the same (some disks)."""
   names = list(names)
   counts = collections.Counter(name.lower() for name in names)
   return {name for name in names if counts[name.lower()] > 1}

@@ -1,4 +1,4 @@
-"""Image files: read strictly, refused by name, written atomically.
+"""Image files: read strictly, written atomically.
 
 What is read here goes into prepared datasets, so anything doubtful is refused
 with a sentence that names the file, the likely cause and the remedy.
@@ -10,6 +10,7 @@ import os
 import struct
 import warnings
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +19,7 @@ from PIL import Image
 from deeplab_contrast.imaging import decoding, depth, orientation
 from deeplab_contrast.utils import errors, files
 
-# What Pillow raises for a file that is cut off, damaged or not an image.
+# What Pillow raises for a file that is truncated, damaged or not an image.
 _UNREADABLE = (
   OSError,
   SyntaxError,
@@ -28,9 +29,15 @@ _UNREADABLE = (
   zlib.error,
 )
 
-# JPEG files of some cameras carry a second, hidden picture (MPO); decoders
-# show the first.
+# JPEG files of some cameras contain a second picture (MPO); decoders show the
+# first.
 _JPEG = ('JPEG', 'MPO')
+
+# Pillow refuses images of twice as many pixels itself.
+_MOST_PIXELS = 89478485
+
+FilePath = str | os.PathLike
+Color = tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Picture:
   """An image file, read.
 
   Attributes:
-    data: its bytes, where they decode to the pixels; else None.
+    data: its bytes, if they decode to the pixels; else None.
     pixels: uint8 [height, width, 3], as stored.
     orientation: how to turn them upright, see `orientation`.
   """
@@ -47,20 +54,20 @@ class Picture:
   pixels: np.ndarray
   orientation: int = orientation.UPRIGHT
 
-  def encoded(self):
+  def encoded(self) -> bytes:
     """Bytes that decode to the pixels."""
     return encode_png(self.pixels) if self.data is None else self.data
 
 
-def read_picture(path):
-  """Reads an image file, and how it is to be kept: as 8-bit RGB.
+def read_picture(path: FilePath) -> Picture:
+  """Reads an image file as 8-bit RGB.
 
   An 8-bit RGB or grey JPEG or PNG is kept byte for byte. CMYK, palette,
   bilevel and fully opaque images with alpha, and other formats (BMP, TIFF,
   WebP, GIF of one frame) are converted to RGB PNG, and so are 16 bits that
-  hold the same as 8. Refused, since any conversion would be a guess: other 16
-  bits or floats (which range matters?), more bands than colours (which
-  three?), transparency (which background?), animation (which frame?).
+  8 bits can represent. Refused, since any conversion would be a guess: other 16
+  bits or floats (which range?), more bands than colours (which three?),
+  transparency (which background?), animation (which frame?).
 
   Args:
     path: an image file.
@@ -80,21 +87,23 @@ def read_picture(path):
   return Picture(None, np.asarray(to_rgb(image, data, path)), noted)
 
 
-def encode_png(pixels):
+def encode_png(pixels: np.ndarray) -> bytes:
   """Encodes uint8 [height, width] or [height, width, 3] as PNG bytes."""
   buffer = io.BytesIO()
   Image.fromarray(pixels).save(buffer, 'PNG')
   return buffer.getvalue()
 
 
-def write_palette_png(path, labels, colors):
+def write_palette_png(
+  path: FilePath, labels: np.ndarray, colors: Sequence[Color]
+) -> None:
   """Writes class ids as a palette PNG that any viewer shows in colour.
 
-  The file appears whole or not at all: it is written beside its place and
-  then renamed.
+  The file appears whole or not at all: it is written under a temporary name
+  and then renamed.
 
   Args:
-    path: where to; a local path, or any place `tf.io.gfile` can write.
+    path: where to; a local path, or any that `tf.io.gfile` can write.
     labels: uint8 [height, width], class ids or IGNORE_LABEL.
     colors: (red, green, blue) per class, 0 to 255. Ids beyond them get the
       colours of PASCAL VOC, where 255 is cream.
@@ -105,7 +114,7 @@ def write_palette_png(path, labels, colors):
   _write(path, buffer.getvalue())
 
 
-def palette_image(labels, colors):
+def palette_image(labels: np.ndarray, colors: Sequence[Color]) -> Image.Image:
   """A PIL image of class ids with a palette; see `write_palette_png`."""
   palette = np.array([*colors, *voc_colormap(256)[len(colors) :]], np.uint8)
   image = Image.fromarray(np.asarray(labels, np.uint8))
@@ -114,16 +123,16 @@ def palette_image(labels, colors):
   return image
 
 
-def write_grey_png(path, values):
+def write_grey_png(path: FilePath, values: np.ndarray) -> None:
   """Writes uint8 [height, width] as a grey PNG, in one piece."""
   _write(path, encode_png(np.asarray(values, np.uint8)))
 
 
-def voc_colormap(count):
+def voc_colormap(count: int) -> tuple[Color, ...]:
   """The colours of PASCAL VOC: the bits of an id, dealt out to R, G and B.
 
   Bits 0, 1, 2 of the id become the highest bits of red, green and blue, bits
-  3, 4, 5 the next lower ones, and so on: near ids get far colours. (The
+  3, 4, 5 the next lower ones, and so on: close ids get distant colours. (The
   development kit of VOC: VOClabelcolormap.m.)
 
   Args:
@@ -143,21 +152,23 @@ def _voc_channel(bits):
   return sum((bits >> (3 * i) & 1) << (7 - i) for i in range(3))
 
 
-def plain_pixels(image, data, path):
+def plain_pixels(
+  image: Image.Image, data: bytes, path: FilePath
+) -> np.ndarray | None:
   """The pixels of a file that needs no conversion, as training sees them.
 
   Args:
     image: of `open_image`.
     data: the bytes of the file.
-    path: how messages call it.
+    path: its name in messages.
 
   Returns:
-    uint8 [height, width, 3], or None where it would have to be converted.
+    uint8 [height, width, 3], or None if it would have to be converted.
   """
   return _decode(data, path) if _is_plain(image, data) else None
 
 
-def read_file(path):
+def read_file(path: FilePath) -> bytes:
   """The bytes of a file. Raises DataError if it is missing or empty."""
   try:
     with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
@@ -182,12 +193,12 @@ def _write(path, data):
     file.write(data)
 
 
-def open_image(data, path):
+def open_image(data: bytes, path: FilePath) -> Image.Image:
   """Opens the header; the pixels are not decoded yet.
 
   Args:
     data: the bytes of a file.
-    path: how messages call it.
+    path: its name in messages.
 
   Returns:
     A PIL image.
@@ -198,20 +209,19 @@ def open_image(data, path):
   """
   try:
     with warnings.catch_warnings():
-      # Of so many pixels Pillow only warns; below, they are refused.
+      # Pillow only warns of this many pixels; they are refused below.
       warnings.simplefilter('ignore', Image.DecompressionBombWarning)
       image = Image.open(io.BytesIO(data))
-    if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+    if image.width * image.height > _MOST_PIXELS:
       raise Image.DecompressionBombError
   except Image.DecompressionBombError:
     raise errors.DataError(
-      f'{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels: cut it into '
-      'tiles.'
+      f'{path} has more than {_MOST_PIXELS:,} pixels: cut it into tiles.'
     ) from None
   except _UNREADABLE:
     raise errors.DataError(f'{path} is {_looks_like(data)}.') from None
   if image.format == 'PNG' and b'IEND\xaeB`\x82' not in data:
-    # Pillow is content when only the end mark is missing; TensorFlow is not.
+    # Pillow accepts a file whose end mark is missing; TensorFlow does not.
     raise errors.DataError(_damaged(path))
   if image.format == 'BMP' and not depth.is_read_right(image, data):
     raise errors.DataError(
@@ -221,18 +231,20 @@ def open_image(data, path):
 
 
 def _looks_like(data):
-  """What a file may be that Pillow does not open, and what to do."""
+  """What a file that Pillow does not open may be, and what to do."""
   looks = data[:256].lstrip().lower()
   if looks.startswith((b'ii*', b'mm\0*')):
     return (
-      'a TIFF of bands or bits that Pillow does not know, or damaged: save it '
-      'as 8-bit RGB or grey PNG'
+      'a TIFF of bands or bits that Pillow does not support, or damaged: save '
+      'it as 8-bit RGB or grey PNG'
     )
-  what = 'a web page' if looks.startswith(b'<') else 'no image Pillow knows'
+  what = 'not an image that Pillow knows'
+  if looks.startswith(b'<'):
+    what = 'a web page'
   return f'{what}, or damaged: fetch it again'
 
 
-def load_pixels(image, path):
+def load_pixels(image: Image.Image, path: FilePath) -> None:
   """Decodes an opened PIL image; DataError if it is damaged."""
   try:
     image.load()
@@ -251,7 +263,7 @@ def _damaged(path):
   return f'{path} is cut off or damaged: fetch or unpack it again.'
 
 
-def has_alpha(image):
+def has_alpha(image: Image.Image) -> bool:
   """Whether pixels of an opened PIL image may be transparent."""
   return 'A' in image.getbands() or 'transparency' in image.info
 
@@ -268,13 +280,13 @@ def _is_plain(image, data):
   )
 
 
-def to_rgb(image, data, path):
-  """Converts what has one right conversion, see `read_picture`.
+def to_rgb(image: Image.Image, data: bytes, path: FilePath) -> Image.Image:
+  """Converts an image if that is not a guess, see `read_picture`.
 
   Args:
     image: of `open_image`.
     data: the bytes of the file.
-    path: how messages call it.
+    path: its name in messages.
 
   Returns:
     A PIL image of mode RGB.
@@ -287,14 +299,14 @@ def to_rgb(image, data, path):
   narrow = image if reason else depth.to_8_bits(image, data, path)
   if not reason and has_alpha(narrow):
     alpha = narrow.convert('RGBA').getchannel('A')
-    if alpha.getextrema()[0] < 255:
+    if np.asarray(alpha).min() < 255:
       reason = 'it has transparent pixels; put it on a background'
   if reason:
     raise errors.DataError(f'{path} cannot become 8-bit RGB: {reason}.')
   return narrow.convert('RGB')
 
 
-def several_frames(image):
-  """Why it is not one picture, a phrase; None if it is."""
+def several_frames(image: Image.Image) -> str | None:
+  """Why it is not one picture: a phrase; None if it is."""
   count = 1 if image.format in _JPEG else getattr(image, 'n_frames', 1)
   return f'it has {count} frames; choose one' if count > 1 else None

@@ -1,4 +1,4 @@
-"""Label PNGs of any kind as PNGs of one grey channel, without decoding them."""
+"""Label PNGs of any kind as grey PNGs, without decoding them if possible."""
 
 import os
 import struct
@@ -15,11 +15,11 @@ _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _GREY = b'\x08\x00'
 _PALETTE = b'\x08\x03'
 
-# Chunks that a decoder of grey pixels needs; all others say how to show them.
+# Chunks that are needed to decode grey pixels; others are for display only.
 _NEEDED = (b'IDAT', b'IEND')
 
 
-def read(path):
+def read(path: str | os.PathLike) -> bytes:
   """Reads a label file as a PNG whose grey values are the class ids.
 
   Args:
@@ -42,19 +42,19 @@ def read(path):
   return images.encode_png(masks.read_ids(path)) if grey is None else grey
 
 
-def as_grey(png):
-  """Makes the indices of a palette PNG grey values, leaving the pixels alone.
+def as_grey(png: bytes) -> bytes | None:
+  """Turns the indices of a palette PNG into grey values, as they are.
 
-  With 8 bits per pixel both are stored alike; the header alone tells them
-  apart. So this takes microseconds, where decoding and encoding takes 3 ms
+  With 8 bits per pixel both are stored in the same way; only the header
+  differs. So this takes microseconds, while decoding and encoding takes 3 ms
   for an image of VOC. (PNG specification, 11.2.)
 
   Args:
     png: bytes of any PNG.
 
   Returns:
-    bytes of a PNG of 8-bit grey; None if `png` is neither such nor a palette
-    PNG of 8 bits.
+    bytes of an 8-bit grey PNG; None if `png` is neither an 8-bit grey nor an
+    8-bit palette PNG.
   """
   chunks = list(_chunks(png))
   if not chunks or chunks[0][0] != b'IHDR' or len(chunks[0][1]) != 25:
@@ -63,14 +63,14 @@ def as_grey(png):
   if header[8:10] not in (_GREY, _PALETTE):
     return None
   grey = b'IHDR' + header[:8] + _GREY + header[10:]
-  # The others keep their checksums, so that damage still comes to light.
+  # The others keep their checksums, so that damage is still detected.
   rest = [chunk for kind, chunk in chunks[1:] if kind in _NEEDED]
   checksum = struct.pack('>I', zlib.crc32(grey))
   return b''.join([_SIGNATURE, chunks[0][1][:4], grey, checksum, *rest])
 
 
 def _chunks(png):
-  """Yields (kind, whole chunk) up to the end or to where the file is cut."""
+  """Yields (kind, whole chunk) up to the end, or to where it is truncated."""
   if not png.startswith(_SIGNATURE):
     return
   at = len(_SIGNATURE)

@@ -1,4 +1,4 @@
-"""Mask files: read strictly, as the ids or the colours they store."""
+"""Mask files: read strictly, as the ids or the colours that they store."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 from deeplab_contrast.imaging import depth, images
 from deeplab_contrast.utils import errors
 
-# Formats that give back exactly the ids that were stored.
+# Formats that store ids exactly.
 _LOSSLESS = ('PNG', 'BMP', 'TIFF', 'GIF')
 
 # The cause of a MaskError: colours where there should be ids.
@@ -18,17 +18,17 @@ _BLACK_AND_WHITE = ((0, 0, 0), (255, 255, 255))
 
 
 class MaskError(errors.DataError):
-  """A mask that does not hold what it should.
+  """A mask that does not contain what it should.
 
   Attributes:
     cause: the likely reason, a phrase that many files may share; or None.
   """
 
-  def __init__(self, message, cause=None):
+  def __init__(self, message: str, cause: str | None = None):
     super().__init__(message)
     self.cause = cause
 
-  def __reduce__(self):  # It comes back from other processes.
+  def __reduce__(self):  # Other processes raise it too.
     return type(self), (str(self), self.cause)
 
 
@@ -39,20 +39,20 @@ class Mask:
   Attributes:
     values: uint8 [height, width], grey values or palette indices; 0 and 1 of a
       1-bit file.
-    palette: uint8 [colours, 3], what the indices are shown in: black and white
-      of a 1-bit file; None of a grey one.
+    palette: uint8 [colours, 3], the colours of the indices: black and white
+      for a 1-bit file; None for a grey one.
   """
 
   values: np.ndarray
   palette: np.ndarray | None = None
 
 
-def read(path):
+def read(path: images.FilePath) -> Mask:
   """Reads a mask file of ids.
 
-  Of a palette image the palette indices are read, never the brightness of
-  their colours (which is what `tf.io.decode_png` would give); of a grey image
-  of 8, 16 or 32 bits the pixel values.
+  For a palette image these are the palette indices, not the brightness of
+  their colours (which `tf.io.decode_png` would give); for a grey image of 8, 16
+  or 32 bits the pixel values.
 
   Args:
     path: a mask file: PNG, BMP, TIFF or GIF, with palette or grey.
@@ -73,30 +73,30 @@ def read(path):
   if ids.min() < 0 or ids.max() > 255:
     raise MaskError(
       f'{path} is not a mask: it has values from {ids.min()} to {ids.max()}, '
-      'but class ids lie in 0 to 255.',
-      'masks of 16 or more bits whose values are no class ids',
+      'but class ids are 0 to 255.',
+      'masks of 16 or more bits whose values are not class ids',
     )
   return Mask(ids.astype(np.uint8), _palette(mask))
 
 
-def read_ids(path):
+def read_ids(path: images.FilePath) -> np.ndarray:
   """The values of `read`: uint8 [height, width]."""
   return read(path).values
 
 
-def read_colors(path):
-  """Reads a mask file whose colours are the classes.
+def read_colors(path: images.FilePath) -> np.ndarray:
+  """Reads a mask file whose colours stand for classes.
 
   Args:
     path: a mask file: PNG, BMP, TIFF or GIF, opaque, of 8 bits or of 16 that
       are multiples of 257.
 
   Returns:
-    uint8 [height, width, 3]; of a palette image the colours, not the indices.
+    uint8 [height, width, 3]; for a palette image the colours, not the indices.
 
   Raises:
     DataError: the file is missing or unreadable.
-    MaskError: it cannot hold colours that mean something.
+    MaskError: its colours cannot stand for classes.
   """
   mask, data = _open(path)
   try:
@@ -126,7 +126,7 @@ def _palette(mask):
   return None
 
 
-def _why_no_ids(mask, data):
+def _why_no_ids(mask, data) -> tuple[str | None, str | None]:
   """(reason, cause) why a file cannot hold ids; (None, None) if it can."""
   if mask.mode in ('RGB', 'RGBA', 'LA', 'PA'):
     reason = (
@@ -144,5 +144,4 @@ def _why_no_ids(mask, data):
       f'it has the mode {mask.mode}; save it as palette or 8-bit grey PNG'
     )
     return reason, None
-  reason = depth.dropped_bands(mask, data) or images.several_frames(mask)
-  return reason, None
+  return depth.dropped_bands(mask, data) or images.several_frames(mask), None

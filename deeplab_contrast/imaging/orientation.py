@@ -1,4 +1,4 @@
-"""How a camera was held: the tag of EXIF that says how to turn a photo."""
+"""The EXIF orientation: how to turn a photo upright."""
 
 import struct
 import zlib
@@ -8,7 +8,7 @@ from PIL import Image
 
 _TAG = 0x0112
 
-# What Pillow raises for notes that are cut off or damaged.
+# What Pillow raises for EXIF data that are truncated or damaged.
 _UNREADABLE = (
   OSError,
   SyntaxError,
@@ -32,8 +32,8 @@ _TURNS = {
 UPRIGHT = 1
 
 
-def of(image, data):
-  """The orientation that a file notes.
+def of(image: Image.Image, data: bytes) -> int:
+  """The orientation that a file states.
 
   Args:
     image: a PIL image, opened.
@@ -46,16 +46,16 @@ def of(image, data):
   if image.format == 'TIFF':
     return UPRIGHT  # Pillow turns these by itself, when it loads the pixels.
   if image.format == 'PNG' and b'eXIf' not in data:
-    return UPRIGHT  # Pillow would decode all pixels to look behind them.
+    return UPRIGHT  # Pillow would decode all pixels to look after them.
   try:
     noted = image.getexif().get(_TAG, UPRIGHT)
   except _UNREADABLE:
-    return UPRIGHT  # Damaged notes of a camera do not spoil its picture.
+    return UPRIGHT  # Damaged EXIF data do not make the picture useless.
   return noted if noted in _TURNS else UPRIGHT
 
 
-def upright(pixels, orientation):
-  """Turns uint8 [height, width] or [height, width, 3] as noted."""
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+  """Turns uint8 [height, width] or [height, width, 3] upright."""
   if orientation == UPRIGHT:
     return pixels
   return np.asarray(Image.fromarray(pixels).transpose(_TURNS[orientation]))

@@ -1,5 +1,7 @@
 """Pictures of images, label maps and predictions side by side."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -10,11 +12,14 @@ _GAP = 18
 _LINE = 22  # Height of a line of text.
 _SWATCH = 14
 _CHECKER = 7
-_HIGHEST = 8  # Times the width, of a picture among others.
+_HIGHEST = 8  # Times the width: the height limit of a picture in a grid.
 _VOID = (255, 255, 255)
 
+Color = tuple[int, int, int]
+Legend = Sequence[tuple[str, Color | np.ndarray]]
 
-def colorize(label, colors):
+
+def colorize(label: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
   """Paints a label map.
 
   Args:
@@ -30,7 +35,12 @@ def colorize(label, colors):
   return table[np.asarray(label, np.uint8)]
 
 
-def overlay(image, label, colors, opacity=0.5):
+def overlay(
+  image: np.ndarray,
+  label: np.ndarray,
+  colors: Sequence[Color],
+  opacity: float = 0.5,
+) -> np.ndarray:
   """Lays the colours of a label map over its image.
 
   Args:
@@ -46,8 +56,8 @@ def overlay(image, label, colors, opacity=0.5):
   return np.asarray(Image.blend(Image.fromarray(image), painted, opacity))
 
 
-def photo(picture, width):
-  """Brings a photograph to a width, smoothly where it shrinks.
+def photo(picture: np.ndarray, width: int) -> np.ndarray:
+  """Resizes a photograph to a width, smoothly if it shrinks.
 
   Args:
     picture: uint8 [height, width, 3].
@@ -63,7 +73,12 @@ def photo(picture, width):
   return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
 
 
-def label_map(label, colors, width, padding=None):
+def label_map(
+  label: np.ndarray,
+  colors: Sequence[Color],
+  width: int,
+  padding: np.ndarray | None = None,
+) -> np.ndarray:
   """Paints a label map at a width: white is void, checkers are padding.
 
   Args:
@@ -83,14 +98,21 @@ def label_map(label, colors, width, padding=None):
   return painted
 
 
-def checkers(height, width):
-  """Grey checkers, where there is nothing: uint8 [height, width, 3]."""
+def checkers(height: int, width: int) -> np.ndarray:
+  """Grey checkers, for pixels outside an image: uint8 [height, width, 3]."""
   y, x = np.indices((height, width)) // _CHECKER
   grey = np.where((x + y) % 2, 190, 235).astype(np.uint8)
   return np.repeat(grey[..., np.newaxis], 3, axis=-1)
 
 
-def grid(rows, headings, legend, width=256, captions=None, group=None):
+def grid(
+  rows: Sequence[Sequence[np.ndarray]],
+  headings: Sequence[str],
+  legend: Legend,
+  width: int = 256,
+  captions: Sequence[Sequence[str]] | None = None,
+  group: int | None = None,
+) -> Image.Image:
   """Draws rows of pictures under headings, with a legend of classes below.
 
   Args:
@@ -100,8 +122,8 @@ def grid(rows, headings, legend, width=256, captions=None, group=None):
     legend: (name, colour) pairs; a colour is (red, green, blue), or a uint8
       array [14, 14, 3].
     width: of every picture, in pixels.
-    captions: one list for each row, of strings that stand above its pictures.
-    group: how many columns belong together; a gap parts them from the next.
+    captions: one list of strings for each row, written above its pictures.
+    group: how many columns belong together; there is a gap after them.
 
   Returns:
     A PIL image.
@@ -130,12 +152,12 @@ def grid(rows, headings, legend, width=256, captions=None, group=None):
   return canvas
 
 
-def legend(colors):
-  """(class name, colour) pairs from a dict of them, and void at the end."""
+def legend(colors: Mapping[str, Color]) -> list[tuple[str, Color | np.ndarray]]:
+  """(class name, colour) pairs of a dict, and void at the end."""
   return [*colors.items(), ('void', _VOID)]
 
 
-def save(picture, path):
+def save(picture: Image.Image | np.ndarray, path: str) -> None:
   """Writes a PNG in one piece; a reader never sees half of it."""
   if not isinstance(picture, Image.Image):
     picture = Image.fromarray(np.asarray(picture, np.uint8))
@@ -145,19 +167,19 @@ def save(picture, path):
 
 def _to_width(picture, width):
   image = Image.fromarray(np.asarray(picture, np.uint8))
-  # Nearest keeps the colours of label maps, and the pixels of images honest.
+  # Nearest keeps the colours of label maps, and shows the pixels of images.
   size = (width, _height(image, width))
   return image.resize(size, Image.Resampling.NEAREST)
 
 
 def _height(image, width):
-  """Of an image at a width; a very high one is squeezed, to be seen at all."""
+  """The height of an image at a width; a very high image is squeezed."""
   height = round(image.height * width / image.width)
   return min(max(1, height), _HIGHEST * width)
 
 
 def _lefts(columns, width, group):
-  """Where the columns begin."""
+  """The left edges of the columns."""
   return [
     _MARGIN + i * (width + _MARGIN) + (_GAP * (i // group) if group else 0)
     for i in range(columns)
@@ -165,7 +187,7 @@ def _lefts(columns, width, group):
 
 
 def _write(draw, texts, lefts, top, font):
-  """Writes one text for each column; a text may run into empty ones."""
+  """Writes one text for each column; a text may run into empty columns."""
   for left, text in zip(lefts, texts, strict=False):
     draw.text((left, top), text, fill='black', font=font)
 
@@ -180,7 +202,7 @@ def _swatch(canvas, draw, color, x, y):
 
 
 def _place_legend(legend, font, total_width):
-  """Places of the entries, wrapped to the width, and the height they need."""
+  """Positions of the entries, wrapped to the width, and their total height."""
   places, x, y = [], _MARGIN, 0
   for name, _ in legend:
     needed = 20 + int(font.getlength(name)) + 16

@@ -1,10 +1,10 @@
-"""Image files of any kind, as the user sees them: for prediction.
+"""Image files of any kind, as users see them: for prediction.
 
-`images` refuses what a dataset should not guess at. Here a guess is better than
-nothing, as long as it is always the same one: what is transparent gets a white
-background, of several frames the first is taken, and the orientation that a
-camera noted is applied. No guess are the range of 16 bits and the choice of
-bands: such images are refused as in training, see `depth`.
+`images` refuses what a dataset should not guess. Here a guess is better than
+nothing, if it is always the same: transparent images get a white background,
+the first of several frames is taken, and the EXIF orientation is applied. The
+range of 16 bits and the choice of bands are not guessed: such images are
+refused as in training, see `depth`.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from deeplab_contrast.imaging import depth, images, orientation
 from deeplab_contrast.utils import errors
 
 
-def read_bytes(path):
+def read_bytes(path: str) -> bytes:
   """The bytes of a local file.
 
   Raises:
-    DataError: it is missing, empty, no plain file, or may not be read.
+    DataError: it is missing, empty, unreadable, or not a regular file.
   """
   if not os.path.isfile(path):
     what = 'is not a file' if os.path.lexists(path) else 'does not exist'
@@ -38,28 +38,33 @@ def read_bytes(path):
   return data
 
 
-def digest(data):
-  """16 hexadecimal digits that tell one file from another."""
+def digest(data: bytes) -> str:
+  """16 hexadecimal digits that identify the content of a file."""
   return hashlib.sha256(data).hexdigest()[:16]
 
 
-def decode(data, path, max_pixels=None, least=(1, 1)):
+def decode(
+  data: bytes,
+  path: str,
+  max_pixels: int | None = None,
+  least: tuple[int, int] = (1, 1),
+) -> np.ndarray:
   """Decodes an image file.
 
   Args:
     data: its bytes.
-    path: how messages call it.
+    path: its name in messages.
     max_pixels: refuses larger images, before they are decoded.
-    least: (height, width) that the model pads smaller images to; it is the
-      padded size that must not be larger.
+    least: (height, width) that the model pads smaller images to; `max_pixels`
+      holds for the padded size.
 
   Returns:
-    uint8 [height, width, 3], upright. A usual JPEG or PNG has exactly the
-    pixels that training would see.
+    uint8 [height, width, 3], upright. An 8-bit RGB or grey JPEG or PNG has
+    exactly the pixels of training.
 
   Raises:
     DataError: it is not an image, is damaged or too large, or has bits or bands
-      that 8-bit RGB cannot hold.
+      that 8-bit RGB cannot represent.
   """
   image = images.open_image(data, path)
   noted = orientation.of(image, data)

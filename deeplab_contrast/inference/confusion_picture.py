@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.figure
 import numpy as np
@@ -11,10 +13,10 @@ from matplotlib.backends import backend_agg
 from deeplab_contrast.imaging import panels
 from deeplab_contrast.utils import files, run_files
 
-_MOST_NUMBERED = 40  # Classes beyond which numbers would be too small to read.
+_MOST_NUMBERED = 40  # With more classes, numbers would be too small to read.
 
 
-def write(model_dir, result):
+def write(model_dir: str, result: Mapping[str, Any]) -> None:
   """Writes `eval/confusion_matrix.{csv,png}`, each in one piece.
 
   Args:
@@ -31,7 +33,7 @@ def write(model_dir, result):
   )
 
 
-def as_csv(matrix, names):
+def as_csv(matrix: np.ndarray, names: Sequence[str]) -> str:
   """Pixels by true class (rows) and predicted class (columns), as text."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
@@ -41,13 +43,13 @@ def as_csv(matrix, names):
   return text.getvalue()
 
 
-def draw(matrix, names, title):
+def draw(matrix: np.ndarray, names: Sequence[str], title: str) -> np.ndarray:
   """Shares of each true class, in %.
 
   Args:
     matrix: int array [classes, classes], rows are truth.
     names: of the classes.
-    title: what is judged.
+    title: names the data and the weights.
 
   Returns:
     uint8 [height, width, 3].

@@ -2,17 +2,21 @@
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
-from deeplab_contrast.datasets import sources
+from deeplab_contrast.datasets import info as dataset_info
+from deeplab_contrast.datasets import pipeline, sources
 from deeplab_contrast.imaging import images, panels
 from deeplab_contrast.utils import tables
 
-# Stands for void while padding stands for IGNORE_LABEL; of no class.
+# Marks void, so that IGNORE_LABEL marks padding only; not a class.
 _VOID = 254
 
 _TILE = 256  # Width of a picture in the panel, in pixels.
@@ -28,9 +32,9 @@ class Crop:
     id: the name of its image.
     views: uint8 [height, width, 3] each: what the network gets, one or two.
     label: uint8 [height, width], class ids or IGNORE_LABEL.
-    loss_label: likewise, of the size at which the loss compares.
-    padding: bool [height, width], what lies outside of the image; all False
-      where that cannot be told.
+    loss_label: likewise, at the resolution of the loss.
+    padding: bool [height, width], the pixels outside the image; all False if
+      they cannot be identified.
   """
 
   position: int
@@ -41,7 +45,7 @@ class Crop:
   padding: np.ndarray
 
 
-def collect(experiment, count):
+def collect(experiment: Any, count: int) -> list[Crop]:
   """The first examples of a run.
 
   Args:
@@ -55,15 +59,16 @@ def collect(experiment, count):
     DataError: the data are missing or wrong.
   """
   examples = experiment.train.source.open(experiment.data_dir)
-  seen = _run(experiment, examples, count)
-  marked = _run(experiment, _VoidMarked(examples), count)
+  with pipeline.data_errors():
+    seen = _run(experiment, examples, count)
+    marked = _run(experiment, _VoidMarked(examples), count)
   return [
     _crop(experiment, position, *pair)
     for position, pair in enumerate(zip(seen, marked, strict=True))
   ]
 
 
-def draw(crops, info):
+def draw(crops: Sequence[Crop], info: dataset_info.DatasetInfo) -> Image.Image:
   """Draws views, labels and the labels of the loss side by side.
 
   Args:
@@ -88,12 +93,12 @@ def draw(crops, info):
   )
 
 
-def table(crops, info):
+def table(crops: Sequence[Crop], info: dataset_info.DatasetInfo) -> str:
   """The shares of classes, void and padding: a text table.
 
-  Of the pixels of all crops, of the labels at the resolution of the loss, and
-  in how many of the crops a class occurs at all. Classes that do not occur
-  have no line.
+  Columns: the share of the pixels of all crops, the share of the labels at the
+  resolution of the loss, and the number of crops with the class. Classes that
+  do not occur have no line.
   """
   kinds = [*info.class_names, 'void', 'padding']
   full = np.array([_counts(c.label, c.padding, info) for c in crops])
@@ -118,7 +123,7 @@ class _VoidMarked(sources.Examples):
   """Examples whose void pixels are _VOID, to tell them from padding."""
 
   def __init__(self, examples):
-    self.info = None  # _VOID is of no class, and is not to be refused.
+    self.info: Any = None  # Else _VOID, of no class, would be refused.
     self.max_size = examples.max_size
     self.order = examples.order
     self._examples = examples
@@ -144,8 +149,8 @@ def _run(experiment, examples, count):
   run = experiment.train.dataset(
     examples, batch_size=1, seed=experiment.seed, keep_id=True
   )
-  # To the very end: an iterator that is dropped while Python functions of its
-  # dataset still run waits for them, and they wait for Python's lock.
+  # To the very end: an iterator that is deleted while Python functions of its
+  # dataset still run would wait for them while they wait for Python's lock.
   return list(run.take(count).as_numpy_iterator())
 
 
@@ -166,7 +171,7 @@ def _crop(experiment, position, seen, marked):
 
 
 def _padding(label, marked):
-  # A transform that looks at labels may have moved the marked one otherwise.
+  # A transform that depends on labels may have moved the marked one elsewhere.
   unmarked = np.where(marked == _VOID, common.IGNORE_LABEL, marked)
   if not np.array_equal(unmarked, label):
     return np.zeros(label.shape, bool)
@@ -175,9 +180,9 @@ def _padding(label, marked):
 
 def _loss_label(experiment, label):
   """The label at the resolution of the loss."""
-  if experiment.classifies:  # Logits are brought to the size of the label.
+  if experiment.classifies:  # Logits are resized to the label.
     return label.astype(np.uint8)
-  # Of the features at stride 4, the head alone tells what it makes of them.
+  # Only the head knows the size of what it makes of features at stride 4.
   size = [resize.scale_dimension(side, 0.25) for side in label.shape]
   embedding = experiment.model.head(tf.zeros([1, *size, 1]))
   return _shrunk(label, resize.spatial_size(embedding))
@@ -196,12 +201,12 @@ def _counts(label, padding, info):
 
 
 def _loss_padding(crop):
-  """Which labels of the loss stem from padding: bool, of their size."""
+  """Which labels of the loss are padding: bool, of their size."""
   return _shrunk(crop.padding, crop.loss_label.shape).astype(bool)
 
 
 def _headings(crop):
-  views = ['what the network gets']
+  views = ['input of the network']
   if len(crop.views) == 2:
     views = ['view 1: anchors', 'view 2: contrast']
   size = 'x'.join(map(str, crop.label.shape))
@@ -212,7 +217,7 @@ def _headings(crop):
 
 
 def _legend(crops, info):
-  """Of the classes that are shown, void, and padding if there is any."""
+  """Entries for the classes that are shown, void, and padding if any."""
   shown = {v for crop in crops for v in np.unique(crop.label).tolist()}
   colors = {
     name: info.colors[i]
@@ -243,7 +248,7 @@ def _tiles(crop, info):
 
 
 def _fold(rows, per_line):
-  """Puts so many rows side by side into one; what is missing is left empty."""
+  """Puts `per_line` rows side by side into one; the last may be shorter."""
   return [
     list(itertools.chain(*rows[i : i + per_line]))
     for i in range(0, len(rows), per_line)

@@ -1,50 +1,53 @@
-"""What pretraining has learnt so far, before any fine-tuning shows it."""
+"""How good the features of a pretraining are, before any fine-tuning."""
 
 import dataclasses
 import hashlib
 import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core import embedding_quality, resize
 from deeplab_contrast.core.losses import pixel_selection
-from deeplab_contrast.datasets import sources, transforms
+from deeplab_contrast.datasets import sources
 from deeplab_contrast.datasets.sources import extremes
-from deeplab_contrast.inference import evaluator
+from deeplab_contrast.inference import whole_images
 from deeplab_contrast.utils import errors
 
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingJudge:
-  """Judges the features of a network by pixels of a few labelled images.
+  """Evaluates the features of a network on pixels of a few labelled images.
 
   A fixed set of images is divided in two: a k-nearest-neighbour classifier and
-  a linear probe are fitted to pixels of the first part and judged on the other.
-  Both see what the head takes in, the representation that fine-tuning starts
-  from; similarities are those of the projected unit embeddings, on which the
-  contrastive loss works.
+  a linear probe are fitted to pixels of the first part and evaluated on the
+  second. Both get the input of the head, the representation that fine-tuning
+  starts from; similarities are those of the projected unit embeddings, on which
+  the contrastive loss works.
 
-  Without a `source` of their own the images are those of the training.
-  Pretraining has then seen all of them, labels included, also those of the part
-  that is judged: the numbers tell whether training works and compare runs over
-  the same images, but say little about images never seen. For that, give a
-  source that the training does not use.
+  Without a `source` the images are those of the training. Pretraining has then
+  seen all of them, with their labels, also those of the second part: the scores
+  show whether training works and compare runs over the same images, but say
+  little about new images. For that, give a source that the training does not
+  use.
 
   Attributes:
-    images: how many at most. Which ones, and which of them are judged, follows
-      from `seed` and their ids alone.
-    pixels_per_image: how many at most of each, at the resolution of the
-      features, as many of each class as far as there are so many.
+    images: at most how many. Which ones, and how they are divided, follows from
+      `seed` and their ids alone.
+    pixels_per_image: at most how many of each image, at the resolution of the
+      features; the same number of each class where there are enough.
     neighbours: of the nearest-neighbour classifier.
     fit_share: the share of the images that classifiers are fitted to.
     seed: of the choice of images and pixels.
-    crop_size: (height, width) images are padded to; None takes the largest
-      image of the source, as k * 16 + 1.
-    source: where the images come from; None is the training data. Such as
-      `@sources.Complement()`, what a label budget leaves, or the split that
-      judges the fine-tuning.
+    crop_size: (height, width) that images are padded to; None takes the
+      largest image of the source, as k * 16 + 1.
+    source: of the images; None is the training data. For example
+      `@sources.Complement()`, the images that a label budget leaves over, or
+      the split that fine-tuning is evaluated on.
 
   Raises:
     ConfigError: when a number is out of range.
@@ -73,19 +76,15 @@ class EmbeddingJudge:
         '0 and 1.'
       )
 
-  def pad_size(self, max_size):
-    """The one size all images are padded to; see `evaluator.pad_size`."""
-    return evaluator.pad_size(max_size, self.crop_size, 'EmbeddingJudge')
-
-  def choose(self, ids):
-    """Which images are taken.
+  def choose(self, ids: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Chooses the images.
 
     Args:
       ids: names of all images.
 
     Returns:
-      Two lists of places in `ids`: to fit to, and to judge. With one image
-      there is none to judge.
+      Two lists of indices into `ids`: to fit to, and to evaluate on. The second
+      is empty if there is only one image.
     """
     order = sorted(range(len(ids)), key=lambda i: self._digest(ids[i]))
     chosen = order[: self.images]
@@ -93,25 +92,31 @@ class EmbeddingJudge:
     fitted = max(1, min(fitted, len(chosen) - 1))
     return chosen[:fitted], chosen[fitted:]
 
-  def on(self, model, examples, scale=1.0, pixel=common.MEAN_PIXEL):
-    """Makes ready to judge a network, as often as one likes.
+  def on(
+    self,
+    model: keras.Model,
+    examples: sources.Examples,
+    scale: float = 1.0,
+    pixel: float | tuple[float, float, float] = common.MEAN_PIXEL,
+  ) -> 'Judgement':
+    """Prepares the evaluation of a network, to be run any number of times.
 
     Args:
       model: a `DeepLab` with a `Projection`; its variables need not be built.
       examples: the opened source.
-      scale: factor images are resized by, as in prediction.
+      scale: factor that images are resized by, as in prediction.
       pixel: what images are padded with, see `transforms.Pad`.
 
     Returns:
-      A function of `poll`, see `Judgement`.
+      A `Judgement`.
 
     Raises:
-      ValueError: when an image would not fit into `crop_size`.
-      DataError: when so many pixels would need absurd amounts of memory.
+      ConfigError: an image does not fit into `crop_size`.
+      DataError: images of this size would need absurd amounts of memory.
     """
     return Judgement(self, model, examples, scale, pixel)
 
-  def seed_of(self, name):
+  def seed_of(self, name: str) -> np.ndarray:
     """int32 [2], the seed of the pixels of an image."""
     return np.frombuffer(self._digest(name)[:8], np.int32)
 
@@ -119,23 +124,59 @@ class EmbeddingJudge:
     return hashlib.sha256(f'{self.seed}/{name}'.encode()).digest()
 
 
-class Judgement:
-  """A judge, made ready for one network and one set of images.
+def of_experiment(
+  experiment: Any, trained_on: sources.Examples | None = None
+) -> 'Judgement':
+  """The evaluation of an experiment's features.
 
-  It computes outside of `tf.distribute.Strategy.run`: of several replicas the
-  first one's weights on one device, on every worker the same.
+  Args:
+    experiment: an `Experiment` without a classifier.
+    trained_on: its training data, if they are open already.
+
+  Raises:
+    ConfigError, DataError: see `EmbeddingJudge.on`.
+  """
+  source = source_of(experiment)
+  examples = trained_on
+  if examples is None or source is not experiment.train.source:
+    examples = source.open(experiment.data_dir)
+  judge = experiment.embedding_judge or EmbeddingJudge()
+  return judge.on(
+    experiment.model, examples, experiment.feature_scale, experiment.pad_pixel
+  )
+
+
+def source_of(experiment: Any) -> sources.Source:
+  """The source of the images that an experiment's features are evaluated on."""
+  judge = experiment.embedding_judge or EmbeddingJudge()
+  return judge.source or experiment.train.source
+
+
+class Judgement:
+  """The evaluation of one network's features on one set of images.
+
+  It computes outside of `tf.distribute.Strategy.run`: with the weights of the
+  first replica on one device, on every worker the same.
   """
 
-  def __init__(self, judge, model, examples, scale, pixel):
+  def __init__(
+    self,
+    judge: EmbeddingJudge,
+    model: keras.Model,
+    examples: sources.Examples,
+    scale: float,
+    pixel: float | tuple[float, float, float],
+  ):
+    self.examples = examples
     self._judge = judge
-    self._examples = examples
-    self._parts = judge.choose(examples.ids())
-    size = judge.pad_size(examples.max_size)
+    self._halves = judge.choose(examples.ids())
+    owner = type(judge).__name__
+    size = whole_images.pad_size(examples.max_size, judge.crop_size, owner)
     # Features at a quarter of the size have some 256 channels.
     values = 16 * size[0] * size[1]
     if values > extremes.MOST_VALUES:
       raise extremes.refusal(examples, size, 1, values)
-    self._pad = transforms.Pad(size, pixel, exact=True)
+    self._images = whole_images.WholeImages(examples, size, pixel)
     selection = pixel_selection.PixelSelection(per_image=judge.pixels_per_image)
 
     # Made once, so that it is traced once.
@@ -152,8 +193,10 @@ class Judgement:
 
     self._sample = sample
 
-  def __call__(self, poll=lambda: None):
-    """Computes features with the weights of now, and judges them.
+  def __call__(
+    self, poll: Callable[[], object] = lambda: None
+  ) -> dict[str, Any]:
+    """Evaluates the features with the current weights.
 
     Args:
       poll: called between images, e.g. to stop on a signal.
@@ -162,23 +205,28 @@ class Judgement:
       dict: `within_similarity` and `between_similarity`, `knn_miou` and
       `probe_miou`, all floats, NaN where not defined; see
       `core.embedding_quality`. And ints: `fit_images`, `judged_images`, and
-      `fit_pixels`, `judged_pixels`: how many had labels.
+      `fit_pixels`, `judged_pixels`: how many had labels; fitted to, and
+      evaluated on.
     """
-    num_classes = self._examples.info.num_classes
-    fitted, seen = len(self._parts[0]), []
-    for index in itertools.chain(*self._parts):
+    num_classes = self.examples.info.num_classes
+    fitted, seen = len(self._halves[0]), []
+    for index in itertools.chain(*self._halves):
       poll()
       seen.append(self._pixels(index))
-    _, embeddings = _join(seen, seen)
+    _, (embeddings, labels) = _join(seen, seen)
     within, between = embedding_quality.class_similarities(
-      *embeddings, num_classes
+      embeddings, labels, num_classes
     )
-    # What classifiers see; (values, labels) of both parts.
-    fit, judged = (_join(part, seen)[0] for part in _cut(seen, fitted))
+    # (values, labels) of both halves, as the classifiers get them.
+    (fit, fit_labels), (values, labels) = (
+      _join(half, seen)[0] for half in _cut(seen, fitted)
+    )
     knn = embedding_quality.knn_miou(
-      *fit, *judged, num_classes, self._judge.neighbours
+      fit, fit_labels, values, labels, num_classes, self._judge.neighbours
     )
-    probe = embedding_quality.probe_miou(*fit, *judged, num_classes)
+    probe = embedding_quality.probe_miou(
+      fit, fit_labels, values, labels, num_classes
+    )
     return {
       'within_similarity': within,
       'between_similarity': between,
@@ -186,13 +234,13 @@ class Judgement:
       'probe_miou': probe,
       'fit_images': fitted,
       'judged_images': len(seen) - fitted,
-      'fit_pixels': _count_known(fit[1], num_classes),
-      'judged_pixels': _count_known(judged[1], num_classes),
+      'fit_pixels': _count_known(fit_labels, num_classes),
+      'judged_pixels': _count_known(labels, num_classes),
     }
 
   def _pixels(self, index):
     """Two pairs (values, labels) of arrays: of features, of embeddings."""
-    example = self._pad(transforms.Decode()(self._examples[index]))
+    example = self._images.padded(index)
     name = example[common.ID].decode()
     drawn = self._sample(
       example[common.IMAGE],
@@ -206,10 +254,10 @@ def _cut(values, place):
   return values[:place], values[place:]
 
 
-def _join(part, seen):
-  """The pixels of some images as one; of none, arrays of no pixels."""
+def _join(images, seen):
+  """The pixels of some images as one; of no images, empty arrays."""
   empty = tf.nest.map_structure(lambda x: x[:0], seen[0])
-  return tf.nest.map_structure(lambda *x: np.concatenate(x), empty, *part)
+  return tf.nest.map_structure(lambda *x: np.concatenate(x), empty, *images)
 
 
 def _draw(values, labels, selection, seed):

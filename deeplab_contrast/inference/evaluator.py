@@ -1,33 +1,34 @@
-"""A predictor over a split, as numbers."""
+"""Scores of the predictions for a split."""
 
 import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.core import confusion, resize
+from deeplab_contrast.core import confusion
+from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.inference import predictor as predictor_lib
 from deeplab_contrast.utils import checks
 
-# A size of tiles that suits any network.
+# A tile size that suits any network.
 _TILE = 513
-
-# Sides of padded images are k * _STRIDE + 1.
-_STRIDE = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-  """Intersection over union and its kin on whole images.
+  """Intersection over union and related scores of whole images.
 
   Attributes:
     predictor: how images are predicted.
     batch_size: images at a time, over all replicas.
-    crop_size: (height, width) images are padded to; None takes the largest
-      image of the split, as k * 16 + 1.
-    limit: evaluates only the first so many images; None means all.
-    trimap_width: judges once more, only the pixels that have one of another
-      class within so many pixels (Kohli et al., 2009, called such a band a
+    crop_size: (height, width) that images are padded to; None takes the
+      largest image of the split, as k * 16 + 1.
+    limit: evaluates only the first `limit` images; None means all.
+    trimap_width: also evaluates only the pixels within this many pixels of a
+      pixel of a different class (a band that Kohli et al., 2009, called a
       trimap); None does not.
   """
 
@@ -38,7 +39,7 @@ class Evaluator:
   trimap_width: int | None = None
 
   def __post_init__(self):
-    """Refuses numbers that make no sense."""
+    """Refuses invalid numbers."""
     limit = {} if self.limit is None else {'limit': self.limit}
     checks.whole({'batch_size': self.batch_size, **limit}, 1)
     size = self.crop_size
@@ -49,21 +50,14 @@ class Evaluator:
     if self.trimap_width is not None:
       checks.whole({'trimap_width': self.trimap_width}, 1)
 
-  def pad_size(self, max_size):
-    """The one size all images are padded to.
-
-    Args:
-      max_size: (height, width), the largest sides of the split.
-
-    Returns:
-      (height, width).
-
-    Raises:
-      ValueError: when an image would not fit into `crop_size`.
-    """
-    return pad_size(max_size, self.crop_size, 'Evaluator')
-
-  def less_memory(self, size, num_classes, count, most, labels=True):
+  def less_memory(
+    self,
+    size: Sequence[int],
+    num_classes: int,
+    count: int,
+    most: int,
+    labels: bool = True,
+  ) -> str | None:
     """What to change so that no array gets too large.
 
     Args:
@@ -71,10 +65,10 @@ class Evaluator:
       num_classes: int.
       count: images at a time, on one replica.
       most: how many numbers an array may have.
-      labels: whether labels are wanted; otherwise probabilities.
+      labels: whether labels are predicted; otherwise probabilities.
 
     Returns:
-      Words; '' if nothing would help, None if nothing is too large.
+      A phrase; '' if nothing would help, None if nothing is too large.
     """
     possible = most // self.predictor.values(size, num_classes, labels)
     if possible >= count:
@@ -88,23 +82,31 @@ class Evaluator:
       return 'make Evaluator.crop_size smaller if the images are'
     return ''
 
-  def evaluate(self, model, batches, info, strategy, poll=lambda: None):
-    """Runs over a split once.
+  def evaluate(
+    self,
+    model: keras.Model,
+    batches: Iterable[Mapping[str, Any]],
+    info: dataset_info.DatasetInfo,
+    strategy: tf.distribute.Strategy,
+    poll: Callable[[], object] = lambda: None,
+  ) -> dict[str, Any]:
+    """Predicts a split once, and scores the predictions.
 
     Args:
       model: a `DeepLab` with a `Classifier`.
-      batches: a dataset of full batches of IMAGE and LABEL, or what `strategy`
-        made of one; examples that fill up the last batch have only ignored
+      batches: a dataset of full batches of IMAGE and LABEL, or one distributed
+        by `strategy`; examples that fill up the last batch have only ignored
         pixels.
       info: the split's `DatasetInfo`.
       strategy: the `tf.distribute` strategy the model was made under.
       poll: called between batches, e.g. to stop on a signal.
 
     Returns:
-      The dict of `confusion.scores`, with `matrix` added (int64 array); for
-      info with categories `category_iou` ({name: float}) and `category_miou`;
-      with a `trimap_width` that, `trimap_miou`, `trimap_pixel_accuracy` and
-      `trimap_iou`, of the pixels near outlines.
+      The dict of `confusion.scores`, with `matrix` (int64 [classes, classes]);
+      if `info` has categories, `category_iou` ({name: float}) and
+      `category_miou`; with a `trimap_width`, also `trimap_width`,
+      `trimap_miou`, `trimap_pixel_accuracy` and `trimap_iou`, of the pixels
+      near outlines.
     """
     step = self._step(model, info.num_classes, strategy)
     distributed = batches
@@ -136,14 +138,14 @@ class Evaluator:
   def _step(self, model, num_classes, strategy):
     def count(images, labels):
       predictions = self.predictor.labels(model, images)
-      judged = [labels]
+      counted = [labels]
       if self.trimap_width is not None:
         near = confusion.near_outlines(labels, self.trimap_width, num_classes)
-        judged.append(tf.where(near, labels, common.IGNORE_LABEL))
+        counted.append(tf.where(near, labels, common.IGNORE_LABEL))
       return tf.stack(
         [
           confusion.confusion_matrix(x, predictions, num_classes)
-          for x in judged
+          for x in counted
         ]
       )
 
@@ -161,29 +163,3 @@ def _is_size(value):
     and len(value) == 2
     and all(type(side) is int and side > 0 for side in value)
   )
-
-
-def pad_size(max_size, crop_size, owner):
-  """The one size all images of a split are padded to.
-
-  Args:
-    max_size: (height, width), the largest sides of the split.
-    crop_size: (height, width), or None for the largest sides, as k * 16 + 1.
-    owner: the class whose setting `crop_size` is.
-
-  Returns:
-    (height, width).
-
-  Raises:
-    ValueError: when an image would not fit into `crop_size`.
-  """
-  if crop_size is None:
-    return tuple(resize.fitting_size(side, _STRIDE) for side in max_size)
-  size = tuple(crop_size)
-  if size[0] < max_size[0] or size[1] < max_size[1]:
-    raise ValueError(
-      f'{owner}.crop_size {size} is smaller than the largest image of the '
-      f'split, {tuple(max_size)} (height, width); make it at least that, or '
-      'None.'
-    )
-  return size

@@ -1,23 +1,24 @@
-"""Archives that are the same bytes whenever the same files are packed."""
+"""Archives whose bytes depend only on the files that are packed."""
 
 import gzip
 import os
 import tarfile
 import zipfile
+from collections.abc import Iterable
 
 from deeplab_contrast.utils import errors, files
 
 _MODE = 0o644
-_FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # The oldest that a zip can hold.
+_FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # The oldest date that a zip can store.
 
 
-def pack(folder, names, path):
-  """Packs files in order of their names, without times and owners.
+def pack(folder: str, names: Iterable[str], path: str) -> None:
+  """Packs files, sorted by name, without times and owners.
 
   The archive appears whole or not at all.
 
   Args:
-    folder: that the names are below.
+    folder: that the names are relative to.
     names: of the files, with / between folders.
     path: of the archive: .tgz or .zip.
 
@@ -56,5 +57,5 @@ def _write_zip(folder, names, path):
       member.create_system = 3  # Unix, on any machine.
       member.external_attr = _MODE << 16
       with open(os.path.join(folder, name), 'rb') as file:
-        # PNGs do not shrink.
+        # PNGs are compressed already.
         archive.writestr(member, file.read(), zipfile.ZIP_STORED)

@@ -1,19 +1,24 @@
 """Predictions of an experiment as pictures."""
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from deeplab_contrast import common
-from deeplab_contrast.datasets import transforms
+from deeplab_contrast.datasets import sources
 from deeplab_contrast.imaging import panels
-from deeplab_contrast.inference import confusion_picture
+from deeplab_contrast.inference import confusion_picture, whole_images
 
 _COLUMNS = ('image', 'truth', 'prediction')
 
 
-def draw(experiment, examples, indices, folder):
+def draw(
+  experiment: Any,
+  examples: sources.Examples,
+  indices: Sequence[int],
+  folder: str,
+) -> str:
   """Draws image | truth | prediction of some examples.
 
   Args:
@@ -23,13 +28,13 @@ def draw(experiment, examples, indices, folder):
     folder: where the PNGs go.
 
   Returns:
-    The path of the panel of all.
+    The path of the panel with all of them.
   """
   info = examples.info
   rows = []
-  predictions = _Predictions(experiment, examples)
-  for name, image, label, prediction in predictions(indices):
-    rows.append(_row(image, label, prediction, info))
+  for found in whole_images.labels(experiment, examples)(indices):
+    rows.append(_row(found, info))
+    name = found.id.replace('/', '_')
     for kind, picture in zip(_COLUMNS, rows[-1], strict=True):
       panels.save(picture, os.path.join(folder, f'{name}_{kind}.png'))
   path = os.path.join(folder, 'panels.png')
@@ -41,22 +46,23 @@ class Shown:
   """What TensorBoard shows of an evaluation.
 
   Made once, so that the network is traced once. It predicts outside of
-  `tf.distribute.Strategy.run`: with the first replica's weights.
+  `tf.distribute.Strategy.run`: with the weights of the first replica.
 
   Args:
     experiment: an `Experiment` that classifies.
     examples: the opened split.
-    count: how many of them are shown, spread evenly.
+    count: how many of them are shown, evenly spaced.
   """
 
-  def __init__(self, experiment, examples, count=4):
-    self._examples = examples
-    count = min(count, len(examples))
-    self._indices = np.linspace(0, len(examples) - 1, count).astype(int)
-    self._predictions = _Predictions(experiment, examples)
+  def __init__(
+    self, experiment: Any, examples: sources.Examples, count: int = 4
+  ):
+    self._info = examples.info
+    self._indices = whole_images.spread(len(examples), count)
+    self._predictions = whole_images.labels(experiment, examples)
 
-  def __call__(self, scores):
-    """Draws with the weights of now.
+  def __call__(self, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Draws with the current weights.
 
     Args:
       scores: the dict of `Evaluator.evaluate`.
@@ -64,9 +70,8 @@ class Shown:
     Returns:
       {name: float, or uint8 [height, width, 3]}.
     """
-    info = self._examples.info
-    predictions = self._predictions(self._indices.tolist())
-    rows = [_row(*maps, info) for _, *maps in predictions]
+    info = self._info
+    rows = [_row(found, info) for found in self._predictions(self._indices)]
     matrix = confusion_picture.draw(
       scores['matrix'], info.class_names, info.name
     )
@@ -83,34 +88,11 @@ class Shown:
     }
 
 
-class _Predictions:
-  """Predicts single images, each at its own size."""
-
-  def __init__(self, experiment, examples):
-    self._examples = examples
-    self._pad = experiment.pad(examples)
-    self._labels = tf.function(
-      lambda images: experiment.evaluator.predictor.labels(
-        experiment.model, images
-      )
-    )
-
-  def __call__(self, indices):
-    """Yields (name, image, label, prediction) of some examples."""
-    for index in indices:
-      example = transforms.Decode()(self._examples[index])
-      label = example[common.LABEL].numpy()
-      image = example[common.IMAGE].numpy().round().astype(np.uint8)
-      padded = self._pad(example)[common.IMAGE]
-      prediction = self._labels(padded[tf.newaxis])[0].numpy()
-      prediction = prediction[: label.shape[0], : label.shape[1]]
-      name = example[common.ID].decode().replace('/', '_')
-      yield name, image, label, prediction
-
-
-def _row(image, label, prediction, info):
-  painted = (panels.colorize(x, info.colors) for x in (label, prediction))
-  return [image, *painted]
+def _row(found, info):
+  painted = (
+    panels.colorize(x, info.colors) for x in (found.label, *found.maps)
+  )
+  return [found.image, *painted]
 
 
 def _panel(rows, info):

@@ -1,29 +1,40 @@
-"""Features of single pixels, as many of each class: what a classifier sees."""
+"""Features of single pixels, the same number of each class."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
-from deeplab_contrast.datasets import transforms
+from deeplab_contrast.datasets import sources
+from deeplab_contrast.inference import whole_images
 from deeplab_contrast.utils import errors
 
 
-def collect(experiment, examples, indices, pixels_per_class, seed=0):
-  """Draws pixels of a split, evenly by class, with their penultimate features.
+def collect(
+  experiment: Any,
+  examples: sources.Examples,
+  indices: Sequence[int],
+  pixels_per_class: int,
+  seed: int = 0,
+) -> dict[str, np.ndarray]:
+  """Draws pixels of a split, evenly by class, with the features of the trunk.
 
   Images have the scale of prediction, see `Experiment.feature_scale`.
 
-  Every pixel of the features' grid gets a random number that follows from the
-  seed and its place alone; of each class those with the smallest numbers are
-  kept. So all of them are equally likely, and networks of one stride are asked
-  about the same pixels.
+  Every pixel of the feature grid gets a random number that follows from the
+  seed and its position alone; those with the smallest numbers of each class are
+  kept. So all of them are equally likely, and for networks of the same stride
+  the same pixels are drawn.
 
   Args:
-    experiment: an `Experiment` whose model is restored and classifies.
+    experiment: an `Experiment` whose model is restored.
     examples: the opened split.
     indices: which of its examples.
-    pixels_per_class: how many to keep of each class, where there are so many.
+    pixels_per_class: how many to keep of each class, where there are enough.
     seed: of the draw.
 
   Returns:
@@ -50,15 +61,33 @@ def collect(experiment, examples, indices, pixels_per_class, seed=0):
   if kept is None or not len(kept['labels']):
     raise errors.DataError(
       f'{len(indices)} images of {examples.info.name} have no labelled pixel; '
-      'look at more with --images.'
+      'take more with --images.'
     )
   del kept['draw']
   return kept
 
 
+def write(path: str, arrays: Mapping[str, Any]) -> None:
+  """Writes arrays as an .npz; a reader never sees half of it.
+
+  Raises:
+    SystemFault: it cannot be written.
+  """
+  temporary = f'{path}.tmp'
+  try:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(temporary, 'wb') as file:
+      np.savez(file, allow_pickle=False, **arrays)
+    os.replace(temporary, path)
+  except OSError as error:
+    raise errors.SystemFault(
+      f'Cannot write {path} ({error.strerror}); make room or fix the folder.'
+    ) from error
+
+
 def _per_image(experiment, examples, indices):
   """Yields (index, features and labels of all pixels of the grid)."""
-  pad = experiment.pad(examples)
+  images = whole_images.of(experiment, examples)
 
   @tf.function
   def features_and_labels(image, label):
@@ -69,7 +98,7 @@ def _per_image(experiment, examples, indices):
     return tf.cast(features, tf.float32), tf.cast(grid, tf.int32)
 
   for index in indices:
-    example = pad(transforms.Decode()(examples[index]))
+    example = images.padded(index)
     features, labels = features_and_labels(
       example[common.IMAGE], example[common.LABEL]
     )
@@ -96,7 +125,7 @@ def _smallest(values, count):
   """Keeps the pixels with the smallest draws of each class, class by class."""
   order = np.lexsort((values['draw'], values['labels']))
   labels = values['labels'][order]
-  # The place of each pixel within its class.
+  # The rank of each pixel within its class.
   starts = np.searchsorted(labels, labels, side='left')
   chosen = order[np.arange(len(labels)) - starts < count]
   return {name: value[chosen] for name, value in values.items()}

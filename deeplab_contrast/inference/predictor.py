@@ -1,8 +1,10 @@
-"""The one inference path: evaluation, pictures and export all go through it."""
+"""The one way to predict: evaluation, pictures and exports all use it."""
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 
 from deeplab_contrast.core import resize, tiles
@@ -19,13 +21,13 @@ class Predictor:
     scales: factors the images are resized by; (1.0,) is one plain pass.
     flip: whether to add a mirrored pass for every scale.
     prediction_with_upsampled_logits: the original's flag: without it labels
-      are decided on the grid of the logits and then brought to the image by
+      are decided on the grid of the logits and then resized to the image by
       the nearest pixel, which takes less memory; for one plain pass only.
     tile_size: side of the square tiles that larger images are cut into, in
-      pixels, k * 32 + 1; None takes every image whole. `labels` then needs the
-      memory of one row of tiles (tile_size x width x classes floats, some three
-      times) beside that of the network for one tile, however high the image;
-      `probabilities` needs that of its result.
+      pixels, k * 32 + 1; None predicts every image whole. `labels` then needs
+      memory for one row of tiles (about three times tile_size x width x classes
+      floats) besides that of the network for one tile, whatever the height of
+      the image; `probabilities` needs memory for its result.
     overlap: of neighbouring tiles, at least, in pixels, over which one fades
       into the next; None is a quarter of the tile. See `core.tiles`.
   """
@@ -37,7 +39,7 @@ class Predictor:
   overlap: int | None = None
 
   def __post_init__(self):
-    """Refuses scales and passes that make no sense."""
+    """Refuses invalid scales, passes and tiles."""
     if not self.scales or min(self.scales) <= 0:
       raise ValueError(f'scales is {self.scales}; name at least one, all > 0.')
     is_plain = tuple(self.scales) == (1.0,) and not self.flip
@@ -48,7 +50,7 @@ class Predictor:
       )
     self._check_tiles()
 
-  def probabilities(self, model, images):
+  def probabilities(self, model: keras.Model, images: tf.Tensor) -> tf.Tensor:
     """Predicts.
 
     Args:
@@ -59,24 +61,26 @@ class Predictor:
       float32 [batch, height, width, classes].
     """
     if self.tile_size is not None:
-      return self._by_tiles(model, images, labels=False)
+      return self._by_tiles(model, images, self.tile_size, labels=False)
     return self._whole(model, images)
 
-  def labels(self, model, images):
+  def labels(self, model: keras.Model, images: tf.Tensor) -> tf.Tensor:
     """The most probable class, int32 [batch, height, width]."""
     if not self.prediction_with_upsampled_logits:
       logits = model(tf.cast(images, tf.float32), training=False)
       labels = tf.argmax(logits, axis=-1, output_type=tf.int32)
       return resize.labels_nearest(labels, resize.spatial_size(images))
     if self.tile_size is not None:
-      return self._by_tiles(model, images, labels=True)
+      return self._by_tiles(model, images, self.tile_size, labels=True)
     probabilities = self._whole(model, images)
     return tf.argmax(probabilities, axis=-1, output_type=tf.int32)
 
-  def values(self, size, num_classes, labels=True):
-    """How large the largest array is that predicting one image makes.
+  def values(
+    self, size: Sequence[int], num_classes: int, labels: bool = True
+  ) -> int:
+    """The size of the largest array that predicting one image makes.
 
-    The maps inside the network come on top: they are its own affair.
+    The maps inside the network are not counted.
 
     Args:
       size: (height, width) of the image, ints.
@@ -84,7 +88,7 @@ class Predictor:
       labels: of `labels`; otherwise of `probabilities`.
 
     Returns:
-      How many numbers it has, an int.
+      The number of its elements.
     """
     height, width = size
     rows = height
@@ -103,10 +107,10 @@ class Predictor:
     ]
     return tf.add_n(passes) / len(passes)
 
-  def _by_tiles(self, model, images, labels):
-    overlap = self.tile_size // 4 if self.overlap is None else self.overlap
+  def _by_tiles(self, model, images, tile_size, labels):
+    overlap = tile_size // 4 if self.overlap is None else self.overlap
     rows, columns = (
-      tiles.axis(side, self.tile_size, overlap)
+      tiles.axis(side, tile_size, overlap)
       for side in resize.spatial_size(images)
     )
     predict = functools.partial(self._whole, model)
@@ -122,14 +126,14 @@ class Predictor:
     if mirrored:
       logits = logits[:, :, ::-1]
     if scale != 1.0:
-      # The original first brings all scales to one grid.
+      # The original first resizes all scales to one grid.
       finest = max(1.0, scale) / model.logits_stride
       grid = [resize.scale_dimension(side, finest) for side in size]
       logits = resize.bilinear(logits, grid)
     return tf.nn.softmax(resize.bilinear(logits, size))
 
   def _check_tiles(self):
-    """Refuses tiles whose maps would not lie on the image's."""
+    """Refuses tiles whose maps would not align with those of the image."""
     size, overlap = self.tile_size, self.overlap
     if size is None:
       if overlap is not None:

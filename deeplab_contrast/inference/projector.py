@@ -3,6 +3,7 @@
 import io
 import math
 import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -10,20 +11,25 @@ from PIL import Image
 from deeplab_contrast.utils import files, run_files
 
 _FOLDER = 'projector'  # Within the run's `tensorboard`.
-_SIDE = 12  # Of the square that stands for a pixel, in its class's colour.
+_SIDE = 12  # Of the square that shows a pixel, in the colour of its class.
 
 
-def write(model_dir, arrays, class_names, colors):
-  """Writes what the projector shows of a run, and where it finds it.
+def write(
+  model_dir: str,
+  arrays: Mapping[str, np.ndarray],
+  class_names: Sequence[str],
+  colors: Sequence[tuple[int, int, int]],
+) -> str:
+  """Writes the files that TensorBoard's projector shows of a run.
 
   Args:
     model_dir: the run's folder.
-    arrays: as `pixel_features.collect` gives them.
+    arrays: of `pixel_features.collect`.
     class_names: one name per class.
     colors: one (red, green, blue) per class.
 
   Returns:
-    The path of the configuration, which makes the rest valid and comes last.
+    The path of the configuration; it names the other files and is written last.
 
   Raises:
     OSError: the folder cannot be written.
@@ -53,12 +59,12 @@ def _metadata(arrays, class_names):
 
 
 def _sprite(labels, colors):
-  """One picture of all squares, row by row, as a PNG."""
+  """A PNG of all squares, row by row."""
   per_row = math.ceil(math.sqrt(len(labels)))
   cells = np.zeros((per_row * per_row, 3), np.uint8)
   cells[: len(labels)] = np.array(colors, np.uint8)[labels]
-  cells = cells.reshape(per_row, per_row, 3)
-  picture = cells.repeat(_SIDE, axis=0).repeat(_SIDE, axis=1)
+  grid = cells.reshape(per_row, per_row, 3)
+  picture = grid.repeat(_SIDE, axis=0).repeat(_SIDE, axis=1)
   buffer = io.BytesIO()
   Image.fromarray(picture).save(buffer, 'PNG')
   return buffer.getvalue()

@@ -1,6 +1,7 @@
-"""What pseudo-labelling is told: which run, which images, how sure."""
+"""The settings of pseudo-labelling: run, images, thresholds."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,15 +18,16 @@ class PseudoLabeler:
   Attributes:
     run: model_dir of the softmax run that predicts.
     source: the images to label; None takes those that the label budget of the
-      run leaves over. Labels they have are not used, only compared.
-    threshold: the least probability of a pixel that gets a label.
-    class_thresholds: {name of a class: the same for pixels predicted as it}.
-    evaluator: how images are predicted; None takes the way the run is judged.
+      run leaves over. If they have labels, these are only compared.
+    threshold: the smallest probability at which a pixel gets a label.
+    class_thresholds: {name of a class: the threshold for pixels predicted as
+      that class}.
+    evaluator: how images are predicted; None takes that of the run.
     keep_confidence: also writes the probability of every pixel.
     data_dir: where prepared datasets are kept; None is TFDS's default.
 
   Raises:
-    ConfigError: a threshold is no probability.
+    ConfigError: a threshold is not a probability.
   """
 
   run: str
@@ -43,10 +45,10 @@ class PseudoLabeler:
     for name, value in known.items():
       if not 0 <= value <= 1:
         raise errors.ConfigError(
-          f'PseudoLabeler.{name} is {value}; a probability lies in 0 to 1.'
+          f'PseudoLabeler.{name} is {value}; a probability is 0 to 1.'
         )
 
-  def thresholds(self, class_names):
+  def thresholds(self, class_names: Sequence[str]) -> np.ndarray:
     """The threshold of every class.
 
     Args:
@@ -56,25 +58,25 @@ class PseudoLabeler:
       float32 [classes].
 
     Raises:
-      ConfigError: `class_thresholds` names a class that is not there.
+      ConfigError: `class_thresholds` names an unknown class.
     """
     unknown = [n for n, _ in self._of_classes() if n not in class_names]
     if unknown:
       raise errors.ConfigError(
-        f'PseudoLabeler.class_thresholds names {unknown[0]!r}, which is none '
-        f'of the classes {", ".join(class_names)}.'
+        f'PseudoLabeler.class_thresholds names {unknown[0]!r}, which is not '
+        f'one of the classes {", ".join(class_names)}.'
       )
     own = dict(self._of_classes())
     return np.array([own.get(n, self.threshold) for n in class_names], 'f4')
 
-  def unlabelled(self, trained_on):
+  def unlabelled(self, trained_on: sources.Source) -> sources.Source:
     """The source to label.
 
     Args:
       trained_on: the training source of the run.
 
     Raises:
-      ConfigError: none is given, and the run has no label budget.
+      ConfigError: no source is given, and the run has no label budget.
     """
     if self.source is not None:
       return self.source
@@ -90,8 +92,8 @@ class PseudoLabeler:
     return tuple(self.class_thresholds.items())
 
 
-def budget_of(source):
-  """The `LabelBudget` in a source, also under joined ones; None without."""
+def budget_of(source: sources.Source) -> label_budget.LabelBudget | None:
+  """The `LabelBudget` of a source, or inside joined ones; None without."""
   if isinstance(source, label_budget.LabelBudget):
     return source
   for inner in getattr(source, 'sources', ()):

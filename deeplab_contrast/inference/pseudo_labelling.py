@@ -1,90 +1,108 @@
-"""Predicts confident labels of images into a folder, in shares of the work."""
+"""Confident labels of images, predicted into a folder by one or more shards."""
 
 import glob
 import json
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
 from PIL import Image
 
-from deeplab_contrast import common
+from deeplab_contrast.config import build, run_folder
 from deeplab_contrast.core import pseudo_labels
-from deeplab_contrast.datasets import pipeline, sources, transforms
-from deeplab_contrast.imaging import decoding, images
-from deeplab_contrast.inference import predictor
-from deeplab_contrast.utils import files, journals, run_files, tables
-
-COUNTS = ('predicted', 'kept', 'judged', 'correct')
+from deeplab_contrast.datasets import sources
+from deeplab_contrast.datasets.sources import overlap
+from deeplab_contrast.imaging import images
+from deeplab_contrast.inference import (
+  predictor,
+  pseudo_labeler,
+  pseudo_manifest,
+  whole_images,
+)
+from deeplab_contrast.training import checkpoints
+from deeplab_contrast.utils import errors, files, journals, results, run_files
 
 
 class Labelling:
   """Images of a source, each to get a label file.
 
-  The work is cut into batches; a share takes every so many-th of them. So an
-  image is always predicted in the same batch, and gets the same label whatever
-  the number of shares and interruptions.
+  The images are divided into batches; shard i of n takes every n-th batch. So
+  an image is always predicted in the same batch, and gets the same label
+  whatever the number of shards and interruptions.
 
   Args:
     folder: where labels and counts go.
-    examples: the opened source.
+    whole: the images to label.
     thresholds: float32 [classes].
     batch_size: images in a batch.
     keep_confidence: whether probabilities are written too.
   """
 
   def __init__(
-    self, folder, examples, thresholds, batch_size, keep_confidence=False
+    self,
+    folder: str,
+    whole: whole_images.WholeImages,
+    thresholds: Sequence[float] | np.ndarray,
+    batch_size: int,
+    keep_confidence: bool = False,
   ):
     self._folder = folder
-    self._examples = examples
+    self._whole = whole
+    self._info = whole.examples.info
     self._thresholds = np.asarray(thresholds, np.float32)
     self._batch_size = batch_size
     self._keep_confidence = keep_confidence
-    self._ids = examples.ids()
+    self._ids = whole.examples.ids()
 
-  def run(self, predict, pad, shard, num_shards, poll=lambda: None):
-    """Labels what is missing of one share.
+  def run(
+    self,
+    predict: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]],
+    shard: int,
+    num_shards: int,
+    poll: Callable[[], object] = lambda: None,
+  ) -> None:
+    """Labels the images of one shard that have no label yet.
 
     Args:
       predict: maps float32 images [batch, height, width, 3] to (labels,
         classes, confidence), see `pseudo_labels.confident`.
-      pad: `transforms.Pad` that brings all images to one size.
-      shard: which share.
-      num_shards: of how many.
+      shard: which one.
+      num_shards: how many there are.
       poll: called between batches, e.g. to stop on a signal.
+
+    Raises:
+      DataError: an image is damaged.
     """
     path = os.path.join(
       self._folder, run_files.SHARDS, f'{shard}_of_{num_shards}.jsonl'
     )
     known = self.counts()
-    missing = [
-      batch
+    # A batch is predicted as a whole, or not at all.
+    indices = [
+      i
       for batch in self._batches()[shard::num_shards]
       if not all(self._is_there(i, known) for i in batch)
+      for i in batch
     ]
-    indices = [i for batch in missing for i in batch]
     if not indices:
       return
-    steps = (transforms.Decode(), pad)
-    share = sources.Subset(self._examples, indices)
-    batches = pipeline.once(share, steps, self._batch_size)
     with (
       journals.Journal(path) as journal,
       tqdm.tqdm(total=len(indices), unit=' images', disable=None) as bar,
     ):
-      for batch, members in zip(batches, missing, strict=True):
-        poll()
-        found = [x.numpy() for x in predict(batch[common.IMAGE])]
-        for row, index in enumerate(members):
-          truth = batch[common.LABEL][row].numpy()
-          self._write(journal, index, truth, *(x[row] for x in found))
-        bar.update(len(members))
+      for found in self._whole.predict(
+        predict, indices, self._batch_size, poll
+      ):
+        self._write(journal, found)
+        bar.update()
 
-  def counts(self):
-    """{id: {name of a count: a number per class}} of all shares so far."""
-    found = {}
+  def counts(self) -> dict[str, dict[str, list[int]]]:
+    """{id: the dict of `pseudo_manifest.count`} of all shards so far."""
+    found: dict[str, dict[str, list[int]]] = {}
     pattern = os.path.join(
       glob.escape(self._folder), run_files.SHARDS, '*.jsonl'
     )
@@ -93,7 +111,7 @@ class Labelling:
         found.update(filter(None, map(_line, file)))
     return found
 
-  def missing(self):
+  def missing(self) -> list[str]:
     """The ids that have no label yet."""
     known = self.counts()
     return [
@@ -102,12 +120,12 @@ class Labelling:
       if not self._is_there(index, known)
     ]
 
-  def path(self, name, folder=run_files.LABELS):
+  def path(self, name: str, folder: str = run_files.LABELS) -> str:
     """The file of an image's label."""
     return os.path.join(self._folder, folder, f'{name}.png')
 
   def _batches(self):
-    indices = range(len(self._examples))
+    indices = range(len(self._ids))
     size = self._batch_size
     return [indices[i : i + size] for i in range(0, len(indices), size)]
 
@@ -117,19 +135,18 @@ class Labelling:
     files = [self.path(name, folder) for folder in wanted]
     return name in known and all(map(os.path.exists, files))
 
-  def _write(self, journal, index, truth, labels, classes, confidence):
-    """Writes one image; last the counts, which say that it is whole."""
-    name, info = self._ids[index], self._examples.info
-    encoded = self._examples[index][common.IMAGE]
-    height, width = decoding.image_size(encoded)
-    cut = np.s_[:height, :width]
-    labels, classes, truth = labels[cut], classes[cut], truth[cut]
-    path = self.path(name)
+  def _write(self, journal, found):
+    """Writes one image; the counts come last and mark it as complete."""
+    labels, classes, confidence = found.maps
+    path = self.path(found.id)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    images.write_palette_png(path, labels.astype(np.uint8), info.colors)
+    images.write_palette_png(path, labels.astype(np.uint8), self._info.colors)
     if self._keep_confidence:
-      self._write_confidence(name, confidence[cut])
-    journal.write(name, _count(labels, classes, truth, info.num_classes))
+      self._write_confidence(found.id, confidence)
+    counted = pseudo_manifest.count(
+      labels, classes, found.label, self._info.num_classes
+    )
+    journal.write(found.id, counted)
 
   def _write_confidence(self, name, confidence):
     path = self.path(name, run_files.CONFIDENCE)
@@ -138,7 +155,57 @@ class Labelling:
       Image.fromarray(levels).save(temporary, 'PNG')
 
 
-def make_predict(model, how: predictor.Predictor, thresholds):
+def label(
+  labeler: pseudo_labeler.PseudoLabeler,
+  strategy: tf.distribute.Strategy,
+  folder: str,
+  shard: int = 0,
+  num_shards: int = 1,
+  allow_imports: Sequence[str] = (),
+  poll: Callable[[], object] = lambda: None,
+) -> None:
+  """Labels the images of one shard; the last one writes the manifest.
+
+  Args:
+    labeler: the run, the images and the thresholds.
+    strategy: the strategy to predict under.
+    folder: where labels and manifest go.
+    shard: which shard.
+    num_shards: how many there are.
+    allow_imports: packages that the gin files of the run may import.
+    poll: called between batches, e.g. to stop on a signal.
+
+  Raises:
+    ConfigError: the run cannot predict, or its checkpoint has changed since
+      the first labels.
+    DataError: labelled or val images are among the images, or no pixel is
+      confident enough.
+  """
+  experiment, origin = _restore(labeler, strategy, allow_imports)
+  examples = _open(labeler, experiment)
+  how = labeler.evaluator or experiment.evaluator
+  names = examples.info.class_names
+  thresholds = labeler.thresholds(names)
+  _claim(folder, origin)
+  size = how.batch_size
+  whole = whole_images.of(experiment, examples, size, how, labels=False)
+  work = Labelling(folder, whole, thresholds, size, labeler.keep_confidence)
+  predict = make_predict(experiment.model, how.predictor, thresholds)
+  work.run(predict, shard, num_shards, poll)
+  missing = work.missing()
+  if missing:
+    print(
+      f'Shard {shard} is complete; {len(missing)} images of the other shards '
+      'are missing.'
+    )
+    return
+  summary = pseudo_manifest.summary(work.counts(), names, thresholds)
+  _finish(folder, {**origin, **summary})
+
+
+def make_predict(
+  model: keras.Model, how: predictor.Predictor, thresholds: np.ndarray
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
   """The compiled prediction of a batch, for `Labelling.run`."""
 
   @tf.function
@@ -150,86 +217,81 @@ def make_predict(model, how: predictor.Predictor, thresholds):
   return predict
 
 
-def summary(counts, class_names, thresholds):
-  """What became of all pixels, for the manifest.
-
-  Args:
-    counts: of `Labelling.counts`.
-    class_names: in the order of the ids.
-    thresholds: float32 [classes].
-
-  Returns:
-    dict: thresholds, pixels (predicted as each class), kept (how many of them
-    got a label), coverage (kept / pixels, null for a class that was never
-    predicted), share_kept (over all), images, and agreement: null where no
-    image has a true label, else accuracy and precision per class, both over
-    pixels with a label and a truth.
-  """
-  total = {
-    name: np.sum([c[name] for c in counts.values()], axis=0) for name in COUNTS
-  }
-
-  def by_class(values):
-    return dict(zip(class_names, values, strict=True))
-
-  agreement = None
-  if total['judged'].sum():
-    agreement = {
-      'accuracy': float(total['correct'].sum() / total['judged'].sum()),
-      'precision': by_class(_shares(total['correct'], total['judged'])),
-    }
-  return {
-    'images': len(counts),
-    'thresholds': by_class([round(float(t), 6) for t in thresholds]),
-    'pixels': by_class(total['predicted'].tolist()),
-    'kept': by_class(total['kept'].tolist()),
-    'coverage': by_class(_shares(total['kept'], total['predicted'])),
-    'share_kept': float(total['kept'].sum() / total['predicted'].sum()),
-    'agreement': agreement,
-  }
+def _restore(labeler, strategy, allow_imports) -> tuple[Any, Mapping[str, Any]]:
+  """The experiment of the run with its newest weights, and their checkpoint."""
+  settings = {}
+  if labeler.data_dir is not None:
+    settings['data_dir'] = labeler.data_dir
+  built = build.parse(
+    [run_folder.config_file(labeler.run)],
+    settings=settings,
+    scope=strategy.scope,
+    allow_imports=allow_imports,
+  )
+  step = built.root.restore(strategy, labeler.run)
+  path = checkpoints.path_of(labeler.run, step)
+  digest = checkpoints.digest(path)
+  origin = {'checkpoint': path, 'step': step, 'checkpoint_sha256': digest}
+  print(f'Labelling with {path}', flush=True)
+  return built.root, origin
 
 
-def table(manifest):
-  """The text table of a manifest, a line per class."""
-  agreement = manifest['agreement']
-  rows = []
-  for name, threshold in manifest['thresholds'].items():
-    row = [
-      name,
-      f'{threshold:g}',
-      str(manifest['pixels'][name]),
-      tables.percent(manifest['coverage'][name]),
-    ]
-    if agreement:
-      row.append(tables.percent(agreement['precision'][name]))
-    rows.append(row)
-  columns = ['class', 'threshold', 'pixels', 'kept %']
-  return tables.table(columns + ['right %'] * bool(agreement), rows)
+def _open(labeler, experiment) -> sources.Examples:
+  """Opens the images; refuses images of the training or evaluation."""
+  trained_on, data_dir = experiment.train.source, experiment.data_dir
+  source = labeler.unlabelled(trained_on)
+  if source.info.class_names != trained_on.info.class_names:
+    raise errors.ConfigError(
+      f'The run {labeler.run} has the classes of {trained_on.info.name}, but '
+      f'the images to label are of {source.info.name}, which has different '
+      'classes.'
+    )
+  examples = source.open(data_dir)
+  labelled = pseudo_labeler.budget_of(trained_on) or trained_on
+  for name, other in (
+    ('labelled', labelled),
+    ('val', experiment.eval_source),
+  ):
+    if other is not None:
+      overlap.refuse(examples, other.open(data_dir), name)
+  return examples
 
 
-def _count(labels, classes, truth, num_classes):
-  """How many pixels of an image each class has, see COUNTS."""
-  judged = (labels != common.IGNORE_LABEL) & (truth != common.IGNORE_LABEL)
-  chosen = {
-    'predicted': classes,
-    'kept': labels[labels != common.IGNORE_LABEL],
-    'judged': labels[judged],
-    'correct': labels[judged & (labels == truth)],
-  }
-  return {
-    name: np.bincount(values.ravel(), minlength=num_classes).tolist()
-    for name, values in chosen.items()
-  }
+def _claim(folder, origin):
+  """Refuses to mix labels of two checkpoints in one folder."""
+  path = os.path.join(folder, run_files.STARTED)
+  if not os.path.exists(path):
+    files.write_json(path, origin)
+  first = files.read_json(path)
+  if first != origin:
+    raise errors.ConfigError(
+      f'{folder} holds labels made by an earlier {first["checkpoint"]}, and '
+      f'would now get labels made by {origin["checkpoint"]}; give another '
+      '--model_dir, or delete this one.'
+    )
 
 
-def _shares(part, whole):
-  return [float(p / w) if w else None for p, w in zip(part, whole, strict=True)]
+def _finish(folder, manifest):
+  """Writes manifest and DONE, and reports how good the labels are."""
+  files.write_json(os.path.join(folder, run_files.MANIFEST), manifest)
+  if not manifest['share_kept']:
+    raise errors.DataError(
+      f'No pixel of the {manifest["images"]} images reaches its threshold: '
+      f'{manifest["checkpoint"]} is not confident of anything. Train it '
+      'longer, or lower PseudoLabeler.threshold.'
+    )
+  print(pseudo_manifest.table(manifest))
+  labels = os.path.join(folder, run_files.LABELS)
+  for line in pseudo_manifest.notes(manifest, labels):
+    print(line)
+  results.write_done(folder, manifest['step'])
 
 
 def _line(text):
-  """(id, counts) of a journal's line; None for one that a kill cut off."""
+  """(id, counts) of a journal's line; None for a line that was cut off."""
   try:
     name, counts = json.loads(text)
   except (ValueError, TypeError):
     return None
-  return (name, counts) if set(COUNTS) == set(counts) else None
+  is_whole = set(pseudo_manifest.COUNTS) == set(counts)
+  return (name, counts) if is_whole else None

@@ -1,14 +1,14 @@
-"""Predictions of a split as a test server wants them; goes on where it was."""
+"""Predictions of a split as a test server expects them; can be resumed."""
 
 import dataclasses
 import os
-
-import tensorflow as tf
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import sources, transforms
+from deeplab_contrast.datasets import sources
 from deeplab_contrast.imaging import decoding
-from deeplab_contrast.inference import packing, test_servers
+from deeplab_contrast.inference import packing, test_servers, whole_images
 from deeplab_contrast.utils import errors, files
 
 # In the folder of a submission: what it was made by, and its files.
@@ -18,8 +18,10 @@ FILES = 'files'
 _LOG_EVERY = 50
 
 
-def open_split(experiment, split, competition):
-  """The images of a split, and the server that judges them.
+def open_split(
+  experiment: Any, split: str, competition: str
+) -> tuple[sources.Examples, test_servers.Server]:
+  """The images of a split, and the test server of their dataset.
 
   Args:
     experiment: an `Experiment`; its eval_source names the dataset.
@@ -36,20 +38,22 @@ def open_split(experiment, split, competition):
   source = experiment.eval_source
   if not isinstance(source, sources.TfdsSplit):
     raise errors.ConfigError(
-      'The eval_source of this experiment is no split of a dataset, so there '
-      'is no other split of it.'
+      'The eval_source of this experiment is not a split of a dataset, so '
+      'there is no other split of it.'
     )
   server = test_servers.of_dataset(source.info, competition)
   source = dataclasses.replace(source, split=split)
   return source.open(experiment.data_dir), server
 
 
-def check(examples, server, path):
+def check(
+  examples: sources.Examples, server: test_servers.Server, path: str
+) -> int:
   """Checks an archive or folder; see `test_servers.check`."""
   return test_servers.check(server, path, sizes_of(examples))
 
 
-def sizes_of(examples):
+def sizes_of(examples: sources.Examples) -> dict[str, tuple[int, int]]:
   """{id: (height, width)} of the images of an opened split."""
   sizes = {}
   for i in range(len(examples)):
@@ -59,16 +63,23 @@ def sizes_of(examples):
   return sizes
 
 
-def write(experiment, examples, server, folder, made_by, poll=lambda: None):
+def write(
+  experiment: Any,
+  examples: sources.Examples,
+  server: test_servers.Server,
+  folder: str,
+  made_by: Mapping[str, Any],
+  poll: Callable[[], object] = lambda: None,
+) -> str:
   """Predicts all images, checks the files, and packs them.
 
   Args:
     experiment: an `Experiment` whose model is restored and classifies.
     examples: the opened split.
     server: a `test_servers.Server`.
-    folder: where to; files of a submission that was `made_by` the same are
-      kept if they are right.
-    made_by: all that the predictions depend on, as JSON can hold it.
+    folder: where to; valid files of a submission with the same `made_by` are
+      kept.
+    made_by: everything that the predictions depend on, as JSON can hold it.
     poll: called before every image, e.g. to stop on a signal.
 
   Returns:
@@ -88,12 +99,13 @@ def write(experiment, examples, server, folder, made_by, poll=lambda: None):
     or server.fault_of(paths[name], size) is not None
   ]
   if len(missing) < len(sizes):
-    print(f'{len(sizes) - len(missing)} images are there already.', flush=True)
-  for done, (name, labels) in enumerate(
-    _predictions(experiment, examples, missing, poll), start=1
-  ):
-    os.makedirs(os.path.dirname(paths[name]), exist_ok=True)
-    server.write(paths[name], labels)
+    done = len(sizes) - len(missing)
+    print(f'{done} images were predicted before.', flush=True)
+  predict = whole_images.labels(experiment, examples)
+  for done, found in enumerate(predict(missing, poll=poll), start=1):
+    path = paths[found.id]
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    server.write(path, *found.maps)
     if done % _LOG_EVERY == 0 or done == len(missing):
       print(f'{done}/{len(missing)} images', flush=True)
   _sweep(root)
@@ -104,42 +116,28 @@ def write(experiment, examples, server, folder, made_by, poll=lambda: None):
 
 
 def _claim(folder, made_by):
-  """Makes the folder this submission's own, or refuses it."""
+  """Claims the folder for this submission, or refuses it."""
   path = os.path.join(folder, MANIFEST)
   stored = files.read_json(path)
   if stored is None:
     if os.path.isdir(folder) and os.listdir(folder):
       raise errors.ConfigError(
-        f'{folder} is not empty and holds no submission; give another --out.'
+        f'{folder} is not empty and does not hold a submission; give another '
+        '--out.'
       )
     files.write_json(path, made_by)
   elif stored != files.as_json(made_by):
-    stored, given = stored, files.as_json(made_by)
+    given = files.as_json(made_by)
     differing = [key for key in given if stored.get(key) != given[key]]
     raise errors.ConfigError(
-      f'{folder} holds another submission: its {", ".join(differing)} differs; '
+      f'{folder} holds a different submission: its {", ".join(differing)} '
+      'differs; '
       'give another --out, or remove the folder.'
     )
 
 
-def _predictions(experiment, examples, indices, poll):
-  """Yields (id, int32 [height, width]) of some images, at their own size."""
-  pad = experiment.pad(examples)
-
-  @tf.function
-  def predict(images):
-    return experiment.evaluator.predictor.labels(experiment.model, images)
-
-  for index in indices:
-    poll()
-    example = transforms.Decode()(examples[index])
-    height, width = example[common.LABEL].shape
-    labels = predict(pad(example)[common.IMAGE][tf.newaxis])[0].numpy()
-    yield example[common.ID].decode(), labels[:height, :width]
-
-
 def _sweep(root):
-  """Removes what a write that was killed left behind."""
+  """Removes the temporary files of a killed process."""
   for folder, _, names in os.walk(root):
     for name in names:
       if name.endswith('.tmp'):

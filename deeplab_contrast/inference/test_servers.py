@@ -1,4 +1,4 @@
-"""What the test servers of datasets want, and whether a submission is that.
+"""The files that the test servers of datasets expect, and their check.
 
 PASCAL VOC: the development kit, section "results/.../comp6_test_cls".
 Cityscapes: cityscapesScripts, evaluation/evalPixelLevelSemanticLabeling.py.
@@ -8,10 +8,12 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
+from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets.cityscapes_segmentation import (
   cityscapes_segmentation_dataset_builder as cityscapes,
 )
@@ -23,7 +25,7 @@ from deeplab_contrast.datasets.voc2012_segmentation import (
 from deeplab_contrast.imaging import images, masks
 from deeplab_contrast.utils import errors
 
-# VOC's: trained on VOC alone, or on anything else as well.
+# Of VOC: trained on VOC alone, or on other data too.
 COMPETITIONS = ('comp5', 'comp6')
 
 _MOST_SHOWN = 20
@@ -31,16 +33,16 @@ _MOST_SHOWN = 20
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-  """How one test server wants its files.
+  """The files that one test server expects.
 
   Attributes:
-    folder: where they lie in the archive; '' is its top.
-    ending: of their names, behind the id of the image.
-    archive: its ending.
-    values: what class i is called in the files.
+    folder: of the files in the archive; '' is its top.
+    ending: of their names, after the id of the image.
+    archive: the ending of its name.
+    values: the value of class i in the files.
     colors: of the palette, by value; None for grey files.
-    any_name: whether any folder, and anything behind the id, is right too.
-    hint: what is likely wrong where other values are found.
+    any_name: whether any folder, and any ending after the id, is accepted.
+    hint: the likely cause of other values.
   """
 
   folder: str
@@ -51,11 +53,11 @@ class Server:
   any_name: bool
   hint: str
 
-  def name_of(self, image_id):
+  def name_of(self, image_id: str) -> str:
     """The path of an image's file in the archive, with / between folders."""
     return '/'.join(filter(None, [self.folder, image_id + self.ending]))
 
-  def write(self, path, prediction):
+  def write(self, path: str, prediction: np.ndarray) -> None:
     """Writes one file, in one piece.
 
     Args:
@@ -68,7 +70,9 @@ class Server:
     else:
       images.write_palette_png(path, values, self.colors)
 
-  def fault_of(self, path, size):
+  def fault_of(
+    self, path: str | os.PathLike, size: Sequence[int]
+  ) -> str | None:
     """What is wrong with a file: a phrase, or None.
 
     Args:
@@ -94,15 +98,17 @@ class Server:
     return None
 
 
-def of_dataset(info, competition='comp6'):
-  """The server of a dataset.
+def of_dataset(
+  info: dataset_info.DatasetInfo, competition: str = 'comp6'
+) -> Server:
+  """The test server of a dataset.
 
   Args:
     info: its `DatasetInfo`.
-    competition: one of COMPETITIONS; VOC's alone.
+    competition: one of COMPETITIONS; for VOC only.
 
   Raises:
-    ConfigError: it has none that is known here.
+    ConfigError: none is known for it.
   """
   if info.name == 'voc2012':
     return Server(
@@ -125,50 +131,53 @@ def of_dataset(info, competition='comp6'):
       hint='the server wants label ids (7, 8, 11, ...), not train ids.',
     )
   raise errors.ConfigError(
-    f'No test server is known for the dataset {info.name}; there are those of '
-    'voc2012 and cityscapes.'
+    f'No test server is known for the dataset {info.name}, only for voc2012 '
+    'and cityscapes.'
   )
 
 
-def check(server, path, sizes):
+def check(
+  server: Server, path: str, sizes: Mapping[str, tuple[int, int]]
+) -> int:
   """Checks a submission: all files, no others, right sizes, right ids.
 
   Args:
     server: a `Server`.
-    path: of the archive, or of the folder that it was or will be made of; for
-      VOC also of the folder of the PNGs itself.
+    path: of the archive, or of the folder that it is made from; for VOC also of
+      the folder with the PNGs.
     sizes: {id: (height, width)} of the images.
 
   Returns:
-    How many files there are.
+    The number of files.
 
   Raises:
-    DataError: naming all that is wrong with it.
+    DataError: names everything that is wrong with it.
   """
   if os.path.isdir(path):
     root = pathlib.Path(path)
-    # A folder may be the one of the PNGs itself.
+    # The folder may be the one with the PNGs.
     is_inner = server.folder and not (root / server.folder).is_dir()
     faults = _faults(server, root, '' if is_inner else server.folder, sizes)
   else:
     with tempfile.TemporaryDirectory() as folder:
       archives.extract(path, folder)
       faults = _faults(server, pathlib.Path(folder), server.folder, sizes)
-      # As they are called in the archive.
+      # With the names in the archive.
       faults = [fault.replace(f'{folder}/', '') for fault in faults]
   if faults:
     lines = faults[:_MOST_SHOWN]
     more = len(faults) - len(lines)
     raise errors.DataError(
-      f'{path} would be refused, with {len(faults)} faults to mend:\n  '
+      f'{path} would be refused, with {len(faults)} faults to fix:\n  '
       + '\n  '.join([*lines, *([f'and {more} more'] if more else [])])
     )
   return len(sizes)
 
 
 def _faults(server, root, folder, sizes):
-  """Sentences about all that is wrong below root; PNGs belong into folder."""
-  found, extra, faults = {}, [], []
+  """Sentences about all faults below root; PNGs belong in folder."""
+  found: dict[str, pathlib.Path] = {}
+  extra, faults = [], []
   for path in sorted(p for p in root.rglob('*') if not p.is_dir()):
     name = path.relative_to(root).as_posix()
     image_id = _id_of(server, name, folder)
@@ -188,10 +197,10 @@ def _faults(server, root, folder, sizes):
 
 
 def _id_of(server, name, folder):
-  """The id of the image that a file is for; None if it is for none."""
+  """The id of the image of a file; None if there is none."""
   parent, _, file = name.rpartition('/')
   if server.any_name:
-    # city_sequence_frame, and anything behind it.
+    # city_sequence_frame, and anything after it.
     is_right = file.endswith('.png')
     image_id = '_'.join(file.removesuffix('.png').split('_')[:3])
   else:

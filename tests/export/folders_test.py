@@ -43,11 +43,13 @@ def test_nothing_is_overwritten_unless_asked(tmp_path):
   assert os.listdir(tmp_path) == ['new']
 
 
-def test_what_is_no_export_is_never_replaced(tmp_path):
+def test_other_folders_are_never_replaced(tmp_path):
   path = tmp_path / 'photos'
   path.mkdir()
   (path / 'x').write_text('dear')
-  with pytest.raises(errors.ConfigError, match=f'no export .it has no {MARK}'):
+  with pytest.raises(
+    errors.ConfigError, match=f'not an export .it has no {MARK}'
+  ):
     write(path, 'two', overwrite=True)
   assert (path / 'x').read_text() == 'dear'
 

@@ -63,9 +63,9 @@ def test_a_run_of_which_little_is_known(run):
   assert text == model_card.text(str(run), INFO, EXPORT)
   for part in (
     '# Segmentation of stripes\n',
-    'Unknown: the run holds no data.json',
+    'Unknown: the run has no data.json',
     'Not measured: the run has no eval/results.json',
-    '1. `gone`: not to be found at the export\n2. `pretrain`: Contrastive, 10 ',
+    '1. `gone`: not found at the time of the export\n2. `pretrain`: Contras',
     '3. `finetune`: Softmax, 30 steps\n\nExported: weights at step 30.',
     '| `SemanticProbabilities` | out | float32 | [batch, height, width, 2] |',
     '1,234,567 weights; 37 batch norms folded',
@@ -94,26 +94,25 @@ def test_data_and_numbers(run):
   assert '| a | 25.0 |\n| b | n/a |\n| mean (mIoU) | 25.0 |' in text
   assert 'not** the exported' not in text
   path.write_text(json.dumps({**scores, 'step': 20}))
-  assert 'are **not** the exported weights, which are of 30' in model_card.text(
-    str(run), INFO, EXPORT
-  )
+  text = model_card.text(str(run), INFO, EXPORT)
+  assert '(**not** the exported weights, which are of step 30)' in text
 
 
 @pytest.mark.parametrize(
-  'how, told',
+  'how, sentence',
   [
     ({}, 'Split test of stripes, step 30, in percent.'),
     ({'limit': 5}, 'Split test of stripes (its first 5 images), step 30, in'),
     ({'flip': False}, 'but at scales 0.5, 1.0; not mirrored), in percent'),
-    ({'scales': [0.5]}, '(**not** predicted as the export does, but at'),
+    ({'scales': [0.5]}, '(**not** predicted as by the export, but at'),
     ({'tile_size': 65}, 'mirrored copy; by tiles of 65 x 65), in percent'),
   ],
 )
-def test_how_it_was_judged(run, how, told):
+def test_how_it_was_evaluated(run, how, sentence):
   same = {'scales': [0.5, 1.0], 'flip': True, 'tile_size': None}
   judged_by = {'split': 'test', 'limit': None, **same, **how}
   scores = {'dataset': 'stripes', 'step': 30, 'iou': {'a': 0.2, 'b': 0.2}}
   scores |= {'miou': 0.2, 'pixel_accuracy': 0.5, 'judged_by': judged_by}
   (run / 'eval').mkdir()
   (run / 'eval' / 'results.json').write_text(json.dumps(scores))
-  assert told in model_card.text(str(run), INFO, EXPORT)
+  assert sentence in model_card.text(str(run), INFO, EXPORT)

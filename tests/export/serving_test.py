@@ -66,7 +66,7 @@ def pictures(batch, height, width, seed=1):
 
 
 def evaluated(network, predict, images, size):
-  """Labels as `Experiment.eval_batches` and `Evaluator` find them."""
+  """Labels as `Evaluation` and `Evaluator` find them."""
   pad = transforms.Pad(size, exact=True)
   examples = [
     pad(

@@ -121,7 +121,7 @@ FLIPPED = PNG[:60] + bytes([PNG[60] ^ 255]) + PNG[61:]
   [
     (b'', 'is empty'),
     (b' <!DOCTYPE html><html>404</html>', 'is a web page'),
-    (b'hello', 'is no image'),
+    (b'hello', 'is not an image'),
     (PNG[:-1], 'cut off'),
     (PNG[:-20], 'cut off'),
     (PNG[:20], 'damaged'),
@@ -200,7 +200,7 @@ def test_wide_masks_are_read_by_value(tmp_path, dtype, form):
 
 
 def wide(dtype, least=0):
-  """A mask with a value that 8 bits do not hold."""
+  """A mask with a value that 8 bits cannot represent."""
   return Image.fromarray(np.array([[least, 7], [3, 256]], dtype))
 
 

@@ -171,7 +171,9 @@ def test_bad_settings_are_named(setting, sentence):
 
 def test_an_image_that_does_not_fit(network, examples):
   judge = embedding_judge.EmbeddingJudge(crop_size=(33, 33))
-  with pytest.raises(ValueError, match='EmbeddingJudge.crop_size .33, 33. is'):
+  with pytest.raises(
+    errors.ConfigError, match='EmbeddingJudge.crop_size .33, 33. is'
+  ):
     judge.on(network, examples)
 
 

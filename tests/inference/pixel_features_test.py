@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from deeplab_contrast import common
 from deeplab_contrast.core import resize
-from deeplab_contrast.datasets import transforms
-from deeplab_contrast.inference import pixel_features
+from deeplab_contrast.inference import evaluator, pixel_features
 from deeplab_contrast.tasks import softmax
 from deeplab_contrast.utils import errors
 from tests import tiny
@@ -34,7 +34,8 @@ def experiment(trunk=None, gives_logits=False):
 def setup(model, scale=1.0):
   return types.SimpleNamespace(
     model=model,
-    pad=lambda examples: transforms.Pad(SIZE, exact=True),
+    evaluator=evaluator.Evaluator(crop_size=SIZE),
+    pad_pixel=common.MEAN_PIXEL,
     feature_scale=scale,
   )
 

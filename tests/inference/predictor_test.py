@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from deeplab_contrast.core import confusion, resize
 from deeplab_contrast.datasets import info
-from deeplab_contrast.inference import evaluator, predictor
+from deeplab_contrast.inference import evaluator, predictor, whole_images
 from deeplab_contrast.tasks import softmax
+from deeplab_contrast.utils import errors
 from tests import tiny
 
 STRATEGY = tf.distribute.get_strategy()
@@ -128,12 +129,13 @@ def test_poll_is_called_between_batches(network):
 
 
 def test_size_images_are_padded_to():
-  assert evaluator.Evaluator().pad_size((375, 500)) == (385, 513)
-  assert evaluator.Evaluator().pad_size((33, 49)) == (33, 49)
-  fixed = evaluator.Evaluator(crop_size=(513, 513))
-  assert fixed.pad_size((375, 500)) == (513, 513)
-  with pytest.raises(ValueError, match='crop_size .513, 513. is smaller'):
-    fixed.pad_size((375, 514))
+  pad_size = whole_images.pad_size
+  assert pad_size((375, 500), None, 'Evaluator') == (385, 513)
+  assert pad_size((33, 49), None, 'Evaluator') == (33, 49)
+  assert pad_size((375, 500), (513, 513), 'Evaluator') == (513, 513)
+  sentence = 'Evaluator.crop_size .513, 513. is smaller'
+  with pytest.raises(errors.ConfigError, match=sentence):
+    pad_size((375, 514), (513, 513), 'Evaluator')
 
 
 def test_labels_decided_on_the_grid_of_the_logits(network):

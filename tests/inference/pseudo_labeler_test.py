@@ -35,7 +35,7 @@ def test_a_run_must_be_named():
 @pytest.mark.parametrize(
   ('settings', 'sentence'),
   [
-    ({'threshold': 1.5}, r'threshold is 1.5; a probability lies in 0 to 1'),
+    ({'threshold': 1.5}, r'threshold is 1.5; a probability is 0 to 1'),
     ({'class_thresholds': {'a': -1}}, r"class_thresholds\['a'\] is -1"),
   ],
 )
@@ -46,7 +46,7 @@ def test_thresholds_that_are_no_probabilities(settings, sentence):
 
 def test_a_threshold_of_an_unknown_class():
   labeler = pseudo_labeler.PseudoLabeler('r', class_thresholds={'sky': 0.9})
-  with pytest.raises(errors.ConfigError, match="'sky', which is none of"):
+  with pytest.raises(errors.ConfigError, match="'sky', which is not one of"):
     labeler.thresholds(['road', 'tree'])
 
 

@@ -10,12 +10,14 @@ from PIL import Image
 
 from deeplab_contrast.common import IGNORE_LABEL
 from deeplab_contrast.core import pseudo_labels
-from deeplab_contrast.datasets import transforms
-from deeplab_contrast.inference import pseudo_labelling
+from deeplab_contrast.inference import (
+  pseudo_labelling,
+  pseudo_manifest,
+  whole_images,
+)
 from deeplab_contrast.utils import run_files
 from tests.datasets import in_memory
 
-PAD = transforms.Pad((17, 17), exact=True)
 THRESHOLDS = np.array([0.4, 0.5, 0.6], np.float32)
 
 
@@ -32,7 +34,8 @@ def predict(images):
 
 
 def work(folder, examples, **kwargs):
-  return pseudo_labelling.Labelling(folder, examples, THRESHOLDS, 2, **kwargs)
+  whole = whole_images.WholeImages(examples, (17, 17))
+  return pseudo_labelling.Labelling(folder, whole, THRESHOLDS, 2, **kwargs)
 
 
 def contents(folder):
@@ -43,7 +46,7 @@ def contents(folder):
 
 
 def summary(made):
-  return pseudo_labelling.summary(made.counts(), ('a', 'b', 'c'), THRESHOLDS)
+  return pseudo_manifest.summary(made.counts(), ('a', 'b', 'c'), THRESHOLDS)
 
 
 @pytest.fixture(scope='module')
@@ -51,7 +54,7 @@ def whole(examples, tmp_path_factory):
   folder = tmp_path_factory.mktemp('whole')
   made = work(folder, examples)
   assert len(made.missing()) == 11
-  made.run(predict, PAD, 0, 1)
+  made.run(predict, 0, 1)
   assert not made.missing()
   return folder, made
 
@@ -93,14 +96,14 @@ def test_the_summary_counts_pixels(whole, examples):
     found['agreement']['precision'][n] > right[c] / kept[c]
     for c, n in enumerate('abc')
   )
-  assert 'right %' in pseudo_labelling.table(found)
+  assert 'right %' in pseudo_manifest.table(found)
 
 
 @pytest.mark.parametrize('order', [(0, 1, 2), (2, 0, 1)])
 def test_shares_make_the_same_bytes(whole, examples, tmp_path, order):
   for shard in order:
     assert work(tmp_path, examples).missing()
-    work(tmp_path, examples).run(predict, PAD, shard, 3)
+    work(tmp_path, examples).run(predict, shard, 3)
   assert not work(tmp_path, examples).missing()
   assert contents(tmp_path) == contents(whole[0])
   assert summary(work(tmp_path, examples)) == summary(whole[1])
@@ -118,13 +121,13 @@ def test_what_is_there_is_not_made_again(whole, examples, tmp_path):
       raise Stop
 
   with pytest.raises(Stop):
-    work(tmp_path, examples).run(predict, PAD, 0, 1, poll)
+    work(tmp_path, examples).run(predict, 0, 1, poll)
   journal = tmp_path / 'shards' / '0_of_1.jsonl'
   # Killed while it wrote the line of an image.
   journal.write_text(journal.read_text()[:-20])
   before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*.png')}
   assert len(before) == 6
-  work(tmp_path, examples).run(predict, PAD, 0, 1)
+  work(tmp_path, examples).run(predict, 0, 1)
   again = [p for p, at in before.items() if p.stat().st_mtime_ns != at]
   assert len(again) == 2  # The batch whose line was cut off.
   assert contents(tmp_path) == contents(whole[0])
@@ -133,17 +136,17 @@ def test_what_is_there_is_not_made_again(whole, examples, tmp_path):
 
 def test_a_deleted_label_is_made_again(whole, examples, tmp_path):
   made = work(tmp_path, examples)
-  made.run(predict, PAD, 0, 1)
+  made.run(predict, 0, 1)
   pathlib.Path(made.path('town/x3')).unlink()
   assert made.missing() == ['town/x3']
-  made.run(predict, PAD, 0, 1)
+  made.run(predict, 0, 1)
   assert contents(tmp_path) == contents(whole[0])
   assert summary(made) == summary(whole[1])
 
 
 def test_confidence_is_kept_on_request(examples, tmp_path):
   made = work(tmp_path, examples, keep_confidence=True)
-  made.run(predict, PAD, 0, 1)
+  made.run(predict, 0, 1)
   with Image.open(made.path('town/x0', run_files.CONFIDENCE)) as file:
     found = np.asarray(file) / 65535
   image = in_memory.decoded(examples[0]['image']).astype(np.float32)
@@ -154,8 +157,8 @@ def test_confidence_is_kept_on_request(examples, tmp_path):
 def test_without_a_truth_there_is_no_agreement(tmp_path):
   counts = {'a': {n: [3, 0, 0] for n in ('predicted', 'kept')}}
   counts['a'] |= {'judged': [0] * 3, 'correct': [0] * 3}
-  found = pseudo_labelling.summary(counts, ('a', 'b', 'c'), THRESHOLDS)
+  found = pseudo_manifest.summary(counts, ('a', 'b', 'c'), THRESHOLDS)
   assert found['agreement'] is None
   assert found['coverage'] == {'a': 1.0, 'b': None, 'c': None}
-  assert 'right' not in pseudo_labelling.table(found)
+  assert 'right' not in pseudo_manifest.table(found)
   json.dumps(found)

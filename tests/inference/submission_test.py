@@ -5,10 +5,14 @@ import pytest
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import transforms
 from deeplab_contrast.datasets.sources import examples as examples_lib
 from deeplab_contrast.datasets.voc2012_segmentation import Voc2012
-from deeplab_contrast.inference import submission, test_servers
+from deeplab_contrast.inference import (
+  evaluator,
+  predictor,
+  submission,
+  test_servers,
+)
 from deeplab_contrast.utils import errors
 from tests import processes
 from tests.datasets import in_memory
@@ -45,19 +49,19 @@ class Examples(examples_lib.Examples):
     return list(self.classes)
 
 
-def experiment(offset=0):
-  """One whose prediction is the red channel."""
+class Red(predictor.Predictor):
+  """Its prediction is the red channel, and an offset in place of a model."""
 
-  def labels(model, images):
+  def labels(self, model, images):
     assert images.shape == [1, 17, 17, 3]
     return tf.cast(images[..., 0], tf.int32) + model
 
+
+def experiment(offset=0):
   return types.SimpleNamespace(
     model=offset,
-    evaluator=types.SimpleNamespace(
-      predictor=types.SimpleNamespace(labels=labels)
-    ),
-    pad=lambda examples: transforms.Pad((17, 17), exact=True),
+    evaluator=evaluator.Evaluator(Red()),
+    pad_pixel=common.MEAN_PIXEL,
   )
 
 
@@ -126,7 +130,7 @@ def test_files_of_another_checkpoint_are_not_taken_over(tmp_path):
 
 def test_a_folder_of_foreign_files_is_refused(tmp_path):
   (tmp_path / 'thesis.tex').write_text('x')
-  with pytest.raises(errors.ConfigError, match='holds no submission'):
+  with pytest.raises(errors.ConfigError, match='does not hold a subm'):
     write(tmp_path, Examples())
 
 

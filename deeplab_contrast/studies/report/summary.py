@@ -100,10 +100,12 @@ def class_names(study: Study) -> list[str]:
   return list(study.entries[0].result['iou'])
 
 
-def class_colors(study: Study) -> dict[str, tuple[int, ...]]:
+def class_colors(study: Study) -> dict[str, tuple[int, int, int]]:
   """{class name: (red, green, blue)}, 0..255, by id."""
   colors = study.entries[0].result['colors']
-  return {name: tuple(color) for name, color in colors.items()}
+  return {
+    name: (red, green, blue) for name, (red, green, blue) in colors.items()
+  }
 
 
 def largest_classes(study: Study, limit: int) -> list[int]:

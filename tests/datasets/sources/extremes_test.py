@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab_contrast import experiment
 from deeplab_contrast.datasets import sources
 from deeplab_contrast.datasets.sources import extremes
 from deeplab_contrast.datasets.voc2012_segmentation import Voc2012
 from deeplab_contrast.export import exported
 from deeplab_contrast.imaging import panels, photos
-from deeplab_contrast.inference import embedding_judge, evaluator, predictor
+from deeplab_contrast.inference import (
+  embedding_judge,
+  evaluator,
+  predictor,
+  whole_images,
+)
 from deeplab_contrast.utils import errors
 from tests import fixtures, processes
 from tests.datasets import in_memory
@@ -100,22 +104,22 @@ def test_images_that_are_too_large_together_are_named():
     r'x 20., the widest x2 .20 x 20000.: cut such images into smaller ones'
   )
   with pytest.raises(errors.DataError, match=sentence):
-    experiment.pad_size(evaluator.Evaluator(), examples, 2)
+    whole_images.evaluation_size(examples, evaluator.Evaluator(), 2)
   judge = embedding_judge.EmbeddingJudge()
   with pytest.raises(errors.DataError, match='the tallest image is x1'):
     judge.on(None, examples, 1.0)
   # Alone, each is harmless.
   for size, padded in ((TALL, (20001, 33)), (WIDE, (33, 20001))):
-    one = experiment.pad_size(evaluator.Evaluator(), painted(size), 8)
+    one = whole_images.evaluation_size(painted(size), evaluator.Evaluator(), 8)
     assert one == padded
 
 
 def test_one_image_that_is_too_large_is_named_once():
   examples = painted((1, 1), (3000, 3000))
   judge = evaluator.Evaluator()
-  assert experiment.pad_size(judge, examples) == (3009, 3009)
+  assert whole_images.evaluation_size(examples, judge) == (3009, 3009)
   with pytest.raises(errors.DataError, match='x1 .3000 x 3000.: take at most'):
-    experiment.pad_size(judge, examples, 100)
+    whole_images.evaluation_size(examples, judge, 100)
 
 
 def test_images_to_train_on_do_not_enlarge_those_to_evaluate_on(
