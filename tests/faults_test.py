@@ -107,7 +107,7 @@ def several_bad_files(folder):
   broken = pathlib.Path(named[1])
   root = pathlib.Path(named[0]).parents[1]
   (root / 'JPEGImages' / broken.name).write_bytes(broken.read_bytes())
-  return _on_voc(3, root, '2 faults to mend', named[0], broken.name)
+  return _on_voc(3, root, '2 faults to fix', named[0], broken.name)
 
 
 def too_few_images(folder):
