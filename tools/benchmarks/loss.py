@@ -1,7 +1,7 @@
 """The contrastive losses against the usual implementation.
 
-Every candidate runs in a process of its own, so that its peak memory is its
-own. All get the same features and labels, and their losses and gradients are
+Every candidate runs in its own process, so that its peak memory is its own. All
+get the same features and labels, and their losses and gradients are
 compared.
 """
 
@@ -117,7 +117,7 @@ def _gemms(arguments):
 
 
 def _naive_gigabytes(arguments):
-  """Bytes of about ten float32 matrices of all pairs."""
+  """Gigabytes of about ten float32 matrices of all pairs."""
   return 10 * 4 * _pairs(arguments) / 1e9
 
 

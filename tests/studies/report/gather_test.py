@@ -90,7 +90,7 @@ def test_a_run_that_was_evaluated_differently_is_noted(folder):
 
 def test_folders_without_results_are_refused(tmp_path):
   refuse(tmp_path / 'nowhere', 'There is no folder', 'nowhere')
-  refuse(tmp_path, 'no study.json and no results.json', 'nothing is finished')
+  refuse(tmp_path, 'neither study.json nor results.json', 'nothing is finished')
   path = tmp_path / 'study.json'
   study = {'dataset': 'toys', 'planned': 16, 'entries': []}
   results.write_json(str(path), study)
