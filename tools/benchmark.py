@@ -1,4 +1,4 @@
-"""Measures the speed and memory of the parts that decide both.
+"""Measures speed and memory of the losses, the input pipeline and prediction.
 
   python tools/benchmark.py loss                      # 65x65 pixels, batch 4
   python tools/benchmark.py loss --pixels=129 --batch=1 --json
@@ -7,7 +7,7 @@
   python tools/benchmark.py predict                   # exported network
 
 Every figure is measured in the run that prints it, against a peer; nothing is
-remembered. Ratios hold where seconds do not: machines differ.
+stored. Compare ratios rather than seconds, since machines differ.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tools.benchmarks import loss, predict  # noqa: E402
 
 
 def main():
-  """Runs the benchmark that is named first."""
+  """Runs the benchmark named by the first argument."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

@@ -1,4 +1,4 @@
-"""Prints what the machine is, so that times can be compared.
+"""Describes the machine, so that times can be compared.
 
 python tools/machine.py
 """

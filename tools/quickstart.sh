@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up and runs the whole recipe on generated scenes: contrastive pretraining
-# and fine-tuning against training from scratch. Run again, it goes on where it
-# was, or says that it is complete. Arguments are handed on, for example
+# and fine-tuning against training from scratch. Run again, it resumes, or reports
+# that it is complete. Arguments are passed on, for example
 #   bash tools/quickstart.sh --gin_bindings="LABELS = 64" --model_dir=runs/64
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,5 @@
-# Sourced by the scripts beside it: makes .venv and installs the package into it
-# with the tested versions, unless that has been done. $1: extras, e.g. "[test]".
+# Sourced by the other scripts here: makes .venv and installs the package with the
+# tested versions, unless that is already done. $1: extras, e.g. "[test]".
 # PYTHON names the interpreter (3.10 to 3.13); python3 by default.
 extras="${1:-}"
 stamp=".venv/.installed"

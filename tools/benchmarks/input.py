@@ -1,16 +1,16 @@
-"""Our input pipeline, two usual ways of writing it, and decoding alone.
+"""Our input pipeline, two common alternatives, and decoding alone.
 
-Every candidate runs in a process of its own and delivers batches of the same
+Every candidate runs in its own process and delivers batches of the same
 images in the same order, as float32 [batch, 2, 513, 513, 3] and int32 labels:
-random scale 0.5 to 2, pad, crop, flip, and a colour-distorted twin (jitter of
+random scale 0.5 to 2, pad, crop, flip, and a colour-distorted copy (jitter of
 strength 1 with probability 0.8, then gray with 0.2).
 
 - keras: tf.data with keras-cv layers for the colours. Neither keras-cv nor
   Keras can scale and crop an image with its mask without losing the ignore
   label, so scale, pad and crop are tf.image and TensorFlow ops there.
 - albumentations: OpenCV in 2 worker processes, which fill float32 batches in
-  shared memory. Their 8 bit colours are less work than float32 ones.
-- decode_only: the same JPEG and PNG bytes, decoded and thrown away.
+  shared memory. Its 8-bit colours are less work than float32 ones.
+- decode_only: the same JPEG and PNG bytes, decoded and discarded.
 - ours_softmax: our pipeline of softmax training, one view.
 """
 
@@ -49,11 +49,11 @@ def add_command(commands):
     ('batch', 4, 'images per batch'),
     ('images', 240, 'different images'),
     ('count', 480, 'images that are timed, per round'),
-    ('rounds', 2, 'the best of so many counts'),
+    ('rounds', 2, 'number of rounds, of which the best counts'),
   ):
     parser.add_argument(f'--{name}', type=positive, default=value, help=text)
   parser.add_argument('--json', action='store_true', help='print JSON only')
-  # What the processes of this benchmark are told.
+  # Passed to the processes of this benchmark.
   parser.add_argument('--candidate', help=argparse.SUPPRESS)
   parser.set_defaults(run=run)
 
@@ -62,7 +62,7 @@ def run(arguments):
   """Measures all candidates, or (in their processes) one."""
   if arguments.candidate:
     return _measure(arguments)
-  _pairs(arguments.raw_dir, 1)  # Says at once what is missing.
+  _pairs(arguments.raw_dir, 1)  # Reports at once what is missing.
   speeds = {}
   for name in CANDIDATES:
     if name == 'albumentations' and not _has_albumentations():
@@ -111,7 +111,7 @@ def _has_albumentations():
 
 
 def _start(name, arguments):
-  """Measures one candidate in a process of its own: images per second."""
+  """Measures one candidate in its own process: images per second."""
   command = [sys.executable, str(SCRIPT), 'input', f'--candidate={name}']
   for key in ('raw_dir', 'batch', 'images', 'count', 'rounds'):
     command.append(f'--{key}={getattr(arguments, key)}')
@@ -130,13 +130,13 @@ def _start(name, arguments):
 
 
 def _measure(arguments):
-  """In a process of its own: images per second of a candidate."""
+  """Inside that process: images per second of a candidate."""
   from tools.benchmarks import input_candidates
 
   examples = read(arguments.raw_dir, arguments.images)
   candidate = getattr(input_candidates, arguments.candidate)
   batches = candidate(examples, arguments.batch)
-  # The first round over all images is not timed: compiling, growing buffers.
+  # The first pass over all images is not timed: it compiles and grows buffers.
   for _ in range(-(-arguments.images // arguments.batch)):
     next(batches)
   best = 0.0
@@ -172,7 +172,7 @@ def read(raw_dir, count):
 
 
 def _pairs(raw_dir, count):
-  """The first `count` (image, mask) paths by name; or ends with a sentence."""
+  """The first `count` (image, mask) paths by name; exits if there are none."""
   root = pathlib.Path(raw_dir)
   if (root / 'VOC2012').is_dir():
     root = root / 'VOC2012'

@@ -1,4 +1,4 @@
-"""What `benchmark.py input` compares: generators of batches without an end.
+"""The candidates of `benchmark.py input`: endless generators of batches.
 
 Each takes examples (dicts of encoded bytes) and a batch size, and goes through
 the examples in our pipeline's order.
@@ -45,13 +45,13 @@ def _ours(examples, batch, color):
     transforms.RandomFlip(),
     color,
   )
-  # With the classes: then every label is checked, as in a training.
+  # With the classes, every label is checked, as in a training.
   opened = _opened(examples, voc2012_segmentation.Voc2012.info)
   yield from _read(pipeline.Pipeline(None, steps), opened, batch)
 
 
 def _read(source, opened, batch):
-  """Reads a pipeline of ours like a training, which ends it first."""
+  """Reads one of our pipelines as a training does, which also closes it."""
   from deeplab_contrast.training import gates
 
   gate = gates.Gate()
@@ -63,11 +63,11 @@ def _read(source, opened, batch):
 
 
 def _opened(examples, info=None):
-  """The examples as our pipeline takes them; without `info` unchecked."""
+  """The examples as a source; labels are unchecked without `info`."""
   from deeplab_contrast.datasets import sources
 
   class Listed(sources.Examples):
-    """What a benchmark read, in memory."""
+    """Examples in memory."""
 
     max_size = None
 

@@ -1,7 +1,7 @@
-"""The contrastive losses against the usual way of writing them.
+"""The contrastive losses against the usual implementation.
 
-Every candidate runs in a process of its own, so that its peak memory is its
-own. All get the same features and labels, and their losses and gradients are
+Every candidate runs in its own process, so that its peak memory is its own. All
+get the same features and labels, and their losses and gradients are
 compared.
 """
 
@@ -47,7 +47,7 @@ def add_command(commands):
   )
   parser.add_argument('--repeats', type=positive, default=5, help='timed calls')
   parser.add_argument('--json', action='store_true', help='print JSON only')
-  # What the processes of this benchmark are told.
+  # Passed to the processes of this benchmark.
   parser.add_argument('--candidate', help=argparse.SUPPRESS)
   parser.add_argument('--folder', help=argparse.SUPPRESS)
   parser.set_defaults(run=run)
@@ -69,7 +69,7 @@ def run(arguments):
 
 
 def _inputs(arguments):
-  """Two views of unit features, and labels of blobs with a void between."""
+  """Two views of unit features, and labels: blobs with void between them."""
   rng = np.random.default_rng(0)
   side, batch = arguments.pixels, arguments.batch
   cells = rng.integers(0, 5, (batch, 8, 8))
@@ -93,19 +93,19 @@ def _inputs(arguments):
 
 
 def _set_size(arguments):
-  """How many pixels meet each other."""
+  """The number of pixels that are compared with each other."""
   images = arguments.batch if arguments.loss == 'batch' else 1
   return images * arguments.pixels**2
 
 
 def _pairs(arguments):
-  """How many pairs of pixels meet."""
+  """The number of pairs of pixels that are compared."""
   sets = 1 if arguments.loss == 'batch' else arguments.batch
   return sets * _set_size(arguments) ** 2
 
 
 def _pairs_that_count(folder):
-  """How many pairs of labelled pixels meet."""
+  """The number of pairs of labelled pixels that are compared."""
   with np.load(pathlib.Path(folder) / 'inputs.npz') as arrays:
     counts = np.sum(arrays['labels'] != 255, axis=1, dtype=np.int64)
   return int(np.sum(counts**2))
@@ -117,7 +117,7 @@ def _gemms(arguments):
 
 
 def _naive_gigabytes(arguments):
-  """About what ten float32 matrices of all pairs take."""
+  """Gigabytes of about ten float32 matrices of all pairs."""
   return 10 * 4 * _pairs(arguments) / 1e9
 
 
@@ -126,7 +126,7 @@ def _available_gigabytes():
 
 
 def _start(name, folder, arguments):
-  """Measures one candidate in a process of its own."""
+  """Measures one candidate in its own process."""
   command = [sys.executable, str(SCRIPT), 'loss', f'--candidate={name}']
   for key in ('pixels', 'batch', 'loss', 'padding', 'repeats'):
     command.append(f'--{key}={getattr(arguments, key)}')
@@ -144,7 +144,7 @@ def _start(name, folder, arguments):
 
 
 def _measure(arguments):
-  """In a process of its own: times a candidate, stores loss and gradients."""
+  """Inside that process: times a candidate, stores loss and gradients."""
   import tensorflow as tf
 
   folder = pathlib.Path(arguments.folder)
@@ -156,16 +156,16 @@ def _measure(arguments):
   for _ in range(arguments.repeats + 1):
     start = time.perf_counter()
     outputs = step(*inputs)
-    float(tf.reshape(outputs[0], [-1])[0])  # Reading waits for the step.
+    float(tf.reshape(outputs[0], [-1])[0])  # Waits for the step.
     seconds.append(time.perf_counter() - start)
-    # What is returned is not extra.
+    # The outputs are not extra memory.
     returned = sum(4 * x.shape.num_elements() for x in outputs) / 1e6
     if len(seconds) <= arguments.repeats:
       del outputs
   megabytes = _peak() - before - returned
   if not arguments.candidate.startswith('gemm'):
     np.savez(folder / arguments.candidate, *(x.numpy() for x in outputs))
-  seconds = seconds[1:]  # The first one is traced and compiled.
+  seconds = seconds[1:]  # The first step traces and compiles.
   print(json.dumps({'seconds': np.median(seconds), 'megabytes': megabytes}))
   return 0
 
@@ -221,7 +221,7 @@ def _ours(arguments, name):
 
 
 def _reset_peak():
-  """Forgets the peak of this process's memory; returns what it uses now."""
+  """Resets the peak of this process's memory; returns its current use."""
   pathlib.Path('/proc/self/clear_refs').write_text('5')
   return _status('VmRSS')
 

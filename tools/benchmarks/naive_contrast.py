@@ -1,7 +1,7 @@
-"""The contrastive losses as they are usually written: with [N, N] masks.
+"""The contrastive losses as they are usually written, with [N, N] masks.
 
-The peer that the tiled losses are measured against, and a second check of their
-numbers. It is a fair one: matrices that can be shared are.
+The tiled losses are measured against this, and their numbers checked. It is a
+fair comparison: matrices that can be shared are shared.
 """
 
 import tensorflow as tf

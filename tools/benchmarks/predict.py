@@ -1,12 +1,12 @@
 """The exported ResNet-50 DeepLabV3+ against keras-cv's and PyTorch's.
 
-Every candidate runs at every size in a process of its own: one uint8 image in,
-labels of its size out. Weights are drawn; trained ones cost as much.
+Every candidate runs at every size in its own process: one uint8 image in,
+labels of its size out. Weights are random; trained ones cost the same.
 
 - ours_f32, ours_bf16: the SavedModel that export_model writes, loaded with
   TensorFlow alone.
 - keras_cv: DeepLabV3Plus on a ResNet-50 in a tf.function, float32, at the
-  nearest size that is a multiple of 32. Its network is another one: stride 32,
+  nearest size that is a multiple of 32. Its network differs: stride 32,
   and x8, x4 upsampling.
 - torch_f32, torch_bf16 (autocast): our architecture, layer by layer
   (`torch_deeplab`), in inference mode with channels last.
@@ -49,7 +49,7 @@ def add_command(commands):
     '--repeats', type=positive, default=5, help='timed images'
   )
   parser.add_argument('--json', action='store_true', help='print JSON only')
-  # What the processes of this benchmark are told.
+  # Passed to the processes of this benchmark.
   parser.add_argument('--candidate', help=argparse.SUPPRESS)
   parser.add_argument('--folder', help=argparse.SUPPRESS)
   parser.add_argument('--write', action='store_true', help=argparse.SUPPRESS)
@@ -125,7 +125,7 @@ def _text(report):
 
 
 def _start(name, folder, arguments, size, *more):
-  """Measures one candidate in a process of its own."""
+  """Measures one candidate in its own process."""
   command = [sys.executable, str(SCRIPT), 'predict', f'--candidate={name}']
   command += [f'--repeats={arguments.repeats}', f'--folder={folder}', *more]
   quiet = {'TF_CPP_MIN_LOG_LEVEL': '3', 'CUDA_VISIBLE_DEVICES': ''}
@@ -143,7 +143,7 @@ def _start(name, folder, arguments, size, *more):
 
 
 def _write(arguments):
-  """In a process of its own: exports our network."""
+  """Inside its own process: exports our network."""
   import keras
 
   from deeplab_contrast.core.network import folding, heads, model, resnet_v1
@@ -165,7 +165,7 @@ def _write(arguments):
 
 
 def _measure(arguments):
-  """In a process of its own: the best speed of a candidate, and its memory."""
+  """Inside its own process: the best speed of a candidate, and its memory."""
   candidate = {
     'ours_f32': _ours,
     'ours_bf16': _ours,
@@ -177,13 +177,12 @@ def _measure(arguments):
   predict, size, parameters = candidate(arguments, size)
   images = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
   best = float('inf')
-  predict(images)  # Compiles, and is not timed.
+  predict(images)  # Compiles; not timed.
   for _ in range(arguments.repeats):
     start = time.perf_counter()
     labels = predict(images)
     best = min(best, time.perf_counter() - start)
   if labels.shape != (1, *size):
-    # Not what was to be measured.
     sys.exit(f'error: labels of {labels.shape} for an image of {size}')
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
   print(
@@ -200,7 +199,7 @@ def _ours(arguments, size):
   function = module.signatures['labels']
 
   def predict(images):
-    assert module  # Its functions live as long as it does.
+    assert module  # Keeps its functions alive.
     outputs = function(ImageTensor=tf.constant(images))
     return outputs['SemanticPredictions'].numpy()
 
@@ -212,7 +211,7 @@ def _keras_cv(arguments, size):
   import tensorflow as tf
   from keras_cv import models
 
-  # ResNet50Backbone itself would fetch its settings from the network.
+  # ResNet50Backbone would download its settings.
   backbone = models.ResNetBackbone(
     stackwise_filters=(64, 128, 256, 512),
     stackwise_blocks=(3, 4, 6, 3),

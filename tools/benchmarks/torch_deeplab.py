@@ -1,6 +1,6 @@
 """Our ResNet-50 DeepLabV3+ (beta root, output stride 16) in PyTorch.
 
-For the benchmark only: as many weights, the same shapes, strides and rates.
+For the benchmark only: the same number of weights, shapes, strides and rates.
 """
 
 import torch
@@ -65,7 +65,7 @@ class DeepLab(nn.Module):
   """uint8 [batch, 3, height, width] to labels [batch, height, width].
 
   Args:
-    classes: their number.
+    classes: number of classes.
   """
 
   def __init__(self, classes):

@@ -74,24 +74,24 @@ def test_another_table_is_noted(folder):
   cells[5] = '0.987'
   table.write_text('\n'.join([lines[0], ','.join(cells), *lines[2:]]) + '\n')
   (note,) = gather.read(str(folder)).notes
-  assert 'results.csv has other mIoU' in note
+  assert 'results.csv differs from the evaluations' in note
   assert 'softmax with 4 labels, seed 0' in note
   table.unlink()
   assert gather.read(str(folder)).notes == ()
 
 
-def test_a_run_that_was_judged_otherwise_is_noted(folder):
+def test_a_run_that_was_evaluated_differently_is_noted(folder):
   how = {'judged_by': {'scales': [0.5, 1.0]}}
   study_folder.change(folder / 'softmax_4_seed1' / run_files.RESULTS, **how)
   assert gather.read(str(folder)).notes == (
-    'softmax with 4 labels, seed 1: judged otherwise than the rest (judged_by '
-    'in eval/results.json), so the numbers do not compare.',
+    'softmax with 4 labels, seed 1: evaluated differently from the rest '
+    '(judged_by in eval/results.json), so the numbers do not compare.',
   )
 
 
 def test_folders_without_results_are_refused(tmp_path):
   refuse(tmp_path / 'nowhere', 'There is no folder', 'nowhere')
-  refuse(tmp_path, 'no study.json and no results.json', 'nothing is finished')
+  refuse(tmp_path, 'neither study.json nor results.json', 'nothing is finished')
   path = tmp_path / 'study.json'
   study = {'dataset': 'toys', 'planned': 16, 'entries': []}
   files_lib.write_json(str(path), study)
@@ -159,14 +159,14 @@ def test_a_damaged_table_is_refused(folder):
   refuse(folder, 'results.csv is damaged')
 
 
-def test_runs_of_other_classes_are_refused(folder, tmp_path):
+def test_runs_of_different_classes_are_refused(folder, tmp_path):
   other = study_folder.make(
     tmp_path / 'other', classes={'x': (0,) * 3, 'y': (9,) * 3}
   )
   run = folder / 'softmax_4_seed1' / 'eval' / 'results.json'
   theirs = pathlib.Path(other) / 'softmax_4_seed1' / 'eval' / 'results.json'
   run.write_text(theirs.read_text())
-  refuse(folder, 'were judged on other classes', 'softmax_4_seed1')
+  refuse(folder, 'were evaluated on different classes', 'softmax_4_seed1')
 
 
 def as_recipe(folder, **arm):

@@ -113,7 +113,7 @@ def test_what_the_page_says(study, report):
     'softmax, contrastive, softmax + pseudo-labels, contrastive',
     '16 of 16',
     'abc123',
-    'as many training steps in every arm',
+    'the same number in every arm',
     'Something <was> left out.',
     'car & <van>',
     "NAME = '<softmax>'",
@@ -179,7 +179,7 @@ def test_only_images_that_all_arms_show(tmp_path):
   with open(os.path.join(first, 'vis', 'b_truth.png'), 'wb') as file:
     file.write(b'no picture')
   with pytest.raises(
-    errors.DataError, match='b_truth.png is no proper picture'
+    errors.DataError, match='b_truth.png is not a valid picture'
   ):
     pictures.side_by_side(study, 4)
 
