@@ -18,7 +18,7 @@ from deeplab_contrast.imaging import panels, photos
 from deeplab_contrast.utils import errors, run_files
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Result:
   """The prediction of one image.
 
