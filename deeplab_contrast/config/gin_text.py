@@ -227,7 +227,7 @@ def read_text(
       source.extend(read_file(statement.filename, allowed, place, parents))
     elif isinstance(statement, config_parser.BindingStatement):
       source.bindings.append(_binding(statement, place, imports))
-    elif isinstance(statement, Import):
+    elif isinstance(statement, config_parser.ImportStatement):
       if statement.module == _DYNAMIC_REGISTRATION:
         has_dynamic_registration = True
       else:

@@ -5,6 +5,7 @@ import numpy as np
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.conversion import network, report, tf1
 from deeplab_contrast.training import checkpoints
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import checks, errors
 
 
@@ -33,7 +34,7 @@ def run(arguments):
   tf1.refuse_existing(arguments.checkpoint)
   config = run_folder.config_file(model_dir)
   ours = network.build([config], allow_imports=arguments.allow_import)
-  path, weights, slots = checkpoints.read_weights(model_dir, ours.model)
+  path, weights, slots = weights_lib.read(model_dir, ours.model)
   mapped, left = _plan(ours, path, weights)
   step = checkpoints.step_of(path)
   tensors = {original: weights[name] for name, original in mapped.items()}

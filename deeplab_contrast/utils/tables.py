@@ -70,8 +70,10 @@ def per_class_table(result: Mapping[str, Any]) -> str:
   rows = [
     [name, *(_cell(key, result[key][name]) for key in keys)] for name in names
   ]
-  means = [result[_MEANS[key]] if key in _MEANS else '' for key in keys]
-  rows.append(['mean (mIoU)', *(m if m == '' else percent(m) for m in means)])
+  means = [
+    percent(result[_MEANS[key]]) if key in _MEANS else '' for key in keys
+  ]
+  rows.append(['mean (mIoU)', *means])
   singles = [*_ROWS, *(k for k in other_scores(result) if k not in _ROWS)]
   rows += [
     [score_title(key), _cell(key, result[key]), *[''] * (len(keys) - 1)]

@@ -157,11 +157,12 @@ def test_asked_to_stop_it_saves_first(runs):
   _, stderr = process.communicate()
   assert process.returncode == 143
   assert stderr == (
-    f'error: Stopped by {number.name}; start the same command again to resume.\n'
+    f'error: Stopped by {number.name}; start the same command again to '
+    'resume.\n'
   )
   model_dir = run.folder / name
   newest = checkpoints.list_checkpoints(str(model_dir / 'checkpoints'))[0]
-  steps = [line['step'] for line in metrics(model_dir)]
+  steps = [line['step'] for line in logged(model_dir)]
   assert checkpoints.step_of(newest) == steps[-1] < STEPS
   assert not (model_dir / 'DONE').exists()
   run(name)
