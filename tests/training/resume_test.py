@@ -228,7 +228,7 @@ def fit(model_dir, evaluate):
   trainer.fit(network, task, stream, strategy, str(model_dir), evaluate)
 
 
-# `train` on a machine of so many devices.
+# `train` on a machine with N devices.
 _TRAIN_ON = """
   import sys
   import tensorflow as tf
