@@ -3,10 +3,9 @@
 import dataclasses
 import os
 
-COMMANDS = ('train', 'pseudo_label')
+from deeplab_contrast.utils import run_files
 
-# Where a pseudo-labelling stage leaves its labels; `pseudo_labelling.LABELS`.
-_LABELS = 'labels'
+COMMANDS = ('train', 'pseudo_label')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _job(stage, seed, model_dir, suffix, given):
   if stage.starts_from is not None:
     bindings = (*bindings, f'INIT = {folder(stage.starts_from)!r}')
   if stage.labels_from is not None:
-    labels = os.path.join(folder(stage.labels_from), _LABELS)
+    labels = os.path.join(folder(stage.labels_from), run_files.LABELS)
     bindings = (*bindings, f'PSEUDO_LABELS = {labels!r}')
   needs = tuple(map(folder, stage.needs))
   own = folder(stage.name)
