@@ -14,7 +14,7 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -38,14 +38,14 @@ parse = build.parse
 _GIN_FILE = flags.DEFINE_multi_string(
   'gin_file',
   [],
-  'Experiment, relative to here, or one of ours (gin_configs/...); may be'
+  'Experiment: a path, or one of ours (gin_configs/...); may be'
   ' repeated, later files override earlier ones. Default: the config.gin of'
   ' --model_dir. A gin file runs code: read it before you run it',
 )
 _GIN_BINDINGS = flags.DEFINE_multi_string(
   'gin_bindings',
   [],
-  'Bindings laid on top, such as "STEPS = 10"; may be repeated',
+  'Bindings that override the gin files, such as "STEPS = 10"; may be repeated',
 )
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, "The run's folder.")
 _DATA_DIR = flags.DEFINE_string(
@@ -63,8 +63,8 @@ _PRINT_CONFIG = flags.DEFINE_boolean(
 _ALLOW_CONFIG_CHANGE = flags.DEFINE_boolean(
   'allow_config_change',
   False,
-  'Go on in a model_dir that holds another configuration, or a run on another'
-  ' number of replicas.',
+  'Continue in a model_dir that holds another configuration, or a run on'
+  ' another number of replicas.',
 )
 _ALLOW_IMPORT = flags.DEFINE_multi_string(
   'allow_import', [], 'Package that gin files may import; may be repeated'
@@ -75,23 +75,23 @@ flags.disclaim_key_flags()
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-  """What a command is started with.
+  """The inputs of a command.
 
   Attributes:
-    experiment: the root object of the configuration; None where the command
-      can do without and none is given.
+    experiment: the root object of the configuration; None if the command does
+      not need one and none is given.
     strategy: the `tf.distribute.Strategy`; None for a command without one.
     model_dir: the run's folder, or None.
     config: the operative configuration, as a gin file.
     gin_bindings: of the command line, all.
-    unused_bindings: the left sides of those that the root does not use, with
-      a sentence that says so; empty unless the command tolerates them.
+    unused_bindings: those that the root does not use: {left side: a sentence
+      that says so}; empty unless the command tolerates them.
     data_dir: the flag.
     seed: the flag.
     strategy_name: the flag.
     allow_config_change: the flag.
     allow_imports: the flag.
-    arguments: what stands on the command line without a flag.
+    arguments: the command line without its flags.
   """
 
   experiment: Any
@@ -108,8 +108,8 @@ class Launch:
   arguments: Sequence[str] = ()
 
   @property
-  def workers(self):
-    """The processes that work on this together: see `distributed.workers`."""
+  def workers(self) -> workers.Alone | workers.Team:
+    """The processes that run this command together."""
     return workers.of(self.strategy)
 
 
@@ -126,26 +126,26 @@ def run(
   takes_arguments: bool = False,
   takes_workers: bool = False,
   settings: Callable[[], Mapping[str, Any]] = dict,
-):
+) -> None:
   """Runs a command and ends the process.
 
-  What `errors.user_error` knows becomes one line on stderr and its exit code
-  (with `--verbosity=1`, its traceback too); any other exception is a bug and
-  keeps its traceback. A wrong command line ends with 2.
+  Every `errors.user_error` becomes one line on stderr and its exit code (with
+  `--verbosity=1`, its traceback too); any other exception is a bug and keeps
+  its traceback. A wrong command line exits with 2.
 
   Args:
     main: the command; may return an exit code.
     root: full name of the class at the root of the configuration; by default
       that of an experiment.
     distribute: whether the command itself computes, by --strategy.
-    needs_experiment: whether it cannot do without a configuration.
+    needs_experiment: whether it needs a configuration.
     needs_model_dir: whether it works on a run.
-    takes_experiment: whether it has a use for one; without, none is built, and
-      --gin_file and --gin_bindings are refused.
-    tolerate_unused_bindings: whether it hands on bindings it has no use for.
-    not_needed: macros that may stay open.
+    takes_experiment: whether it can use a configuration; if not, none is built,
+      and --gin_file and --gin_bindings are refused.
+    tolerate_unused_bindings: whether it passes on bindings it does not use.
+    not_needed: macros that may be left open.
     takes_arguments: whether the command line may hold more than flags.
-    takes_workers: whether several processes may share its work; without, a
+    takes_workers: whether several processes may share its work; if not, a
       cluster of more than one task is refused.
     settings: gives parameters of the root by name, once flags are parsed.
   """
@@ -175,7 +175,7 @@ def run(
 
 
 def _set_up():
-  """Makes this process ready for flags and signals."""
+  """Prepares this process for flags and signals."""
   # TensorFlow reports the absence of a GPU as an error.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   if parents.follow():
@@ -185,11 +185,10 @@ def _set_up():
 
 
 def _command(start, argv):
-  """Runs a command; returns its exit code, but for one of several workers."""
+  """Runs a command; returns its exit code, except in a cluster."""
   code = _exit_code(start, tuple(argv[1:]))
   if _STRATEGY.value == 'multi_worker':
-    # TensorFlow's own farewell to a cluster waits for tasks that have ended
-    # before: 40 s were seen.
+    # On exit, TensorFlow waits for tasks that have already ended, up to 40 s.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code or 0)
@@ -205,29 +204,32 @@ def _exit_code(start, arguments):
     sys.stdout.flush()
     return code
   except Exception as error:
-    told = errors.user_error(error)
+    known = errors.user_error(error)
     if isinstance(error, BrokenPipeError):
-      # Else what is left for it fails once more at the end of the process.
+      # Otherwise flushing stdout fails once more at the end of the process.
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if told is None:
+    if known is None:
       raise
     logging.debug('%s', traceback.format_exc())
-    print(f'error: {told}', file=sys.stderr)
-    return told.exit_code
+    print(f'error: {known}', file=sys.stderr)
+    return known.exit_code
 
 
 @contextlib.contextmanager
-def prepare_model_dir(launch: Launch):
-  """Returns a context in which the model_dir is this training run's own.
+def prepare_model_dir(launch: Launch) -> Iterator[str]:
+  """Reserves the model_dir for this training while inside.
 
   Checks that the folder is new or holds this experiment, stores the
-  configuration and the number of replicas there, and keeps other processes
-  out while inside. Of several workers only the chief does so, once they agree
-  on what to train; all must then see what it has written.
+  configuration and the number of replicas there, and locks it. Of several
+  workers only the chief does so, once all agree on what to train; all must then
+  see what it has written.
+
+  Yields:
+    The model_dir.
 
   Raises:
     BusyError: another process trains there.
-    ConfigError: no model_dir, or it holds something else; the workers differ.
+    ConfigError: no model_dir, it holds something else, or the workers differ.
     SystemFault: the folder cannot be made or written.
     WorkerLost: while inside, another worker ended.
   """
@@ -252,12 +254,12 @@ def prepare_model_dir(launch: Launch):
     with claim if team.is_chief else contextlib.nullcontext():
       if team.count > 1:
         _check_same_folder(team, folder)
-      yield
-      _part(team, folder)
+      yield folder
+      _leave(team, folder)
 
 
-def _part(team, model_dir):
-  """Ends together, so that nobody ends well when the chief does not."""
+def _leave(team, model_dir):
+  """Ends all workers together: none succeeds if the chief does not."""
   try:
     with team.explained():
       team.leave()
@@ -268,7 +270,7 @@ def _part(team, model_dir):
 
 def _check_same_folder(team, model_dir):
   """Refuses workers that do not see what the chief has written."""
-  team.largest(0)  # Now it has.
+  team.largest(0)  # Waits for the chief.
   team.agree(
     {f'file {run_files.CONFIG} of model_dir': run_folder.seen(model_dir)},
     'all must see one folder: give a --model_dir that they share.',
@@ -312,7 +314,7 @@ def _launch(built, strategy, arguments=()):
 
 
 def _check_workers(takes_workers):
-  """Refuses a wrong TF_CONFIG, and several workers where they are no use."""
+  """Refuses a wrong TF_CONFIG, and several workers for other commands."""
   if _STRATEGY.value != 'multi_worker':
     return
   count = len(cluster.here().tasks)
@@ -338,7 +340,7 @@ def _gin_files():
   if _MODEL_DIR.value:
     return [run_folder.config_file(_MODEL_DIR.value)]
   raise errors.ConfigError(
-    'Give --gin_file, an experiment, or --model_dir, a folder that holds one.'
+    'Give --gin_file, an experiment, or --model_dir, a folder with one.'
   )
 
 
@@ -348,7 +350,7 @@ def _parse_flags(argv, takes_arguments=False):
     rest = flags.FLAGS(argv)
   except flags.Error as error:
     _refuse(str(error))
-  except SystemExit:  # Of --help and its like, which have printed it.
+  except SystemExit:  # Of --help and similar flags.
     sys.exit(0)
   if rest[1:] and not takes_arguments:
     _refuse(f'Unexpected argument {rest[1]!r}; everything here is a --flag.')

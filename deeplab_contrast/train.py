@@ -102,8 +102,8 @@ def main(launched: launch.Launch) -> None:
   from deeplab_contrast.inference import run_evaluation
   from deeplab_contrast.training import writers
 
-  model_dir, experiment = launched.model_dir or '', launched.experiment
-  with launch.prepare_model_dir(launched):
+  experiment = launched.experiment
+  with launch.prepare_model_dir(launched) as model_dir:
     if results.is_done(model_dir):
       print(f'{model_dir} is already complete; nothing to do.')
       return

@@ -10,6 +10,7 @@ import tensorflow as tf
 from deeplab_contrast import convert, launch
 from deeplab_contrast.conversion import network, plan, tf1
 from deeplab_contrast.training import checkpoints, contents
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import errors
 from tests import original, processes
 from tests.conversion import narrow
@@ -103,7 +104,7 @@ def test_an_imported_run_is_evaluated_by_the_command(theirs, tmp_path):
     'train', f'--model_dir={run}', f'--data_dir={tmp_path / "data"}'
   )
   assert done.returncode == 2
-  assert 'holds weights only' in done.stderr
+  assert 'holds only weights' in done.stderr
 
 
 def test_format_1_is_read(tmp_path):
@@ -124,7 +125,7 @@ def test_backbone_alone_survives_the_round_trip(theirs, tmp_path, capsys):
   for name, value in narrow.backbone_of(theirs).items():
     np.testing.assert_array_equal(back[name], value)
   model = network.build([str(run / 'config.gin')]).model
-  with pytest.raises(errors.ConfigError, match='holds the backbone only'):
+  with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(str(run), model)
   start = checkpoints.WarmStart(str(run))
   with pytest.raises(errors.ConfigError, match='it holds: backbone; take only'):
@@ -272,7 +273,7 @@ def test_export_of_half_a_part_is_refused(ours, tmp_path, capsys):
   names = contents.names(ours.model.trunk.backbone.variables)
   half = list(names.values())[3:]
   weights = {v.name: v.value for v in ours.variables if v.name in half}
-  checkpoints.write_weights(str(run), weights)
+  weights_lib.write(str(run), weights)
   (run / 'config.gin').write_text(ours.config)
   assert command('export', tmp_path / 'new', run) == 2
   assert 'only some of the backbone and lacks' in capsys.readouterr().err

@@ -13,7 +13,8 @@ from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.distributed import distribution
 from deeplab_contrast.inference import evaluation
-from deeplab_contrast.training import best, checkpoints, contents
+from deeplab_contrast.training import best, contents
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import errors, locking, results, run_files
 from tests import fixtures, processes
 
@@ -61,7 +62,7 @@ def save(launched, step, only_class=None):
         if value.ndim == 1:
           value[only_class] = 1
     weights[name] = value
-  return checkpoints.write_weights(launched.model_dir, weights, step)
+  return weights_lib.write(launched.model_dir, weights, step)
 
 
 def share_of_class(launched, which):

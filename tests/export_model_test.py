@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from deeplab_contrast import export_model, launch
 from deeplab_contrast.export import exported, formats
-from deeplab_contrast.training import checkpoints, contents
+from deeplab_contrast.training import contents
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import errors
 from tests import fixtures, processes
 from tests.export import serving_test
@@ -30,7 +31,7 @@ def run(tmp_path_factory):
   model.build_variables()
   serving_test.spread(model)
   weights = {k: v.numpy() for k, v in contents.by_path(model.variables).items()}
-  checkpoints.write_weights(str(folder), weights, step=7)
+  weights_lib.write(str(folder), weights, step=7)
   return launch.Launch(
     built.root, tf.distribute.get_strategy(), str(folder), built.config
   )

@@ -30,7 +30,7 @@ def command(*arguments, module=parts.__name__, allow=True, **environment):
 
 
 @pytest.mark.parametrize('unbuffered', ['', '1'])
-def test_a_reader_that_has_gone_is_told(gin_file, unbuffered):
+def test_a_closed_output_is_reported(gin_file, unbuffered):
   reading, writing = os.pipe()
   os.close(reading)
   done = subprocess.run(
@@ -77,9 +77,9 @@ def test_help_names_the_flags_without_tensorflow():
     (['--seed=eight'], '--seed=eight: invalid literal for int() with base 10'),
     (['--seed=-1'], '--seed=-1'),
     (['runs/a'], "Unexpected argument 'runs/a'"),
-    (['--model_dir=gs://bucket/a'], 'gs://bucket/a must be a folder of this'),
-    (['--model_dir=~/a'], 'not your home'),
-    (['--model_dir=runs/a[1]'], 'runs/a[1] has [ in it'),
+    (['--model_dir=gs://bucket/a'], 'gs://bucket/a must be a folder on this'),
+    (['--model_dir=~/a'], 'not expanded to your home'),
+    (['--model_dir=runs/a[1]'], 'runs/a[1] contains ['),
     ([], 'Give --gin_file, an experiment, or --model_dir'),
     (['--gin_file=nowhere.gin'], 'found no gin file nowhere.gin in'),
   ],
@@ -93,7 +93,7 @@ def test_an_import_needs_permission(gin_file):
   assert_error(done, 2, 'will not import tests.config.parts')
 
 
-def test_a_run_is_stored_and_goes_on_by_its_folder_alone(gin_file, tmp_path):
+def test_a_run_is_stored_and_resumes_with_its_folder_alone(gin_file, tmp_path):
   run = f'--model_dir={tmp_path}/run'
   done = command(gin_file, run, '--seed=3', '--gin_bindings=RATE = 0.2')
   assert (done.returncode, done.stdout) == (0, 'seed 3\n')

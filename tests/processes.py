@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def environment(**extra):
-  """The environment of a child: the repository importable, TensorFlow quiet."""
+  """The environment of a child: imports the repository, quiet TensorFlow."""
   path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
   return {
     **os.environ,
@@ -48,8 +48,8 @@ def run_python(code, *arguments):
 def run_module(module, *arguments, cwd=None):
   """Runs a command as `python -m deeplab_contrast.<module>` would, but here.
 
-  Its file is executed anew, as `__main__`, on a command line of its own. What
-  another process would cost, 3 to 8 seconds of imports, is not spent.
+  Its file is executed as `__main__`, with its own command line, which saves the
+  3 to 8 seconds of imports of another process.
 
   Returns:
     A `subprocess.CompletedProcess` with returncode, stdout and stderr.
@@ -67,7 +67,7 @@ def run_module(module, *arguments, cwd=None):
 
 
 def _exit_code(name):
-  """Runs a module as `__main__`; returns what the process would end with."""
+  """Runs a module as `__main__`; returns its exit code."""
   try:
     with warnings.catch_warnings():
       # A test may have imported the command before.
@@ -83,7 +83,7 @@ def _exit_code(name):
 
 @contextlib.contextmanager
 def _command_line(argv, cwd):
-  """Sets the command line; puts back what a command leaves changed."""
+  """Sets the command line; restores what a command leaves changed."""
   import keras
 
   flag_values = flagsaver.save_flag_values(flags.FLAGS)
@@ -123,10 +123,10 @@ def _restore_flags(before):
 
 
 def run_apart(module, *arguments, cwd=None, **extra):
-  """Runs `python -m deeplab_contrast.<module>` in a process of its own.
+  """Runs `python -m deeplab_contrast.<module>` in its own process.
 
-  For what needs one: imports that are counted, another environment, several
-  devices. See `run_module`.
+  For tests that need one: of imports, of the environment, of several devices.
+  See `run_module`.
 
   Returns:
     The ended process, with its output as text.
@@ -159,7 +159,7 @@ def scenes_flags(experiment, data_dir, *bindings):
   Args:
     experiment: a file of gin_configs/scenes, without its ending.
     data_dir: where the scenes are kept.
-    *bindings: laid on top.
+    *bindings: override the files.
   """
   files = [f'gin_configs/scenes/{experiment}.gin', 'gin_configs/tiny.gin']
   return [
@@ -183,10 +183,10 @@ def start_module(module, *arguments, **kwargs):
 
 
 def free_ports(count):
-  """Ports of this machine that nothing uses, below those it hands out.
+  """Unused ports of this machine, below those that the system chooses from.
 
-  A connection from a port to itself is one that nobody listens to: trying to
-  reach a port that the system may also choose as the near end can meet that.
+  Otherwise an attempt to connect to a port where nobody listens can connect to
+  itself.
   """
   found = []
   while len(found) < count:
@@ -198,7 +198,7 @@ def free_ports(count):
 
 
 def wait_for_lines(process, path, count, seconds=300):
-  """Waits until a file that a process writes has so many lines."""
+  """Waits until a file that a process writes has `count` lines."""
   deadline = time.monotonic() + seconds
   while not path.exists() or path.read_bytes().count(b'\n') < count:
     assert process.poll() is None, process.communicate()

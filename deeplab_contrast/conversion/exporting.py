@@ -8,6 +8,7 @@ import numpy as np
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.conversion import network, report, tf1
 from deeplab_contrast.training import checkpoints
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import checks, errors
 
 
@@ -36,12 +37,12 @@ def run(arguments: argparse.Namespace) -> None:
   tf1.refuse_existing(arguments.checkpoint)
   config = run_folder.config_file(model_dir)
   ours = network.build([config], allow_imports=arguments.allow_import)
-  path, weights, slots = checkpoints.read_weights(model_dir, ours.model)
+  path, weights, slots = weights_lib.read(model_dir, ours.model)
   mapped, left = _plan(ours, path, weights)
   step = checkpoints.step_of(path)
   tensors = {original: weights[name] for name, original in mapped.items()}
   # The original's training needs it.
-  tensors['global_step'] = np.int64(step)
+  tensors['global_step'] = np.asarray(step, np.int64)
   tf1.write(arguments.checkpoint, tensors)
   shapes = {n: 'x'.join(map(str, weights[n].shape)) for n in mapped}
   report.show(

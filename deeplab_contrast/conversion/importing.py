@@ -6,7 +6,8 @@ import shutil
 import tempfile
 
 from deeplab_contrast.conversion import keras_resnet, network, plan, report, tf1
-from deeplab_contrast.training import checkpoints, contents
+from deeplab_contrast.training import contents
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import checks, errors, run_files
 
 
@@ -90,7 +91,7 @@ def _write(model_dir, config, weights):
   except OSError as error:
     raise _cannot_write(model_dir, error) from error
   try:
-    checkpoints.write_weights(draft, weights)
+    weights_lib.write(draft, weights)
     with open(
       os.path.join(draft, run_files.CONFIG), 'w', encoding='utf-8'
     ) as file:

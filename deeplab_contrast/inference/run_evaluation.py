@@ -94,7 +94,7 @@ def watch(
     ):
       with best_lib.held(model_dir, path) as held:
         step = _restored(experiment, strategy, model_dir, path, held)
-        if step is not None:
+        if held is not None and step is not None:
           scores = _evaluate(experiment, model_dir, step, scored, writer, poll)
           if best_lib.keep(model_dir, held, scores):
             print(f'The best so far: step {step}.', flush=True)

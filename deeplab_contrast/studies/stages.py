@@ -4,11 +4,9 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
-COMMANDS = ('train', 'pseudo_label')
+from deeplab_contrast.utils import run_files
 
-# The folder of labels in that of a pseudo-labelling stage, as in
-# `pseudo_labelling.LABELS`.
-_LABELS = 'labels'
+COMMANDS = ('train', 'pseudo_label')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +164,7 @@ def _job(stage, seed, model_dir, suffix, given):
   if stage.starts_from is not None:
     bindings = (*bindings, f'INIT = {folder(stage.starts_from)!r}')
   if stage.labels_from is not None:
-    labels = os.path.join(folder(stage.labels_from), _LABELS)
+    labels = os.path.join(folder(stage.labels_from), run_files.LABELS)
     bindings = (*bindings, f'PSEUDO_LABELS = {labels!r}')
   needs = tuple(map(folder, stage.needs))
   own = folder(stage.name)

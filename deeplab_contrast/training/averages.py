@@ -1,10 +1,15 @@
 """Moving averages of weights, kept by a Keras optimizer with `use_ema=True`."""
 
 import contextlib
+from collections.abc import Iterator
+
+import keras
 
 
-def of(optimizer, model):
-  """{path: average} of a built optimizer; empty when it keeps none.
+def of(
+  optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> dict[str, keras.Variable]:
+  """{path: average} of a built optimizer; empty if it keeps none.
 
   Args:
     optimizer: a built Keras optimizer.
@@ -23,8 +28,10 @@ def of(optimizer, model):
 
 
 @contextlib.contextmanager
-def applied(optimizer, model):
-  """The model has its averaged weights while inside, if there are any."""
+def applied(
+  optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> Iterator[None]:
+  """Gives the model its averaged weights while inside, if there are any."""
   averages = of(optimizer, model)
   saved = {
     v.path: v.value.numpy() for v in model.variables if v.path in averages

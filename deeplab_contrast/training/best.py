@@ -1,20 +1,22 @@
-"""The best checkpoint of a run, kept however many newer ones there are."""
+"""The best checkpoint of a run, kept when newer ones replace the others."""
 
 import contextlib
 import math
 import os
 import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import errors, files, locking, run_files
 
 METRIC = 'miou'
 
-_JUDGING = 'judging'
+_EVALUATING = 'judging'
 
 
-def read(model_dir):
-  """What is known of the best checkpoint; None if there is none.
+def read(model_dir: str) -> dict[str, Any] | None:
+  """The record of the best checkpoint; None if there is none.
 
   Args:
     model_dir: the run's folder.
@@ -32,25 +34,25 @@ def read(model_dir):
   return {'checkpoint': path, **found}
 
 
-def path_of(model_dir):
+def path_of(model_dir: str) -> str:
   """The path of the best checkpoint. Raises ConfigError if there is none."""
   found = read(model_dir)
   if found is None:
     raise errors.ConfigError(
       f'{model_dir} keeps no best checkpoint: train it with '
-      'Trainer.eval_every > 0, or judge it with '
+      'Trainer.eval_every > 0, or evaluate it with '
       f'python -m deeplab_contrast.eval --watch --model_dir={model_dir}.'
     )
   return found['checkpoint']
 
 
-def is_better(model_dir, scores):
-  """Whether scores beat those of the best checkpoint so far.
+def is_better(model_dir: str, scores: Mapping[str, Any]) -> bool:
+  """Whether scores are better than those of the best checkpoint so far.
 
   Args:
     model_dir: the run's folder.
-    scores: of an evaluation. Without METRIC, or judged otherwise than the best
-      was (`judged_by`), they beat nothing.
+    scores: of an evaluation. Without METRIC, or evaluated differently from the
+      best (`judged_by`), they are never better.
   """
   score = scores.get(METRIC, math.nan)
   if not math.isfinite(score):
@@ -63,11 +65,11 @@ def is_better(model_dir, scores):
   return score > found['score']
 
 
-def keep(model_dir, path, scores):
+def keep(model_dir: str, path: str, scores: Mapping[str, Any]) -> bool:
   """Keeps a checkpoint as the best one, if it is.
 
-  `best.json` is replaced when the files it names are there, and those it named
-  before go last: whenever this is killed, the best checkpoint is whole.
+  `best.json` is replaced after the files it names are written, and before the
+  old ones are removed: if this is killed, the best checkpoint is still whole.
 
   Args:
     model_dir: the run's folder.
@@ -100,17 +102,17 @@ def keep(model_dir, path, scores):
 
 
 @contextlib.contextmanager
-def held(model_dir, path):
-  """Holds on to a checkpoint that its training may remove.
+def held(model_dir: str, path: str) -> Iterator[str | None]:
+  """Keeps a checkpoint that its training may remove while inside.
 
   Args:
     model_dir: the run's folder.
     path: of the checkpoint.
 
   Yields:
-    The path of the same checkpoint, there while inside; None if it is gone.
+    The path of the same checkpoint; None if it is gone.
   """
-  folder = os.path.join(model_dir, run_files.BEST, _JUDGING)
+  folder = os.path.join(model_dir, run_files.BEST, _EVALUATING)
   shutil.rmtree(folder, ignore_errors=True)  # Of a process that was killed.
   try:
     with _writing(folder):
@@ -127,7 +129,7 @@ def _writing(folder):
     yield
   except OSError as error:
     raise errors.SystemFault(
-      f'Cannot write {folder} ({error.strerror}): make room or mend the '
+      f'Cannot write {folder} ({error.strerror}): make room or fix the '
       'folder, and start again.'
     ) from error
 
@@ -148,7 +150,7 @@ def _copy(path, folder):
 
 
 def _link(file, target):
-  """A second name for the same bytes, which nobody changes, costs nothing."""
+  """Hard links a file, which is never changed; copies it if need be."""
   try:
     os.link(file, target)
   except FileNotFoundError:

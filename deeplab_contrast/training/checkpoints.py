@@ -1,4 +1,4 @@
-"""Checkpoints: atomic, verified, newest good one first; and warm starts."""
+"""Checkpoints, read from the newest good one on; and warm starts."""
 
 import contextlib
 import dataclasses
@@ -7,28 +7,41 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+import keras
 import tensorflow as tf
 from absl import logging
 
 from deeplab_contrast.training import averages, contents
 from deeplab_contrast.utils import checks, errors, run_files
 
+_T = TypeVar('_T')
+
 
 class Checkpoints:
-  """The checkpoints of one run, with everything an exact resume needs.
+  """The checkpoints of one run, with all that an exact resume needs.
 
   Args:
     model_dir: the run's folder; checkpoints go to `model_dir/checkpoints`.
     model: a built Keras model.
     optimizer: its built optimizer.
     step: int64 variable, the number of steps done.
-    keep: how many of the newest to keep.
-    writes: whether this process writes; of several, one does for all, which
-      have the same state. No variable of it is gathered from them on saving.
+    keep: the number of newest checkpoints to keep.
+    writes: whether this process writes. Of several processes, which have the
+      same state, one writes for all; saving needs no collective.
   """
 
-  def __init__(self, model_dir, model, optimizer, step, keep=3, writes=True):
+  def __init__(
+    self,
+    model_dir: str,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    step: tf.Variable,
+    keep: int = 3,
+    writes: bool = True,
+  ):
     self._variables = contents.by_path(model.variables)
     self._checkpoint = tf.train.Checkpoint(
       model=self._variables,
@@ -36,17 +49,17 @@ class Checkpoints:
       step=step,
       **_averages(averages.of(optimizer, model)),
     )
-    _ = self._checkpoint.save_counter  # Makes it; older checkpoints hold it.
+    _ = self._checkpoint.save_counter  # Makes it; older checkpoints have it.
     self._step = step
     self._keep = keep
     self._writes = writes
     self._folder = os.path.join(model_dir, run_files.CHECKPOINTS)
 
-  def save(self):
+  def save(self) -> str:
     """Saves under the number of the current step; returns the path.
 
     Raises:
-      SystemFault: when it cannot be written; older checkpoints stay.
+      SystemFault: it cannot be written; older checkpoints stay.
     """
     path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
     if not self._writes:
@@ -60,8 +73,7 @@ class Checkpoints:
         f'({free / 2**20:.0f} MiB free): {contents.first_line(e)} Make room or '
         'choose another --model_dir; the checkpoints before it are still good.'
       ) from e
-    # What is newer than this one is damaged, or it would not have been passed
-    # over.
+    # Newer ones are damaged, or the run would have resumed from them.
     done = [
       p for p in list_checkpoints(self._folder) if step_of(p) <= step_of(path)
     ]
@@ -69,27 +81,27 @@ class Checkpoints:
       remove(old)
     return path
 
-  def current(self):
-    """The path of the checkpoint of the current step; saves it if need be."""
+  def current(self) -> str:
+    """The checkpoint of the current step, saved if it is not there."""
     path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
     return path if tf.io.gfile.exists(path + '.index') else self.save()
 
-  def state_digest(self):
-    """A SHA-256 digest, in hexadecimal, of all weights as they are now."""
+  def state_digest(self) -> str:
+    """A SHA-256 digest, in hexadecimal, of the current weights."""
     result = hashlib.sha256()
     for name in sorted(self._variables):
       result.update(self._variables[name].numpy().tobytes())
     return result.hexdigest()
 
-  def restore(self):
+  def restore(self) -> str | None:
     """Restores the newest checkpoint that can be read.
 
     Returns:
-      Its path, or None when there is none at all.
+      Its path, or None if there are no checkpoints.
 
     Raises:
-      SystemFault: when there are checkpoints, but none can be read.
-      ConfigError: when a checkpoint belongs to another network.
+      SystemFault: there are checkpoints, but none can be read.
+      ConfigError: a checkpoint belongs to another network.
     """
     if self._writes:
       _sweep(self._folder)
@@ -114,23 +126,23 @@ class Checkpoints:
 class WarmStart:
   """Starts a network from parts of another run's.
 
-  Like an evaluation, it takes the averages of weights where there are some.
+  As in an evaluation, averaged weights are used where there are any.
 
   Attributes:
-    path: a model_dir (its newest checkpoint is taken) or a checkpoint's path.
-    parts: what to take over: 'backbone', 'trunk' (all but the head) or 'head'.
+    path: a model_dir (its newest checkpoint is used) or a checkpoint's path.
+    parts: what to load: 'backbone', 'trunk' (all but the head) or 'head'.
   """
 
   path: str
   parts: tuple[str, ...] = ('trunk',)
 
-  def __call__(self, model):
+  def __call__(self, model: keras.Model) -> str:
     """Restores the parts; returns the path of the checkpoint used.
 
     Raises:
-      ConfigError: when there is no checkpoint, it lacks a part, its shapes
-        differ, or it holds NaN.
-      SystemFault: when it cannot be read.
+      ConfigError: there is no checkpoint, it lacks a part, its shapes differ,
+        or it holds NaN.
+      SystemFault: it cannot be read.
     """
     paths = self._find()
     parts = {
@@ -144,7 +156,7 @@ class WarmStart:
         contents.check_part(path, part, variables, model)
       _restore_weights(path, named)
 
-    return _newest_readable(paths, restore)[0]
+    return newest_readable(paths, restore)[0]
 
   def _find(self):
     checks.place(self.path, 'WarmStart.path')
@@ -154,41 +166,43 @@ class WarmStart:
     if not paths:
       raise errors.ConfigError(
         f'WarmStart.path {self.path!r} is neither a checkpoint nor a model_dir '
-        'that holds one (a path without .index); train that stage first, or '
+        'with one (give its path without .index); train that stage first, or '
         'correct the path.'
       )
     return paths
 
 
-def restore_model(model_dir, model, path=None):
+def restore_model(
+  model_dir: str, model: keras.Model, path: str | None = None
+) -> tuple[str, int]:
   """Restores the whole model from the newest readable checkpoint of a run.
 
   Args:
     model_dir: the run's folder.
     model: a built Keras model.
-    path: this very checkpoint instead.
+    path: of a checkpoint to restore instead.
 
   Returns:
     (path, step) of the checkpoint used.
 
   Raises:
-    ConfigError: when the folder holds no checkpoint, another network's, or one
-      with NaN.
-    SystemFault: when none can be read.
+    ConfigError: the folder holds no checkpoint, another network's, or one with
+      NaN.
+    SystemFault: none can be read.
   """
-  paths = [path] if path else _some_checkpoints(model_dir)
+  paths = [path] if path else of_run(model_dir)
   named = contents.by_path(model.variables)
 
   def restore(path):
     contents.check_whole(path, named, model)
     _restore_weights(path, named)
 
-  path, _ = _newest_readable(paths, restore)
+  path, _ = newest_readable(paths, restore)
   return path, step_of(path)
 
 
-def list_checkpoints(folder):
-  """Paths of the complete checkpoints of a folder, newest (by step) first."""
+def list_checkpoints(folder: str) -> list[str]:
+  """Paths of the complete checkpoints in a folder, newest (by step) first."""
   found = tf.io.gfile.glob(os.path.join(folder, 'ckpt-*.index'))
   paths = [p.removesuffix('.index') for p in found]
   return sorted(
@@ -196,30 +210,30 @@ def list_checkpoints(folder):
   )
 
 
-def files_of(path):
-  """The files of a checkpoint that are there; first what makes it one."""
+def files_of(path: str) -> list[str]:
+  """The existing files of a checkpoint; the index comes first."""
   inside = glob.escape(path)
   return glob.glob(f'{inside}.index') + glob.glob(f'{inside}.data-*')
 
 
-def remove(path):
-  """Deletes a checkpoint; another process may be doing the same."""
+def remove(path: str) -> None:
+  """Deletes a checkpoint; another process may do the same."""
   for file in files_of(path):
     with contextlib.suppress(FileNotFoundError):
       os.remove(file)
 
 
-def path_of(model_dir, step):
+def path_of(model_dir: str, step: int) -> str:
   """The path of a run's checkpoint of a step."""
   return os.path.join(model_dir, run_files.CHECKPOINTS, f'ckpt-{step}')
 
 
-def step_of(path):
+def step_of(path: str) -> int:
   """The step in the name of a checkpoint: 300 for `.../ckpt-300`."""
   return int(path.rsplit('-', 1)[1])
 
 
-def digest(path):
+def digest(path: str) -> str:
   """A SHA-256 digest, in hexadecimal, of a checkpoint's files."""
   result = hashlib.sha256()
   for name in sorted(tf.io.gfile.glob([f'{path}.index', f'{path}.data-*'])):
@@ -229,73 +243,8 @@ def digest(path):
   return result.hexdigest()
 
 
-def read_weights(model_dir, model):
-  """Reads what the newest readable checkpoint of a run holds of a model.
-
-  Args:
-    model_dir: the run's folder.
-    model: a built Keras model; its variables are not changed.
-
-  Returns:
-    (path, {name as of `contents.names`: array}, averages where there are some;
-    the number of variables of the optimizer there).
-
-  Raises:
-    ConfigError: when the folder holds no checkpoint, or another network's.
-    SystemFault: when none can be read.
-  """
-  named = contents.by_path(model.variables)
-
-  def read(path):
-    stored = contents.stored_shapes(path)
-    here = {
-      name: v for name, v in named.items() if contents.key(name) in stored
-    }
-    contents.check_shapes(path, here or named, stored)
-    averaged = contents.averaged(path, here)
-    keys = {n: contents.key(n, 'average') for n in averaged}
-    reader = tf.train.load_checkpoint(path)
-    others = [key for key in stored if key.startswith('optimizer/')]
-    try:
-      arrays = {
-        name: reader.get_tensor(keys.get(name, contents.key(name)))
-        for name in here
-      }
-    except (tf.errors.OpError, IndexError) as e:
-      raise contents.Unreadable(contents.first_line(e)) from e
-    return arrays, len(others)
-
-  path, (arrays, others) = _newest_readable(_some_checkpoints(model_dir), read)
-  return path, arrays, others
-
-
-def write_weights(model_dir, weights, step=0):
-  """Writes weights without the state of a training, as a new checkpoint.
-
-  Args:
-    model_dir: the run's folder.
-    weights: {name as of `contents.names`: array} of a model or its parts.
-    step: the number in the checkpoint's name.
-
-  Returns:
-    The checkpoint's path.
-
-  Raises:
-    SystemFault: when it cannot be written.
-  """
-  path = os.path.join(model_dir, run_files.CHECKPOINTS, f'ckpt-{step}')
-  variables = {name: tf.Variable(value) for name, value in weights.items()}
-  checkpoint = tf.train.Checkpoint(model=variables)
-  _ = checkpoint.save_counter  # Makes it; restoring a whole model expects it.
-  try:
-    return checkpoint.write(path)
-  except (tf.errors.OpError, OSError) as e:
-    raise errors.SystemFault(
-      f'Cannot write {path}: {contents.first_line(e)}'
-    ) from e
-
-
-def _some_checkpoints(model_dir):
+def of_run(model_dir: str) -> list[str]:
+  """Paths of a run's checkpoints, newest first; ConfigError if none."""
   paths = list_checkpoints(os.path.join(model_dir, run_files.CHECKPOINTS))
   if not paths:
     raise errors.ConfigError(
@@ -305,21 +254,31 @@ def _some_checkpoints(model_dir):
   return paths
 
 
-def _newest_readable(paths, read):
-  """(path, read(path)) of the first path that can be read."""
+def newest_readable(
+  paths: Sequence[str], read: Callable[[str], _T]
+) -> tuple[str, _T]:
+  """(path, read(path)) of the first path that can be read.
+
+  Args:
+    paths: of checkpoints.
+    read: raises `contents.Unreadable` for a damaged one.
+
+  Raises:
+    SystemFault: none can be read.
+  """
   for path in paths:
     try:
       return path, read(path)
     except contents.Unreadable as e:
       logging.warning('%s cannot be read (%s); trying an older one.', path, e)
   raise errors.SystemFault(
-    f'No checkpoint can be read, of: {", ".join(paths)}. Bring them back from '
+    f'No checkpoint can be read, of: {", ".join(paths)}. Restore them from '
     'a copy, or train again.'
   )
 
 
 def _restore(checkpoint, path, variables, exact):
-  """Restores all of `checkpoint`, of whose model `variables` are a part."""
+  """Restores `checkpoint`; `variables` are those of its model."""
   try:
     contents.check_shapes(path, variables, contents.stored_shapes(path))
     status = checkpoint.restore(path)
@@ -340,7 +299,7 @@ def _restore(checkpoint, path, variables, exact):
 
 
 def _restore_weights(path, named):
-  """Gives variables what a checkpoint was judged by."""
+  """Restores the weights a checkpoint is evaluated with: averages, if any."""
   _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
   averaged = {name: named[name] for name in contents.averaged(path, named)}
   if averaged:
@@ -350,7 +309,7 @@ def _restore_weights(path, named):
 
 
 def _averages(named):
-  """The averages as a part of a checkpoint; none without an average."""
+  """The item of a checkpoint that holds the averages, if there are any."""
   if not named:
     return {}
   return {
@@ -361,14 +320,14 @@ def _averages(named):
 
 
 def _sweep(folder):
-  """Removes what a save that was killed left behind."""
+  """Removes what a killed save has left behind."""
   inside = glob.escape(folder)
   parts = [
     path
     for path in glob.glob(os.path.join(inside, 'ckpt-*.data-*'))
     if not os.path.exists(path.rpartition('.data-')[0] + '.index')
   ]
-  # TensorFlow's list of the checkpoints, which earlier versions kept, is old.
+  # Earlier versions kept TensorFlow's list of checkpoints, now out of date.
   others = [
     path
     for pattern in ('*_temp*', 'checkpoint', 'checkpoint.tmp*')

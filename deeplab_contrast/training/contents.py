@@ -1,7 +1,9 @@
-"""What a checkpoint holds of a network: its names, shapes and parts."""
+"""The contents of a checkpoint: names, shapes and parts of a network."""
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,29 +14,31 @@ PARTS = ('backbone', 'trunk', 'head')
 _STEP = 'step/.ATTRIBUTES/VARIABLE_VALUE'
 
 
-# The name of every `DeepLab`, with which the paths of its variables begin.
+# The name of every `DeepLab`; the paths of its variables begin with it.
 _MODEL = 'deeplab'
 
 
-def name_of(path, owner=_MODEL):
-  """What checkpoints call a variable: its path below its owner.
+def name_of(path: str, owner: str = _MODEL) -> str:
+  """The name of a variable in checkpoints: its path below its owner.
 
-  The owner's own name Keras may number per process. Layers that were built
-  before they came into a network (a functional model as backbone) have paths
-  that do not begin with it.
+  Keras may number the owner's name per process. Layers that were built before
+  they became part of a network (a functional model as backbone) have paths that
+  do not begin with it.
   """
   return path.removeprefix(f'{owner}/')
 
 
-def names(variables):
+def names(variables: Iterable[keras.Variable]) -> dict[str, str]:
   """{path of a variable of a `DeepLab`: its name in checkpoints}, in order."""
   return {v.path: name_of(v.path) for v in variables}
 
 
-def by_path(variables, owner=_MODEL):
-  """{name: tf.Variable}, seed states included.
+def by_path(
+  variables: Sequence[keras.Variable], owner: str = _MODEL
+) -> dict[str, tf.Variable]:
+  """{name: variable}, seed states included.
 
-  Handed a Keras object instead, tf.train.Checkpoint silently leaves out all
+  Given a Keras object instead, tf.train.Checkpoint silently leaves out all
   layers kept in lists, and the seed states (keras#19796).
 
   Args:
@@ -42,7 +46,7 @@ def by_path(variables, owner=_MODEL):
     owner: the name of the optimizer.
 
   Raises:
-    ConfigError: several variables have one name.
+    ConfigError: several variables have the same name.
   """
   called = [name_of(v.path, owner) for v in variables]
   named = dict(zip(called, (v.value for v in variables), strict=True))
@@ -50,7 +54,7 @@ def by_path(variables, owner=_MODEL):
     twice = sorted(name for name in named if called.count(name) > 1)
     raise errors.ConfigError(
       'Several layers of the network share a name, so checkpoints could not '
-      f'tell their weights apart ({", ".join(twice[:5])}); give each its own.'
+      f'tell their weights apart ({", ".join(twice[:5])}); rename them.'
     )
   return named
 
@@ -59,14 +63,14 @@ class Unreadable(Exception):
   """A checkpoint's files are damaged or incomplete."""
 
 
-def key(name, of='model'):
+def key(name: str, of: str = 'model') -> str:
   """The key of a model's variable, or of its 'average', in a checkpoint."""
   # As TensorFlow escapes the keys of a dict.
   escaped = name.replace('.', '..').replace('/', '.S')
   return f'{of}/{escaped}/.ATTRIBUTES/VARIABLE_VALUE'
 
 
-def stored_shapes(path):
+def stored_shapes(path: str) -> dict[str, list[int]]:
   """{key: shape} of a checkpoint."""
   try:
     return tf.train.load_checkpoint(path).get_variable_to_shape_map()
@@ -74,8 +78,8 @@ def stored_shapes(path):
     raise Unreadable(first_line(e)) from e
 
 
-def averaged(path, names):
-  """Those variables of which a checkpoint holds moving averages.
+def averaged(path: str, names: Iterable[str]) -> set[str]:
+  """The variables whose moving averages a checkpoint holds.
 
   None before the first step, when the averages are 0.
 
@@ -93,8 +97,12 @@ def averaged(path, names):
   return found
 
 
-def check_shapes(path, variables, stored):
-  """Names the first variable that the checkpoint lacks or has otherwise."""
+def check_shapes(
+  path: str,
+  variables: Mapping[str, tf.Variable],
+  stored: Mapping[str, Sequence[int]],
+) -> None:
+  """Raises ConfigError if a variable is absent or has a different shape."""
   for name, variable in variables.items():
     shape = stored.get(key(name))
     if shape is None or tuple(shape) != tuple(variable.shape):
@@ -107,18 +115,23 @@ def check_shapes(path, variables, stored):
       )
 
 
-def check_training_state(path):
-  """Refuses to go on from weights alone."""
+def check_training_state(path: str) -> None:
+  """Raises ConfigError if there are only weights to resume from."""
   if _STEP not in stored_shapes(path):
     raise errors.ConfigError(
-      f'{path} holds weights only, no training to go on with; train in another '
-      '--model_dir and start from this one by --gin_file='
+      f'{path} holds only weights, no training to resume; train in another '
+      '--model_dir and start from this one with --gin_file='
       'gin_configs/tasks/warm_start.gin.'
     )
 
 
-def check_whole(path, variables, model):
-  """Refuses weights of some parts, such as converted ones of ImageNet."""
+def check_whole(
+  path: str, variables: Mapping[str, tf.Variable], model: keras.Model
+) -> None:
+  """Raises ConfigError unless a checkpoint holds exactly the whole network.
+
+  Converted weights of ImageNet, for example, hold only the backbone.
+  """
   stored = stored_shapes(path)
   known = {key(name) for name in variables}
   unused = sorted(
@@ -134,14 +147,19 @@ def check_whole(path, variables, model):
   absent = [name for name in variables if key(name) not in stored]
   if absent and held and _STEP not in stored:
     raise errors.ConfigError(
-      f'{path} holds the {" and ".join(held)} only, not {absent[0]} and '
+      f'{path} holds only the {" and ".join(held)}, not {absent[0]} and '
       f'{len(absent) - 1} more; a training can start from it '
       f'(WarmStart.parts = {held[-1:]!r}), but there is no whole network.'
     )
 
 
-def check_part(path, part, variables, model):
-  """Says which parts a checkpoint has when it lacks the wanted one."""
+def check_part(
+  path: str,
+  part: str,
+  variables: Mapping[str, tf.Variable],
+  model: keras.Model,
+) -> None:
+  """Raises ConfigError if a checkpoint lacks a part, or its shapes differ."""
   stored = stored_shapes(path)
   absent = [name for name in variables if key(name) not in stored]
   if absent:
@@ -149,18 +167,18 @@ def check_part(path, part, variables, model):
     advice = 'It belongs to another network; use the gin file of that run.'
     if not any(k.startswith('model/') for k in stored):
       advice = (
-        'It is no checkpoint of ours; python -m deeplab_contrast.convert '
-        'import makes a run of one of TensorFlow 1.'
+        'It is not a checkpoint of this project; python -m '
+        'deeplab_contrast.convert import makes a run of one of TensorFlow 1.'
       )
     if held:
-      advice = f'Of this network it holds: {", ".join(held)}; take only those.'
+      advice = f'Of this network it holds: {", ".join(held)}; use only those.'
     raise errors.ConfigError(
       f'WarmStart.parts names {part!r}, but {path} lacks {len(absent)} of its '
       f'{len(variables)} variables, such as {absent[0]}. {advice}'
     )
   if part == 'head':
     advice = (
-      "For other classes start without the head: WarmStart.parts = ('trunk',)."
+      "For different classes leave out the head: WarmStart.parts = ('trunk',)."
     )
   else:
     advice = 'Use the network of that run.'
@@ -168,18 +186,18 @@ def check_part(path, part, variables, model):
     there, here = tuple(stored[key(name)]), tuple(variable.shape)
     if there != here:
       raise errors.ConfigError(
-        f'The {part} of {path} is of another size: {name} has shape {there} '
+        f'The {part} of {path} has a different size: {name} has shape {there} '
         f'there, {here} here. {advice}'
       )
 
 
-def check_finite(path, arrays):
-  """Refuses weights that are no numbers: all that follows would be none."""
+def check_finite(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+  """Raises ConfigError for weights that are NaN or infinite."""
   broken = [n for n, value in arrays.items() if not np.isfinite(value).all()]
   if broken:
     raise errors.ConfigError(
       f'{path} holds values that are NaN or infinite, in {broken[0]} '
-      f'({len(broken)} variables in all); give another checkpoint.'
+      f'({len(broken)} variables in all); use another checkpoint.'
     )
 
 
@@ -192,8 +210,8 @@ def _held(stored, model):
   )
 
 
-def part_of(model, name):
-  """The layer that is a part of a `DeepLab`; ConfigError if unknown."""
+def part_of(model: keras.Model, name: str) -> keras.layers.Layer:
+  """The layer of a part of a `DeepLab`; ConfigError if unknown."""
   parts = {
     'backbone': model.trunk.backbone,
     'trunk': model.trunk,
@@ -206,8 +224,8 @@ def part_of(model, name):
   return parts[name]
 
 
-def first_line(error):
+def first_line(error: BaseException) -> str:
   """The first line of an error's text, as a sentence."""
-  # TensorFlow says where in a graph it was, which tells nobody anything.
+  # Without the place in TensorFlow's graph, which helps nobody.
   text = re.sub(r'\{\{function_node .*?\}\} ?| \[Op:\w+\]', '', str(error))
   return text.strip().split('\n')[0][:300].rstrip('.') + '.'

@@ -1,28 +1,30 @@
-"""Ends the reading of a stream of data when its training ends."""
+"""Stops reading a stream of data when its training ends."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 
 class Gate:
-  """Ends the reading of a stream, however its training ended.
+  """Stops reading a stream, however its training ends.
 
-  An iterator that is dropped while Python code reads for it waits for that code
-  with the lock that the code waits for.
+  Otherwise there may be a deadlock: an iterator that is deleted while Python
+  code reads for it waits for that code, and holds the lock the code needs.
   """
 
   def __init__(self):
     self._open = True
 
-  def is_open(self):
-    """Whether more is to be read."""
+  def is_open(self) -> np.bool_:
+    """Whether to read more."""
     return np.bool_(self._open)
 
   @contextlib.contextmanager
-  def drained(self, batches):
-    """Reads `batches` to their end on the way out."""
+  def drained(self, batches: Iterator[Any]) -> Iterator[None]:
+    """Reads `batches` to their end when the block ends."""
     try:
       yield
     finally:

@@ -1,11 +1,12 @@
-"""Where the time of a few training steps goes, recorded for TensorBoard.
+"""Profiles a few training steps for TensorBoard.
 
-The trace lies in `tensorboard/plugins/profile`; the package
+The trace is in `tensorboard/plugins/profile`; the package
 tensorboard-plugin-profile shows it.
 """
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 from absl import logging
@@ -16,14 +17,16 @@ _WARM_UP = 10  # Steps that trace, compile and fill buffers.
 
 
 @contextlib.contextmanager
-def recorded(model_dir, start, stop, count):
-  """Gives the `Profile` of a training; what it records is written at the end.
+def recorded(
+  model_dir: str, start: int, stop: int, count: int
+) -> Iterator['Profile']:
+  """Yields the `Profile` of a training, which is written at the end.
 
   Args:
     model_dir: the run's folder.
-    start: the step the training goes on from.
+    start: the step the training resumes from.
     stop: its last step.
-    count: how many steps to record; 0 records nothing.
+    count: the number of steps to record; 0 records nothing.
   """
   first = max(start + 1, min(start + 1 + _WARM_UP, stop - count + 1))
   profile = Profile(model_dir, range(first, min(first + count, stop + 1)))
@@ -41,14 +44,14 @@ class Profile:
     steps: the range of steps to record.
   """
 
-  def __init__(self, model_dir, steps):
+  def __init__(self, model_dir: str, steps: range):
     self._folder = os.path.join(model_dir, run_files.TENSORBOARD)
     self._steps = steps
     self._runs = False
 
   @contextlib.contextmanager
-  def step(self, number):
-    """One training step; what runs inside belongs to it."""
+  def step(self, number: int) -> Iterator[None]:
+    """Records the code inside as one training step."""
     if number not in self._steps:
       yield
       return
@@ -59,14 +62,14 @@ class Profile:
     if number == self._steps[-1]:
       self.close()
 
-  def close(self):
-    """Writes what was recorded, if anything was."""
+  def close(self) -> None:
+    """Writes the profile, if there is one."""
     if not self._runs:
       return
     self._runs = False
     try:
       tf.profiler.experimental.stop()
-    except Exception as e:  # noqa: BLE001  Training must not hang on a profile.
+    except Exception as e:  # noqa: BLE001  A profile must not stop a training.
       logging.warning('The profile could not be written: %s', e)
 
   def _start(self):

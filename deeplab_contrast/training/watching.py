@@ -1,7 +1,8 @@
-"""Waiting for the checkpoints of a training that goes on elsewhere."""
+"""Waits for the checkpoints of a training in another process."""
 
 import os
 import time
+from collections.abc import Callable, Iterator
 
 from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import errors, results, run_files
@@ -9,24 +10,31 @@ from deeplab_contrast.utils import errors, results, run_files
 _NAP = 0.1
 
 
-def new_checkpoints(model_dir, known, poll, timeout=None, interval=10.0):
-  """Yields the paths of checkpoints as they come, older ones first.
+def new_checkpoints(
+  model_dir: str,
+  known: set[int],
+  poll: Callable[[], object],
+  timeout: float | None = None,
+  interval: float = 10.0,
+) -> Iterator[str]:
+  """Yields the paths of checkpoints as they appear, older ones first.
 
   Ends when the training is done and no checkpoint is left.
 
   Args:
-    model_dir: the run's folder; may be empty yet.
-    known: a set of steps that are not wanted; grows by what was yielded.
+    model_dir: the run's folder; may still be empty.
+    known: steps to leave out; those yielded are added.
     poll: called often, e.g. to stop on a signal.
-    timeout: gives up when nothing came for so many seconds; None never does.
-    interval: seconds between two looks.
+    timeout: seconds without a new checkpoint before giving up; None waits
+      forever.
+    interval: seconds between two checks.
 
   Raises:
     SystemFault: after `timeout`.
   """
   began = time.monotonic()
   while True:
-    # Looked at before the folder: what is there then is all there will be.
+    # Read before the folder: if it is done, the folder is complete.
     is_done = results.is_done(model_dir)
     path = _oldest(model_dir, known)
     if path is not None:

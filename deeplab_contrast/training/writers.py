@@ -1,4 +1,4 @@
-"""Where numbers go while training: metrics.jsonl, TensorBoard, the terminal."""
+"""Outputs of a training: metrics.jsonl, TensorBoard and the terminal."""
 
 import contextlib
 import functools
@@ -8,6 +8,8 @@ import os
 import sys
 import textwrap
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +19,7 @@ from absl import logging
 from deeplab_contrast.training import contents
 from deeplab_contrast.utils import errors, files, metrics, run_files
 
-# Among the scores of an evaluation, what only TensorBoard gets: see `write`.
+# The key of what only TensorBoard shows of an evaluation: see `write`.
 SHOWN = 'shown'
 
 
@@ -26,35 +28,41 @@ class MetricWriter:
 
   Args:
     model_dir: the run's folder.
-    step: the step the run continues from. Lines after it, written by a process
-      that was killed before its next checkpoint, are taken back; so are
-      evaluations at this very step, which are made again. None takes nothing
-      back, so that several processes can append.
+    step: the step the run resumes from. Later lines, written by a process that
+      was killed before its next checkpoint, are removed; so are evaluations at
+      this step, which is evaluated again. None removes nothing, so that several
+      processes can append.
 
   Raises:
     SystemFault: by any method, when `metrics.jsonl` cannot be written.
   """
 
-  def __init__(self, model_dir, step=0):
+  def __init__(self, model_dir: str, step: int | None = 0):
     os.makedirs(model_dir, exist_ok=True)
     self._path = os.path.join(model_dir, run_files.METRICS)
     try:
       if step is not None:
-        _take_back(self._path, step)
+        _remove_later(self._path, step)
       self._file = open(self._path, 'a', encoding='utf-8')  # noqa: SIM115
     except OSError as error:
       raise _cannot_write(self._path, error) from error
     self._summaries = _summary_writer(model_dir)
 
-  def write(self, step, split, values, shown=None):
+  def write(
+    self,
+    step: int,
+    split: str,
+    values: Mapping[str, float],
+    shown: Mapping[str, Any] | None = None,
+  ) -> None:
     """Writes one line.
 
     Args:
-      step: int.
+      step: the step.
       split: 'train' or the name of an evaluated split.
       values: {name: float}; NaN is written as null.
-      shown: what only TensorBoard gets: {name: float, or a picture as uint8
-        [height, width, 3]}.
+      shown: for TensorBoard only: {name: float, or a picture as uint8 [height,
+        width, 3]}.
     """
     line = {
       'step': step,
@@ -77,13 +85,13 @@ class MetricWriter:
           kind = tf.summary.image if np.ndim(value) else tf.summary.scalar
           value = value[np.newaxis] if np.ndim(value) else value
           kind(f'{split}/{name}', value, step=step)
-    except Exception as error:  # noqa: BLE001  Training must not hang on a log.
+    except Exception as error:  # noqa: BLE001  A log must not stop a training.
       _warn(error)
       self._summaries = None
 
-  def close(self):
+  def close(self) -> None:
     """Closes both files."""
-    # What could not be written has been reported by `write`.
+    # `write` has reported any error.
     with contextlib.suppress(OSError):
       self._file.close()
     if self._summaries is not None:
@@ -94,18 +102,18 @@ class MetricWriter:
 class Silent:
   """In place of a `MetricWriter` or `Progress`: writes and shows nothing."""
 
-  def write(self, *values):
-    """Nothing."""
+  def write(self, *values: Any) -> None:
+    """Does nothing."""
 
-  def update(self, *values):
-    """Nothing."""
+  def update(self, *values: Any) -> None:
+    """Does nothing."""
 
-  def close(self):
-    """Nothing."""
+  def close(self) -> None:
+    """Does nothing."""
 
 
-def write_config(model_dir, config):
-  """Shows the operative configuration among TensorBoard's texts.
+def write_config(model_dir: str, config: str) -> None:
+  """Shows the operative configuration as a text in TensorBoard.
 
   Args:
     model_dir: the run's folder.
@@ -116,7 +124,7 @@ def write_config(model_dir, config):
     return
   try:
     with summaries.as_default():
-      # Four spaces make it code, whatever marks it contains.
+      # Four spaces make it code in Markdown.
       tf.summary.text(run_files.CONFIG, textwrap.indent(config, '    '), step=0)
     summaries.close()
   except Exception as error:  # noqa: BLE001
@@ -129,17 +137,17 @@ class Progress:
   Args:
     total: number of steps of the run.
     done: number of steps already done.
-    every: plain lines are written at most once in so many seconds.
+    every: the fewest seconds between two plain lines.
   """
 
-  def __init__(self, total, done, every=10.0):
+  def __init__(self, total: int, done: int, every: float = 10.0):
     self._total, self._start, self._every = total, done, every
     self._began = self._last = time.monotonic()
     self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm.tqdm(total=total, initial=done, unit='step')
 
-  def update(self, step, values):
+  def update(self, step: int, values: Mapping[str, float]) -> None:
     """Shows the numbers of a step: {name: float}."""
     text = '  '.join(f'{name} {value:.4g}' for name, value in values.items())
     if self._bar is not None:
@@ -156,7 +164,7 @@ class Progress:
     )
     print(f'step {step}/{self._total}  {text}  ETA {left}', flush=True)
 
-  def close(self):
+  def close(self) -> None:
     """Ends the bar's line."""
     if self._bar is not None:
       self._bar.close()
@@ -164,8 +172,8 @@ class Progress:
 
 def _cannot_write(path, error):
   return errors.SystemFault(
-    f'Cannot write {path} ({error.strerror}); make room or mend the folder, '
-    'and start again to go on from the last checkpoint.'
+    f'Cannot write {path} ({error.strerror}); make room or fix the folder, '
+    'and start again to resume from the last checkpoint.'
   )
 
 
@@ -174,11 +182,11 @@ def _plain(value):
   return value if math.isfinite(value) else None
 
 
-def _take_back(path, step):
+def _remove_later(path, step):
   if not os.path.exists(path):
     return
   lines = metrics.read_lines(path)
-  # Steps that train come before the evaluation of the same step.
+  # The line of a training step comes before the evaluation of that step.
   kept = [x for x in lines if x['step'] < step + (x['split'] == 'train')]
   files.write_text(path, ''.join(json.dumps(line) + '\n' for line in kept))
 

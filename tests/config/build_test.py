@@ -127,7 +127,7 @@ def test_settings_become_bindings_of_the_root(write):
     ('parts.Trainr.steps = 1', r':10: .*parts has no Trainr; .*Trainer\?'),
     ('part.Trainer.steps = 1', r':10: nothing imports part; .*parts\?'),
     ('parts.Root.others = [@parts.Sdg()]', r':10: .*no Sdg; .*Sgd\?'),
-    ('parts.Root.others = @parts.HEADER', ':10: .*no class or function'),
+    ('parts.Root.others = @parts.HEADER', ':10: .*not a class or function'),
     ('parts.Root.others = @parts.work()', ':10: .*belongs to posix'),
     ('parts.Root.others = %STEP', r':10: .*macro %STEP; .*STEPS\?'),
     ('parts.Root.others = [%gin.REQUIRED]', ':10: .*others is required'),
@@ -301,12 +301,12 @@ wide/layers.Dense.units = 5
   [
     (
       'config.gin',
-      'this run was made by a version from before deeplab_contrast.trainer'
-      ' became deeplab_contrast.training.trainer: train it again.',
+      'this run was made by a version from before deeplab_contrast.writers'
+      ' became deeplab_contrast.training.writers: train it again.',
     ),
     (
       'own.gin',
-      'deeplab_contrast.trainer is now deeplab_contrast.training.trainer;'
+      'deeplab_contrast.writers is now deeplab_contrast.training.writers;'
       ' correct the import.',
     ),
   ],
@@ -315,8 +315,7 @@ def test_imports_of_before_the_move_get_one_sentence(tmp_path, name, sentence):
   path = tmp_path / name
   path.write_text(
     'from __gin__ import dynamic_registration\n'
-    'from deeplab_contrast import trainer\n'
-    'trainer.Trainer.steps = 3\n'
+    'from deeplab_contrast import writers\n'
   )
   with pytest.raises(errors.ConfigError) as caught:
     build.parse([str(path)])

@@ -165,7 +165,7 @@ def test_another_number_of_replicas_is_refused_like_another_value(tmp_path):
   (tmp_path / 'checkpoints').mkdir()
   sentence = (
     'holds another experiment: replicas stored 1, given 2 .*'
-    '--allow_config_change to go on'
+    '--allow_config_change to continue'
   )
   with pytest.raises(errors.ConfigError, match=sentence):
     prepare(tmp_path, replicas=2)

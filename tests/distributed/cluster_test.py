@@ -74,7 +74,7 @@ def test_two_meet(ports, capfd):
       assert first.is_alive()
       said += capfd.readouterr().err
       time.sleep(0.01)
-    # As TensorFlow does next: who was met may go on at the same port.
+    # As TensorFlow does next, on the same port.
     with socket.socket() as server:
       server.bind(('', ports[1]))
       server.listen()

@@ -13,7 +13,7 @@ TASKS = {'worker 0': 'a:1', 'worker 1': 'b:2', 'worker 2': 'c:3'}
 def together(function):
   """What each of three processes gets from `function` of its `Team`.
 
-  They are threads; the sum over them stands for TensorFlow's.
+  They are threads; the sum over them replaces TensorFlow's.
   """
   barrier = threading.Barrier(len(TASKS), timeout=60)
   given, results = [None] * len(TASKS), [None] * len(TASKS)
@@ -51,11 +51,11 @@ def test_all_say_who_differs_and_in_what():
     {'configuration': 'a = 1', 'data': 'y'},
     {'configuration': 'a = 2', 'data': 'y'},
   ]
-  said = together(lambda team, i: team.agree(parts[i], 'mend it.'))
+  said = together(lambda team, i: team.agree(parts[i], 'fix it.'))
   assert {type(error) for error in said} == {errors.ConfigError}
   assert {str(error) for error in said} == {
     'Not all workers have what worker 0 (a:1) has: worker 2 (c:3) in the '
-    'configuration; worker 1 (b:2), worker 2 (c:3) in the data differs; mend '
+    'configuration; worker 1 (b:2), worker 2 (c:3) in the data differs; fix '
     'it.'
   }
 

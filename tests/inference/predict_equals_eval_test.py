@@ -10,7 +10,8 @@ from PIL import Image
 
 from deeplab_contrast import eval as eval_command
 from deeplab_contrast import export_model, launch, predict
-from deeplab_contrast.training import checkpoints, contents
+from deeplab_contrast.training import contents
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import results
 from tests.export import serving_test
 
@@ -61,7 +62,7 @@ def run(tmp_path_factory):
   model.build_variables()
   serving_test.spread(model)
   weights = {k: v.numpy() for k, v in contents.by_path(model.variables).items()}
-  checkpoints.write_weights(str(model_dir), weights, step=1)
+  weights_lib.write(str(model_dir), weights, step=1)
   strategy = tf.distribute.get_strategy()
   return launch.Launch(built.root, strategy, str(model_dir), built.config)
 

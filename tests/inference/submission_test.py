@@ -158,7 +158,7 @@ def test_through_the_command_line(tmp_path):
       model.build_variables()
       weights = contents.by_path(model.variables)
       values = {name: v.numpy() for name, v in weights.items()}
-      checkpoints.write_weights(run, values, step=7)
+      weights_lib.write(run, values, step=7)
     """
   processes.run_python(code, tmp_path)
   run = f'--model_dir={tmp_path}/run'

@@ -8,6 +8,7 @@ import tensorflow as tf
 from deeplab_contrast.core.network import heads, model
 from deeplab_contrast.tasks import contrastive, softmax
 from deeplab_contrast.training import averages, checkpoints, contents
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import errors
 from tests import tiny
 
@@ -185,20 +186,20 @@ def test_weights_of_parts_are_no_run(run, tmp_path):
     named[k]: v for k, v in tiny.weights(network).items() if k in named
   }
   model_dir = str(tmp_path / 'converted')
-  assert checkpoints.write_weights(model_dir, weights).endswith('/ckpt-0')
-  _, read, slots = checkpoints.read_weights(model_dir, network)
+  assert weights_lib.write(model_dir, weights).endswith('/ckpt-0')
+  _, read, slots = weights_lib.read(model_dir, network)
   assert slots == 0 and set(read) == set(weights)
   for name, value in weights.items():
     np.testing.assert_array_equal(read[name], value)
   checkpoints.WarmStart(model_dir, ('backbone',))(network)
   with pytest.raises(errors.ConfigError, match='it holds: backbone; take only'):
     checkpoints.WarmStart(model_dir)(network)
-  with pytest.raises(errors.ConfigError, match='holds the backbone only'):
+  with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(model_dir, network)
   optimizer = tiny.make_trainer().optimizer
   optimizer.build(network.trainable_variables)
   saver = checkpoints.Checkpoints(model_dir, network, optimizer, step)
-  with pytest.raises(errors.ConfigError, match='holds weights only'):
+  with pytest.raises(errors.ConfigError, match='holds only weights'):
     saver.restore()
 
 
@@ -206,7 +207,7 @@ def test_a_head_of_other_classes_is_named(tmp_path, monkeypatch):
   first = tiny.network(softmax.Softmax())
   named = contents.names(first.variables)
   weights = {named[k]: v for k, v in tiny.weights(first).items() if k in named}
-  checkpoints.write_weights(str(tmp_path), weights)
+  weights_lib.write(str(tmp_path), weights)
   monkeypatch.setattr(tiny, 'CLASSES', 5)
   second = tiny.network(softmax.Softmax())
   both = checkpoints.WarmStart(str(tmp_path), ('trunk', 'head'))
@@ -227,7 +228,7 @@ def test_weights_that_have_no_place_are_told(run):
   }
   weights['trunk/decoder/lost/kernel'] = np.zeros(3, np.float32)
   other = folder / 'other'
-  checkpoints.write_weights(str(other), weights, 7)
+  weights_lib.write(str(other), weights, 7)
   told = 'ckpt-7 belongs to another network: it also has trunk/decoder/lost/'
   with pytest.raises(errors.ConfigError, match=told):
     checkpoints.restore_model(str(other), network)

@@ -162,7 +162,7 @@ def test_asked_to_stop_it_saves_first(runs):
   )
   model_dir = run.folder / name
   newest = checkpoints.list_checkpoints(str(model_dir / 'checkpoints'))[0]
-  steps = [line['step'] for line in metrics(model_dir)]
+  steps = [line['step'] for line in logged(model_dir)]
   assert checkpoints.step_of(newest) == steps[-1] < STEPS
   assert not (model_dir / 'DONE').exists()
   run(name)
@@ -228,7 +228,7 @@ def fit(model_dir, evaluate):
   trainer.fit(network, task, stream, strategy, str(model_dir), evaluate)
 
 
-# `train` on a machine of so many devices.
+# `train` on a machine with N devices.
 _TRAIN_ON = """
   import sys
   import tensorflow as tf

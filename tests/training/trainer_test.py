@@ -16,6 +16,7 @@ from deeplab_contrast.training import (
   contents,
   trainer,
 )
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import errors, metrics
 from tests import processes, tiny
 
@@ -211,7 +212,7 @@ def test_averaged_weights_are_judged_saved_and_resumed(tmp_path):
   started = tiny.network(softmax.Softmax(), seed=8)
   checkpoints.restore_model(model_dir, restored)
   checkpoints.WarmStart(model_dir, ('trunk', 'head'))(started)
-  _, read, _ = checkpoints.read_weights(model_dir, restored)
+  _, read, _ = weights_lib.read(model_dir, restored)
   for name, value in judged[-1].items():
     for found in (tiny.weights(restored), tiny.weights(started)):
       np.testing.assert_array_equal(found[name], value, err_msg=name)

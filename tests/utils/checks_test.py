@@ -40,7 +40,7 @@ def test_learning_rates():
 
 def test_place():
   checks.place('/runs/a (1)/b,c=0.1')
-  with pytest.raises(errors.ConfigError, match=r'--out=a\[1\] has \[ in it'):
+  with pytest.raises(errors.ConfigError, match=r'--out=a\[1\] contains \['):
     checks.place('a[1]', '--out')
 
 
