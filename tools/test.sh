@@ -17,6 +17,7 @@ if ! command -v chromedriver > /dev/null \
 fi
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
+.venv/bin/mypy
 .venv/bin/python tools/machine.py 2> /dev/null
 # Two processes, since a test mostly traces graphs, which keeps one core busy. By
 # file, since the tests of a file share what is slow to make.

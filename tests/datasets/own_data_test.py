@@ -386,12 +386,10 @@ def test_what_archives_of_macos_bring_is_not_a_split(tree):
     (tree / kind / '__MACOSX' / 'a.png').write_bytes(b'x')
     (tree / kind / '._a.jpg').write_bytes(b'x')
   assert set(ids_of(collect(tree))) == {'train', 'val'}
-
-
-def test_what_archives_of_macos_bring_does_not_make_splits(flat):
-  (flat / 'images' / '__MACOSX').mkdir()
+  for split in ('train', 'val'):
+    shutil.rmtree(tree / 'images' / split)
   with pytest.raises(errors.DataError, match='no subfolders to use as splits'):
-    collect(flat)
+    collect(tree)
 
 
 def test_a_missing_split_tells_how_to_make_one(tree):
