@@ -1,4 +1,4 @@
-"""The module and the overlays of docs/extending.md, as they stand there."""
+"""The module and the overlays of docs/extending.md work as written there."""
 
 import pathlib
 import re
@@ -39,7 +39,7 @@ def overlaid(*files):
 
 
 @pytest.mark.slow
-def test_parts_of_the_page_train_and_are_judged(tmp_path):
+def test_parts_of_the_page_train_and_are_evaluated(tmp_path):
   names = write_parts(tmp_path)
   shared = ('my_data.gin', 'my_net.gin')
   pretraining = (*shared, 'my_loss.gin', 'my_noise.gin')

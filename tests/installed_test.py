@@ -22,7 +22,7 @@ CONFIGS = 'gin_configs'
 
 
 def test_every_package_is_installed():
-  # `find:` cannot be used (see setup.cfg), so that one could be forgotten.
+  # `find:` cannot be used (see setup.cfg), so a package could be forgotten.
   setup = configparser.ConfigParser()
   setup.read(ROOT / 'setup.cfg', encoding='utf-8')
   listed = setup['options']['packages'].split()
@@ -81,7 +81,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def site(wheel, tmp_path_factory):
-  """The wheel unpacked where nobody may write."""
+  """The wheel, unpacked to a read-only folder."""
   folder = tmp_path_factory.mktemp('installed') / 'Programme für alle' / 'site'
   with zipfile.ZipFile(wheel) as archive:
     archive.extractall(folder)
@@ -93,7 +93,7 @@ def site(wheel, tmp_path_factory):
   after = contents(folder)
   for path in paths:
     path.chmod(0o755 if path.is_dir() else 0o644)
-  # For root nothing is read-only; nothing was written all the same.
+  # For root nothing is read-only; even so, nothing was written.
   assert after == before
 
 

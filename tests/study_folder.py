@@ -1,4 +1,4 @@
-"""A small study made by hand: the folders that a study runner leaves."""
+"""A small study made by hand: the folders of a finished recipe."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def make(folder, arms=ARMS[:2], budgets=(4, 40), seeds=(0, 1), classes=None):
   """Writes a finished study; equal arguments give equal files.
 
   Args:
-    folder: where to; made if it is not there.
+    folder: where to write; made if missing.
     arms: names of arms.
     budgets: numbers of labelled images.
     seeds: of every arm at every budget.
@@ -146,7 +146,7 @@ def _write_run(run, kind, rng, level=None):
 
 
 def _write_result(run, classes, level, rng):
-  """Class k is right with a chance that falls with k; the last is absent."""
+  """Class k is predicted worse as k grows; the last class is absent."""
   count = len(classes)
   matrix = np.zeros([count, count], np.int64)
   for k in range(count - 1):
@@ -191,7 +191,7 @@ def _write_pictures(run, classes, rng):
 
 
 def write_features(run, classes, apart, rng, per_class=20):
-  """Writes what `python -m deeplab_contrast.features` does."""
+  """Writes what `python -m deeplab_contrast.features` writes."""
   labels = np.repeat(np.arange(classes - 1, dtype=np.int32), per_class)
   centers = rng.normal(0, 1 + 20 * apart, (classes, 8))
   features = centers[labels] + rng.normal(0, 1, (len(labels), 8))

@@ -16,7 +16,7 @@ RED, GREEN, BLUE, GRAY = (200, 0, 0), (0, 200, 0), (0, 0, 200), (99, 99, 99)
 
 
 def finished(folder, stage, seed, miou, sky, prediction=None):
-  """A job whose folder holds what a finished run leaves."""
+  """A job whose folder has the files of a finished run."""
   model_dir = os.path.join(folder, f'{stage.name}_seed{seed}')
   result = {
     'miou': miou,

@@ -57,7 +57,7 @@ def test_an_arm_costs_all_that_it_needs(tmp_path):
   finish(jobs[2], 50)
   book.timer(jobs[2])(60.0)
   finish(jobs[3], 70, 0.6)
-  # Another process goes on, after a kill in the middle of a line.
+  # Another process resumes, after a kill in the middle of a line.
   with open(tmp_path / 'times.jsonl', 'a', encoding='utf-8') as file:
     file.write('["again", 12')
   with open(tmp_path / 'times.jsonl', 'a', encoding='utf-8') as file:

@@ -56,8 +56,8 @@ def test_two_run_at_a_time(tmp_path):
 
 def test_after_a_failure_no_other_is_started(tmp_path, capfd):
   log, pid = tmp_path / 'logs' / 'a.log', tmp_path / 'pid'
-  # The first leaves its number, under which the system has it until its failure
-  # is noticed; the second ends after that.
+  # The first writes its process id, which exists until its failure is noticed;
+  # the second ends after that.
   fails = (
     f'import os, sys; open({str(pid)!r} + "~", "w").write(str(os.getpid()))\n'
     f'os.rename({str(pid)!r} + "~", {str(pid)!r}); sys.exit("bad luck")'

@@ -51,7 +51,7 @@ def test_pseudo_labels_are_in_pretraining_and_in_fine_tuning():
   assert found['scratch_10'].gin_files == ('s.gin',)
 
 
-def test_an_arm_alone_brings_what_it_needs():
+def test_a_single_arm_has_all_it_needs():
   found = expand(arms=('contrastive_pseudo',))
   assert [s.arm for s in found.values() if s.arm] == ['contrastive_pseudo']
   assert list(found)[0] == 'pretrain_10' and len(found) == 5
@@ -114,7 +114,7 @@ def test_many_labels_have_files_of_their_own():
     ({'pretrain_share': 1.0}, 'between 0 and 1'),
   ],
 )
-def test_what_makes_no_sense_is_refused(settings, sentence):
+def test_wrong_arguments_are_refused(settings, sentence):
   with pytest.raises(errors.ConfigError, match=sentence):
     expand(**settings)
 

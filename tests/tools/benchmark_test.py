@@ -79,7 +79,7 @@ def test_input_as_json(tmp_path):
 
 @pytest.mark.slow
 def test_our_pipeline_is_timed_with_its_check_of_labels(tmp_path):
-  # Which shows when a label is of no class.
+  # This shows when a label is not of any class.
   for folder, ending, mode in (
     ('JPEGImages', 'jpg', 'RGB'),
     ('SegmentationClass', 'png', 'L'),
