@@ -73,7 +73,7 @@ def test_weight_decay_is_on_convolutions_only():
   [
     ({'variant': 'resnet_50'}, 'Unknown ResNet variant'),
     ({'output_stride': 4}, 'use 8, 16 or 32'),
-    ({'multi_grid': (1, 2)}, 'takes 3'),
+    ({'multi_grid': (1, 2)}, 'needs 3'),
     ({'width': 0}, 'width is 0; it must be greater than 0'),
     ({'width': -0.5}, 'width is -0.5'),
   ],
