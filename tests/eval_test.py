@@ -165,7 +165,7 @@ def test_watch_refuses_what_it_cannot_do(launched):
     eval_command.watch(launched, timeout=0.2)
 
 
-def test_a_training_does_not_keep_others_from_evaluating(launched):
+def test_a_running_training_can_be_evaluated(launched):
   save(launched, 3, only_class=1)
   with locking.model_dir_lock(launched.model_dir):
     eval_command.main(launched)

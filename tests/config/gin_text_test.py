@@ -69,7 +69,7 @@ def test_the_text_of_a_binding_reads_back_the_same(text):
     ("include 'no.gin'", 'x.gin:1: found no gin file no.gin'),
   ],
 )
-def test_what_is_no_gin_or_may_not_be_imported_is_told_with_its_place(
+def test_wrong_gin_and_forbidden_imports_are_reported_with_their_place(
   text, sentence
 ):
   with pytest.raises(errors.ConfigError, match=sentence):

@@ -29,7 +29,7 @@ def test_a_new_or_empty_folder_gets_the_configuration(tmp_path):
   assert sorted(os.listdir(tmp_path)) == ['.lock', 'config.gin', 'new']
 
 
-def test_the_same_experiment_goes_on(tmp_path):
+def test_the_same_experiment_resumes(tmp_path):
   prepare(tmp_path)
   (tmp_path / 'checkpoints').mkdir()
   prepare(tmp_path)
@@ -141,7 +141,7 @@ def test_a_finished_run_keeps_its_configuration(tmp_path):
   assert (tmp_path / run_files.CONFIG).read_text() == CONFIG
 
 
-def test_workers_may_differ_in_where_their_data_lie():
+def test_workers_may_have_different_data_folders():
   config = CONFIG + "trainer.Trainer.data_dir = '/a'\n"
   text = run_folder.common(config)
   assert run_folder.common(config.replace('/a', '/b')) == text
@@ -194,7 +194,7 @@ def test_a_training_that_failed_before_its_first_step_may_change(tmp_path):
   assert (tmp_path / 'data.json').exists()
 
 
-def test_a_run_without_a_record_of_replicas_goes_on(tmp_path):
+def test_a_run_without_a_record_of_replicas_resumes(tmp_path):
   prepare(tmp_path)  # As older versions left it.
   (tmp_path / 'checkpoints').mkdir()
   assert not (tmp_path / run_files.REPLICAS).exists()

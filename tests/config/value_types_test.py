@@ -98,7 +98,7 @@ def test_one_that_fits_is_taken(tmp_path, binding):
   )
 
 
-def test_without_annotations_the_defaults_of_ours_tell(tmp_path):
+def test_without_annotations_our_defaults_count(tmp_path):
   assert not aspp.ASPP.__init__.__annotations__
   wrong = {
     'add_image_level_feature': "'yes'",

@@ -85,7 +85,7 @@ def test_two_meet(ports, capfd):
   assert said == (f'Waiting up to 60 s for worker 1 (localhost:{ports[1]}).\n')
 
 
-def test_who_is_missing_is_told(ports):
+def test_a_missing_task_is_reported(ports):
   with pytest.raises(errors.SystemFault) as caught:
     task(ports, 1).meet(0.3)
   assert str(caught.value).startswith(

@@ -97,7 +97,7 @@ with distribution._deadline(1):
   assert done.returncode == -signal.SIGALRM
 
 
-def test_who_is_in_time_goes_on():
+def test_a_block_that_ends_in_time_continues():
   numbers = (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)
   before = [signal.getsignal(number) for number in numbers]
   with distribution._deadline(1):

@@ -141,7 +141,7 @@ def files(model_dir):
 
 
 @pytest.mark.slow
-def test_whatever_ends_one_they_go_on(folder):
+def test_whatever_ends_one_worker_all_resume(folder):
   """A signal to one worker, then a death of either, then to the end."""
   model_dir = folder / 'broken'
   command = flags(folder)

@@ -40,7 +40,7 @@ def together(function):
   return results
 
 
-def test_who_agrees_goes_on():
+def test_workers_that_agree_continue():
   same = {'configuration': 'a = 1', 'data': 'x'}
   assert together(lambda team, _: team.agree(same, '')) == [None] * 3
 

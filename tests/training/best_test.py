@@ -64,7 +64,7 @@ def test_without_links_it_is_copied(tmp_path, monkeypatch):
   assert kept(tmp_path)[1] == 'weights of 10'
 
 
-def test_scores_of_another_judgement_do_not_compare(tmp_path):
+def test_scores_of_different_evaluations_do_not_compare(tmp_path):
   keep(tmp_path, 10, 0.5)
   assert not keep(tmp_path, 20, 0.9, {'split': 'val', 'scales': (0.5, 1.0)})
   assert best.read(str(tmp_path))['step'] == 10
@@ -92,7 +92,7 @@ def test_killed_at_any_moment_the_best_is_whole(tmp_path, monkeypatch):
   assert kept(tmp_path)[1] == 'weights of 20'
 
 
-def test_held_while_it_is_judged(tmp_path):
+def test_held_while_it_is_evaluated(tmp_path):
   path = make(tmp_path, 10)
   with best.held(str(tmp_path), path) as held:
     for file in (tmp_path / 'checkpoints').glob('ckpt-10.*'):
@@ -104,7 +104,7 @@ def test_held_while_it_is_judged(tmp_path):
     assert held is None
 
 
-def test_none_is_told(tmp_path):
+def test_no_best_checkpoint_is_reported(tmp_path):
   with pytest.raises(errors.ConfigError, match='keeps no best checkpoint'):
     best.path_of(str(tmp_path))
 

@@ -218,7 +218,7 @@ def test_a_head_of_other_classes_is_named(tmp_path, monkeypatch):
   checkpoints.WarmStart(str(tmp_path))(second)
 
 
-def test_weights_that_have_no_place_are_told(run):
+def test_weights_without_a_place_are_reported(run):
   network, _, _, folder = run
   path = checkpoints.path_of(folder, 2)
   reader = tf.train.load_checkpoint(path)
@@ -382,7 +382,7 @@ def test_layers_of_one_name_are_named():
     contents.by_path([v for layer in layers for v in layer.variables])
 
 
-def test_errors_of_tensorflow_are_told_without_its_nodes():
+def test_errors_of_tensorflow_are_reported_without_its_nodes():
   error = tf.errors.ResourceExhaustedError(
     None,
     None,

@@ -242,7 +242,7 @@ _TRAIN_ON = """
 
 
 @pytest.mark.slow
-def test_on_another_number_of_replicas_it_goes_on_only_if_told_to(tmp_path):
+def test_another_number_of_replicas_needs_a_flag_to_resume(tmp_path):
   flags = processes.scenes_flags('softmax_scratch', tmp_path / 'data')
   flags.append(f'--model_dir={tmp_path}/run')
 

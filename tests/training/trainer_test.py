@@ -179,7 +179,7 @@ class _MeanOverImages(softmax.Softmax):
     return {'softmax': common.Weighted(total / 1000.0, count)}
 
 
-def test_averaged_weights_are_judged_saved_and_resumed(tmp_path):
+def test_averaged_weights_are_evaluated_saved_and_resumed(tmp_path):
   judged, model_dir = [], str(tmp_path)
 
   def run(steps, network):
@@ -227,7 +227,7 @@ def test_not_finite_stops_at_the_step_and_saves_nothing_after(tmp_path):
   assert [checkpoints.step_of(p) for p in paths] == [2, 1]
 
 
-def test_stop_signal_saves_and_goes_on(tmp_path):
+def test_a_stop_signal_saves_and_the_run_resumes(tmp_path):
   def evaluate(poll):
     os.kill(os.getpid(), signal.SIGTERM)
     poll()

@@ -84,7 +84,7 @@ def test_two_that_take_nothing_back_append_to_one_file(tmp_path):
   assert found == [0.5, 0.6, 0.7]
 
 
-def test_a_tensorboard_that_fails_is_told_once(tmp_path, monkeypatch, caplog):
+def test_a_failing_tensorboard_is_reported_once(tmp_path, monkeypatch, caplog):
   def fail(*_, **__):
     raise RuntimeError('There is no TensorBoard\nand more lines')
 
