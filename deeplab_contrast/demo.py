@@ -56,7 +56,7 @@ def main(
   with signals.stop_request() as request:
     address = demo_page.serve(page, port, MAX_MEGABYTES * 2**20)
     print(f'Open {address} on this machine; Ctrl-C ends it.', flush=True)
-    while request.signal is None:
+    while not request.came():
       time.sleep(0.2)
   page.close(verbose=False)
   print('Closed.')

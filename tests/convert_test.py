@@ -128,7 +128,7 @@ def test_backbone_alone_survives_the_round_trip(theirs, tmp_path, capsys):
   with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(str(run), model)
   start = checkpoints.WarmStart(str(run))
-  with pytest.raises(errors.ConfigError, match='it holds: backbone; take only'):
+  with pytest.raises(errors.ConfigError, match='it holds: backbone; use only'):
     start(model)
   checkpoints.WarmStart(str(run), ('backbone',))(model)
   by_name = original.original_names.by_original_name(model.weights)

@@ -4,7 +4,6 @@ Python would accept most of them: the text 'False' is true.
 """
 
 import collections.abc
-import inspect
 import math
 import types
 import typing
@@ -27,8 +26,6 @@ _UNIONS = (typing.Union, types.UnionType)
 
 def check(bindings: list[gin_text.Binding]) -> None:
   """Refuses values that do not fit the parameter's annotation.
-
-  Without an annotation, the type of the default counts.
 
   Args:
     bindings: all that were made, their names checked.
@@ -55,16 +52,11 @@ def check(bindings: list[gin_text.Binding]) -> None:
 
 def _wanted(target, binding):
   """The type of a parameter; `Any` if unknown."""
-  function = gin_check.called(target)
   try:
-    found = inspect.signature(function).parameters[binding.parameter]
-    hints = typing.get_type_hints(function)
-  except (KeyError, NameError, TypeError, ValueError):
+    hints = typing.get_type_hints(gin_check.called(target))
+  except (NameError, TypeError):
     return Any
-  if binding.parameter in hints:
-    return hints[binding.parameter]
-  kind = type(found.default)
-  return kind if _is_ours(target) and kind in (bool, int, float, str) else Any
+  return hints.get(binding.parameter, Any)
 
 
 def _is_ours(thing):

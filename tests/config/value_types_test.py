@@ -98,8 +98,7 @@ def test_one_that_fits_is_taken(tmp_path, binding):
   )
 
 
-def test_without_annotations_our_defaults_count(tmp_path):
-  assert not aspp.ASPP.__init__.__annotations__
+def test_parameters_of_networks_are_checked(tmp_path):
   wrong = {
     'add_image_level_feature': "'yes'",
     'aspp_convs_filters': 'None',
@@ -108,6 +107,5 @@ def test_without_annotations_our_defaults_count(tmp_path):
   for parameter, value in wrong.items():
     with pytest.raises(errors.ConfigError, match=f'ASPP.{parameter} is'):
       parse(tmp_path, f'aspp.ASPP.{parameter} = {value}')
-  # A default of None says nothing, nor does a tuple: it is often None, too.
   parse(tmp_path, 'aspp.ASPP.atrous_rates = (6, 12)')
   parse(tmp_path, 'aspp.ASPP.image_pooling_stride = [1, 1]')

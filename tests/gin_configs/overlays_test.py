@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
+from deeplab_contrast.inference import whole_images
 from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import errors
 from tests.datasets import in_memory
@@ -104,7 +105,8 @@ def test_evaluated_images_are_padded_as_in_training():
     'voc2012/softmax_scratch.gin', overlay, bindings=bindings
   ).root
   labels = [np.zeros(size, np.uint8) for size in ((9, 9), (17, 33))]
-  batch = next(iter(root.eval_batches(in_memory.Painted('ab', labels))))
+  examples = in_memory.Painted('ab', labels)
+  batch = next(iter(whole_images.of(root, examples, 2).batches(2)))
   image = batch['image'][0].numpy()
   assert image.shape == (17, 33, 3)
   assert np.all(image[9:] == np.float32((123.15, 115.9, 103.06)))

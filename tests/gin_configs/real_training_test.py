@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from deeplab_contrast import launch
 from deeplab_contrast.inference import crops
-from deeplab_contrast.training import checkpoints, writers
+from deeplab_contrast.training import checkpoints
+from deeplab_contrast.utils import metrics
 from tests import fixtures
 from tests.gin_configs import experiments
 
@@ -70,7 +71,7 @@ def test_two_real_steps(name, trained):
   model_dir, scores, printed = trained(name, network)
   assert ('Starting from' in printed) == (first is not None)
   assert init is None or f'Starting from {init}/checkpoints/ckpt-2' in printed
-  lines = writers.read_metrics(model_dir)
+  lines = metrics.read(model_dir)
   losses = {x['step']: x['loss'] for x in lines if x['split'] == 'train'}
   assert list(losses) == [1, 2]
   assert all(map(math.isfinite, losses.values()))

@@ -48,7 +48,7 @@ def test_a_wrong_size_is_refused():
   assert "argument --pixels: '0' is not a whole number > 0" in done.stderr
   done = benchmark('loss', '--padding=1')
   assert done.returncode == 2
-  assert "argument --padding: '1' is not a share from 0 to 1" in done.stderr
+  assert "argument --padding: '1' is not a share in" in done.stderr
 
 
 @pytest.mark.slow

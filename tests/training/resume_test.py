@@ -208,7 +208,7 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path, fail_at):
   with pytest.raises(PowerFailure):
     fit(tmp_path, evaluate)
   fit(tmp_path, evaluate)
-  judged = [x['step'] for x in metrics(tmp_path) if x['split'] == 'val']
+  judged = [x['step'] for x in logged(tmp_path) if x['split'] == 'val']
   assert judged == [2, 4]
 
 
@@ -216,7 +216,7 @@ def test_an_evaluation_is_not_logged_twice(tmp_path):
   """As when the power fails after the last evaluation, but before DONE."""
   for _ in range(2):
     fit(tmp_path, lambda _: {'miou': 0.5})
-  judged = [x['step'] for x in metrics(tmp_path) if x['split'] == 'val']
+  judged = [x['step'] for x in logged(tmp_path) if x['split'] == 'val']
   assert judged == [2, 4]
 
 
