@@ -200,7 +200,7 @@ def test_an_archive_of_voc_without_its_folders(tmp_path):
 def test_an_archive_that_leads_out_of_its_folder(tmp_path):
   with zipfile.ZipFile(tmp_path / 'x.zip', 'w') as archive:
     archive.writestr('../berlin_000000_000019.png', b'x')
-  with pytest.raises(errors.DataError, match='does not stay in its folder'):
+  with pytest.raises(errors.DataError, match='is outside its folder'):
     test_servers.check(CITYSCAPES, str(tmp_path / 'x.zip'), CITY_SIZES)
 
 

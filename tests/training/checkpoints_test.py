@@ -159,7 +159,7 @@ def test_a_trunk_of_another_width_is_named(run, monkeypatch):
   _, _, _, folder = run
   parts = tiny.small_parts(16)
   monkeypatch.setattr(tiny, 'small_parts', lambda *_, **__: parts)
-  with pytest.raises(errors.ConfigError, match='The trunk of .* of another si'):
+  with pytest.raises(errors.ConfigError, match='The trunk of .* has a different si'):
     checkpoints.WarmStart(str(folder))(tiny.network(softmax.Softmax()))
 
 
@@ -192,7 +192,7 @@ def test_weights_of_parts_are_no_run(run, tmp_path):
   for name, value in weights.items():
     np.testing.assert_array_equal(read[name], value)
   checkpoints.WarmStart(model_dir, ('backbone',))(network)
-  with pytest.raises(errors.ConfigError, match='it holds: backbone; take only'):
+  with pytest.raises(errors.ConfigError, match='it holds: backbone; use only'):
     checkpoints.WarmStart(model_dir)(network)
   with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(model_dir, network)

@@ -16,7 +16,7 @@ from deeplab_contrast.utils import locking, parents, signals
 print('followed', parents.follow(), flush=True)
 with signals.stop_request() as stop, locking.model_dir_lock(sys.argv[1]):
   print('locked', flush=True)
-  while stop.signal is None:
+  while not stop.came():
     time.sleep(0.05)
   time.sleep(1)
   print('saved', flush=True)
