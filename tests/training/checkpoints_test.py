@@ -134,7 +134,7 @@ def test_warm_start_says_what_is_not_there(run):
     start(network)
   text = str(caught.value)
   assert "names 'head'" in text and 'logits/semantic/kernel' in text
-  assert 'it holds: backbone, trunk; take only those' in text
+  assert 'it holds: backbone, trunk; use only those' in text
   for path, value in tiny.weights(network).items():
     np.testing.assert_array_equal(value, before[path])
   with pytest.raises(errors.ConfigError, match="names 'tail'; known: backbone"):
