@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.config import build, run_folder
-from deeplab_contrast.export import exported, formats
+from deeplab_contrast.export import exported, formats, run_export
 from deeplab_contrast.imaging import panels, photos
 from deeplab_contrast.utils import errors, run_files
 
@@ -138,20 +138,12 @@ def _export(
       experiment,
       folder,
       format='saved_model',
-      crop_size=_evaluation_size(experiment),
+      crop_size=run_export.evaluation_size(experiment),
       input_size=None,
       fold=True,
       poll=lambda: None,
     )
     return dataclasses.replace(exported.load(folder), path=run)
-
-
-def _evaluation_size(experiment) -> tuple[int, int]:
-  """(height, width) that the evaluation pads all images to."""
-  if experiment.evaluator.crop_size is not None:
-    return experiment.evaluator.crop_size
-  examples = experiment.eval_source.open(experiment.data_dir)
-  return experiment.pad(examples).size
 
 
 def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def write(
   with folders.in_one_piece(out, model_card.FILE, settings.overwrite) as folder:
     step = experiment.restore(strategy, model_dir)
     poll()
-    height, width = settings.crop_size or _evaluation_size(experiment)
+    height, width = settings.crop_size or evaluation_size(experiment)
     facts = formats.write(
       experiment,
       folder,
@@ -113,7 +113,7 @@ def _is_size(value):
   return len(value) == 2 and all(type(x) is int and x > 0 for x in value)
 
 
-def _evaluation_size(experiment):
+def evaluation_size(experiment: Any) -> tuple[int, int]:
   """(height, width) that the evaluation pads all images to.
 
   The split is opened only if its largest image decides.

@@ -28,7 +28,7 @@ def summarize(
     `network`: names of backbone and head, `output_stride`, `precision`;
     `parameters`: {part: {'trainable', 'fixed', 'bytes'}} and their 'total';
     `passes`: {'training', 'evaluation' (for scales other than 1, 'evaluation
-    at scale 0.5'): {'size', 'flops', 'stops', 'atrous_rates',
+    at scale 0.5'): {'size', 'flops', 'feature_maps', 'atrous_rates',
     'receptive_field'}}, without sizes that depend on the data; `notes`: lines.
   """
   model = experiment.model
@@ -109,7 +109,7 @@ def _pass(name, one):
     f'  {part:<14}{flops / 1e9:>12.3f} GFLOPs'
     for part, flops in one['flops'].items()
   ]
-  for stop in one['stops']:
+  for stop in one['feature_maps']:
     size = ' x '.join(map(str, stop['size']))
     lines.append(f'  {stop["name"]:<14}stride {stop["stride"]:>2}   {size}')
   for part, rates in one['atrous_rates'].items():

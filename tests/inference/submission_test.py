@@ -141,7 +141,8 @@ def test_through_the_command_line(tmp_path):
     from PIL import Image
     from deeplab_contrast import launch
     from deeplab_contrast.config import run_folder
-    from deeplab_contrast.training import checkpoints, contents
+    from deeplab_contrast.training import contents
+    from deeplab_contrast.training import weights as weights_lib
     from tests import fixtures
     root = fixtures.make_voc(sys.argv[1] + '/raw')
     for name in ('2009_000001', '2009_000002'):

@@ -159,7 +159,7 @@ def test_a_trunk_of_another_width_is_named(run, monkeypatch):
   _, _, _, folder = run
   parts = tiny.small_parts(16)
   monkeypatch.setattr(tiny, 'small_parts', lambda *_, **__: parts)
-  with pytest.raises(errors.ConfigError, match='The trunk of .* has a different si'):
+  with pytest.raises(errors.ConfigError, match='trunk .* has a different si'):
     checkpoints.WarmStart(str(folder))(tiny.network(softmax.Softmax()))
 
 
