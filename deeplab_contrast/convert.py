@@ -12,6 +12,8 @@
   python -m deeplab_contrast.convert export --model_dir=runs/finetune \
     --checkpoint=out/model.ckpt
 
+  python -m deeplab_contrast.convert list    # backbones with ImageNet weights
+
 Every variable of both sides is listed with what becomes of it. If one has no
 place, the command ends before anything is written (exit code 2; 3 if a file
 cannot be read). Weights are copied bit for bit, except those of Keras' ResNets,
@@ -28,17 +30,18 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 from deeplab_contrast.utils import errors, quiet  # noqa: E402
 
 with quiet.no_stderr():
-  from deeplab_contrast.conversion import exporting, importing
+  from deeplab_contrast.conversion import exporting, importing, pretrained
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs `import` or `export`; returns the exit code."""
+  """Runs `import`, `export` or `list`; returns the exit code."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   commands = parser.add_subparsers(required=True)
   importing.add_command(commands)
   exporting.add_command(commands)
+  pretrained.add_command(commands)
   arguments = parser.parse_args(argv)
   try:
     arguments.run(arguments)

@@ -23,7 +23,7 @@ from deeplab_contrast.inference import embedding_judge as embedding_judge_lib
 from deeplab_contrast.inference import evaluation
 from deeplab_contrast.inference import evaluator as evaluator_lib
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.training import checkpoints
+from deeplab_contrast.training import checkpoints, origins
 from deeplab_contrast.training import trainer as trainer_lib
 from deeplab_contrast.utils import errors
 
@@ -124,6 +124,11 @@ class Experiment:
       return None
     stride = self.model.trunk.backbone.output_stride
     return resize.misfit_note(self.crop_size, stride)
+
+  @property
+  def weights_note(self) -> str:
+    """Where the weights of a new training are from; see `origins.note`."""
+    return origins.note(self.trainer, self.model)
 
   def fit(
     self, strategy: tf.distribute.Strategy, model_dir: str

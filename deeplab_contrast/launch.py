@@ -166,7 +166,7 @@ def run(
       root, distribute, tolerate_unused_bindings, not_needed, settings()
     )
     if _PRINT_CONFIG.value:
-      print(launch.config)
+      _print_config(launch)
       return 0
     return main(dataclasses.replace(launch, arguments=arguments))
 
@@ -294,6 +294,12 @@ def _configured(
     not_needed=not_needed,
   )
   return _launch(built, distribution.strategy(name) if distribute else None)
+
+
+def _print_config(launch):
+  print(launch.config)
+  if note := getattr(launch.experiment, 'weights_note', None):
+    print(f'# {note}')
 
 
 def _launch(built, strategy, arguments=()):

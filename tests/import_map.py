@@ -134,13 +134,13 @@ _LAYERS = (
   'core.network.pixels',
   'core.resize',
 )
-# Rules inside of rooms, in place of the row of the room: here a module may not
-# import its neighbours either. Backbones and tasks do not see each other, and a
-# prediction from an export needs no network.
+# Rules inside of rooms, instead of the room's row: here a module may not import
+# its neighbours either, such as other backbones or tasks.
 INSIDE = {
   'core.network': _LAYERS,
   'core.network.keras_cv_backbone': (
     *_LAYERS,
+    'core.network.keras_cv_layers',
     'core.network.keras_cv_variants',
   ),
   'core.network.costs': (

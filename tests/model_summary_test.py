@@ -174,6 +174,7 @@ def test_the_command_prints_json():
   assert done.returncode == 0, done.stderr
   summary = json.loads(done.stdout)
   assert summary['passes']['training']['size'] == [64, 65]
+  assert summary['notes'][0] == 'Weights: random'
   assert any('height 49 or 65 would' in note for note in summary['notes'])
 
 

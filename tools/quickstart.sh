@@ -5,7 +5,7 @@
 #   bash tools/quickstart.sh --gin_bindings="LABELS = 64" --model_dir=runs/64
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. tools/venv.sh
+. tools/venv.sh "[weights]"
 exec .venv/bin/python -m deeplab_contrast.recipe \
   --gin_file=gin_configs/quickstart.gin --model_dir=runs/quickstart \
   --data_dir=runs/data "$@"

@@ -3,12 +3,13 @@
 # PYTHON names the interpreter (3.10 to 3.13); python3 by default.
 extras="${1:-}"
 stamp=".venv/.installed"
-want="$(cat setup.cfg pyproject.toml constraints.txt | cksum) $extras"
+sum="$(cat setup.cfg pyproject.toml constraints.txt | cksum)"
+want="$sum $extras"
 if [ ! -x .venv/bin/python ]; then
   "${PYTHON:-python3}" -m venv .venv
 fi
 case "$(cat "$stamp" 2>/dev/null)" in
-  "$want" | "$want[test]") ;;
+  "$want" | "$sum [test,weights]") ;;
   *)
     echo "Installing into .venv (about a minute, 3 GB) ..."
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
   """
   model_dir = arguments.model_dir.rstrip('/') or '/'
   _refuse_existing(model_dir)
-  source = _open(arguments.checkpoint)
+  source = open_source(arguments.checkpoint)
   ours = network.build(
     arguments.gin_file, arguments.gin_bindings, arguments.allow_import
   )
@@ -62,7 +62,15 @@ def run(arguments: argparse.Namespace) -> None:
   _report_end(made, ours, source, model_dir)
 
 
-def _open(path):
+def open_source(path: str) -> tf1.Source:
+  """Opens a checkpoint of TensorFlow 1, or a file of Keras' weights.
+
+  Returns:
+    A `tf1.Source`.
+
+  Raises:
+    UserError: it is neither, or cannot be read.
+  """
   if keras_resnet.is_hdf5(path):
     return keras_resnet.open_weights(path)
   if path.endswith(('.h5', '.hdf5', '.keras')) and os.path.isfile(path):

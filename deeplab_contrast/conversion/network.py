@@ -86,15 +86,24 @@ def build(
       not have.
   """
   built = launch.parse(gin_files, bindings, allow_imports=allow_imports)
-  net = built.root.model
+  _check_backbone(built.root.model)
+  built.root.model.build_variables()
+  return of(built.root.model, built.config)
+
+
+def of(net: model.DeepLab, config: str = '') -> Network:
+  """The `Network` of a built model; raises as `build` does."""
+  _check_backbone(net)
+  return Network(net, config, tuple(_variables(net)))
+
+
+def _check_backbone(net):
   backbone = net.trunk.backbone
   if not isinstance(backbone, _BACKBONES):
     raise errors.ConfigError(
       f'The original has no backbone {type(backbone).__name__}; only its own '
       'variants of ResNet, Xception and MobileNetV2 can be converted.'
     )
-  net.build_variables()
-  return Network(net, built.config, tuple(_variables(net)))
 
 
 def _variables(net: model.DeepLab) -> Iterator[Variable]:

@@ -87,10 +87,7 @@ def text(model_dir: str, info: Any, export: Export) -> str:
     'Use and limits': _USE,
     'Input and output': _signature(info, export),
     'Versions': _versions(),
-    'Licence': (
-      f'Weights: {export.licence}. The code that made them: Apache 2.0. The '
-      'licence of the training images is that of their dataset.'
-    ),
+    'Licence': _licence(lineage(model_dir), export),
   }
   body = '\n\n'.join(f'## {name}\n\n{text}' for name, text in sections.items())
   return f'# Segmentation of {info.name}\n\n{body}\n'
@@ -103,7 +100,8 @@ def lineage(model_dir: str) -> list[dict[str, Any]]:
     model_dir: the run's folder.
 
   Returns:
-    A list of dicts: 'path', 'steps', 'task', 'starts_from' (a path or None).
+    A list of dicts: 'path', 'steps', 'task', 'starts_from' (a path or None),
+    'origin' (of the pretrained weights it started from, a dict or None).
     Folders that do not exist (any more) have only a 'path'.
   """
   chain: list[dict[str, Any]] = []
@@ -127,6 +125,7 @@ def _link(path):
     'steps': bound.get((_TRAINER, 'steps')),
     'task': getattr(task, 'selector', '?').rpartition('.')[2],
     'starts_from': bound.get((_WARM_START, 'path')),
+    'origin': _read_json(os.path.join(path, run_files.ORIGIN)),
   }
 
 
@@ -149,11 +148,33 @@ def _recipe(chain, export):
     name = os.path.basename(os.path.normpath(link['path']))
     if 'steps' in link:
       lines.append(f'{number}. `{name}`: {link["task"]}, {link["steps"]} steps')
+      if link['origin']:
+        lines[-1] += f', from {_origin(link["origin"])}'
     else:
       lines.append(f'{number}. `{name}`: not found at the time of the export')
   weights = 'moving averages of the weights' if export.averaged else 'weights'
   lines.append(f'\nExported: {weights} at step {export.step}.')
   return '\n'.join(lines)
+
+
+def _licence(chain, export):
+  origins = [link['origin'] for link in chain if link.get('origin')]
+  began = [
+    f' Its backbone began with {origin["weights"]}, licence '
+    f'{origin.get("licence", "unknown")}.'
+    for origin in origins
+  ]
+  return (
+    f'Weights: {export.licence}.{"".join(began)} The code that made them: '
+    'Apache 2.0. The licence of the training images is that of their dataset.'
+  )
+
+
+def _origin(origin):
+  """What `origin.json` says, in one line."""
+  first, *rest = origin.items()
+  inside = ', '.join(f'{key} {value}' for key, value in rest)
+  return f'{first[1]} ({inside})' if rest else first[1]
 
 
 def _metrics(scores, export):

@@ -29,13 +29,15 @@ def summarize(
     `parameters`: {part: {'trainable', 'fixed', 'bytes'}} and their 'total';
     `passes`: {'training', 'evaluation' (for scales other than 1, 'evaluation
     at scale 0.5'): {'size', 'flops', 'feature_maps', 'atrous_rates',
-    'receptive_field'}}, without sizes that depend on the data; `notes`: lines.
+    'receptive_field'}}, without sizes that depend on the data; `notes`: lines,
+    the first one the source of the weights.
   """
   model = experiment.model
   with strategy.scope():
     model.build_variables()
   sizes = {'training': (experiment.crop_size, 1.0)}
-  notes = [experiment.crop_note] if experiment.crop_note else []
+  notes = [experiment.weights_note]
+  notes += [experiment.crop_note] if experiment.crop_note else []
   if experiment.classifies and experiment.eval_source is not None:
     size = experiment.evaluator.crop_size
     for scale in experiment.evaluator.predictor.scales:

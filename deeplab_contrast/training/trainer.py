@@ -13,8 +13,15 @@ import tensorflow as tf
 from deeplab_contrast import common
 from deeplab_contrast.distributed import workers
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.training import averages, checkpoints, gates, loop, step
-from deeplab_contrast.utils import checks, errors, run_files
+from deeplab_contrast.training import (
+  averages,
+  checkpoints,
+  gates,
+  loop,
+  origins,
+  step,
+)
+from deeplab_contrast.utils import checks, errors, files, run_files
 
 
 class Trainer:
@@ -34,7 +41,9 @@ class Trainer:
     last_layers_contain_logits_only: whether the last layers are the logits
       layer, or all but the backbone.
     warm_start: `WarmStart`, the source of the first weights; None for random
-      ones.
+      ones, or for `pretrained`.
+    pretrained: the source of pretrained first weights, used without
+      `warm_start`; what it returns is kept in `origin.json` of the run.
     log_every: steps between lines of the log.
     save_every: steps between checkpoints.
     eval_every: steps between evaluations; the best checkpoint evaluated is kept
@@ -55,6 +64,7 @@ class Trainer:
     last_layer_gradient_multiplier: float = 1.0,
     last_layers_contain_logits_only: bool = False,
     warm_start: checkpoints.WarmStart | None = None,
+    pretrained: origins.Pretrained | None = None,
     log_every: int = 10,
     save_every: int = 1000,
     eval_every: int = 0,
@@ -84,6 +94,7 @@ class Trainer:
     self.last_layer_gradient_multiplier = last_layer_gradient_multiplier
     self.last_layers_contain_logits_only = last_layers_contain_logits_only
     self.warm_start = warm_start
+    self.pretrained = pretrained
     self.log_every = log_every
     self.save_every = save_every
     self.eval_every = eval_every
@@ -137,7 +148,7 @@ class Trainer:
     saver = checkpoints.Checkpoints(
       model_dir, model, self.optimizer, counter, self.keep, team.is_chief
     )
-    start = self._start(model, saver, counter, team)
+    start = self._start(model, saver, counter, team, model_dir)
     gate = gates.Gate()
     dataset = self._distribute(stream, strategy, start, gate)
     _check_needs(task, dataset.element_spec)
@@ -150,7 +161,7 @@ class Trainer:
       return run.run(train_step, batches, start)
 
   def load_warm_start(self, model: keras.Model, model_dir: str) -> None:
-    """Loads the warm start of a run that has no checkpoint yet.
+    """Loads the warm start, or pretrained weights, of a run without checkpoint.
 
     `fit` does so too; this finds a wrong one before data are prepared for
     hours.
@@ -160,11 +171,12 @@ class Trainer:
       model_dir: the run's folder.
 
     Raises:
-      UserError: of `checkpoints.WarmStart`.
+      UserError: of `checkpoints.WarmStart` or `conversion.pretrained`.
     """
     folder = os.path.join(model_dir, run_files.CHECKPOINTS)
-    if self.warm_start and not checkpoints.list_checkpoints(folder):
-      self.warm_start(model)
+    start = self.warm_start or self.pretrained
+    if start and not checkpoints.list_checkpoints(folder):
+      start(model)
 
   def learning_rate_at(self, step: int) -> float:
     """The learning rate of a step."""
@@ -182,7 +194,7 @@ class Trainer:
       self.jit_compile,
     )
 
-  def _start(self, model, saver, counter, team):
+  def _start(self, model, saver, counter, team, model_dir):
     """Restores the run, or its warm start; returns the number of steps done."""
     path = saver.restore()
     if path is not None:
@@ -190,6 +202,10 @@ class Trainer:
     elif self.warm_start is not None:
       path = self.warm_start(model)
       print(f'Starting from {path}', flush=True)
+    elif self.pretrained is not None and (origin := self.pretrained(model)):
+      if team.is_chief:
+        files.write_json(os.path.join(model_dir, run_files.ORIGIN), origin)
+      print(f'Starting from {origins.as_text(origin)}', flush=True)
     start = int(counter.numpy())
     if team.count > 1:
       team.agree(

@@ -9,6 +9,7 @@ import os
 CONFIG = 'config.gin'
 REPLICAS = 'replicas.json'  # The number of replicas the run trains on.
 DATA = 'data.json'  # Fingerprints of the data.
+ORIGIN = 'origin.json'  # The source of pretrained weights.
 METRICS = 'metrics.jsonl'
 TENSORBOARD = 'tensorboard'
 CHECKPOINTS = 'checkpoints'

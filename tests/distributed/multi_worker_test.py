@@ -160,7 +160,7 @@ def test_whatever_ends_one_worker_all_resume(folder):
   }
   # Saved by the chief, at the step that is the last for both.
   saved = state(model_dir)[0]
-  assert saved == metrics(model_dir, 'train')[-1]['step'] < STEPS
+  assert saved == logged(model_dir, 'train')[-1]['step'] < STEPS
   for victim, step in ((1, saved + 3), (0, saved + 6)):
     ended = interrupted(victim, signal.SIGKILL, step)
     assert ended[victim][0] == -signal.SIGKILL, ended
@@ -173,7 +173,7 @@ def test_whatever_ends_one_worker_all_resume(folder):
   for name, value in expected.items():
     np.testing.assert_array_equal(actual[name], value, err_msg=name)
   for split in ('train', 'val'):
-    assert metrics(model_dir, split) == metrics(folder / 'whole', split)
+    assert logged(model_dir, split) == logged(folder / 'whole', split)
 
 
 def another_configuration(folder):

@@ -76,6 +76,18 @@ def test_a_run_of_which_little_is_known(run):
   assert str(run) not in text
 
 
+def test_it_says_where_pretrained_weights_are_from(run):
+  origin = {'weights': 'a net of ImageNet', 'licence': 'MIT', 'sha256': 'f00'}
+  path = run.parent / 'pretrain' / 'origin.json'
+  path.write_text(json.dumps(origin))
+  text = model_card.text(str(run), INFO, EXPORT)
+  assert (
+    '2. `pretrain`: Contrastive, 10 steps, from a net of ImageNet (licence MIT,'
+    ' sha256 f00)\n' in text
+  )
+  assert 'Its backbone began with a net of ImageNet, licence MIT.' in text
+
+
 def test_data_and_numbers(run):
   of = {'datasets': {'stripes': 'f00'}, 'examples': 16, 'ids': 'abc'}
   (run / 'data.json').write_text(json.dumps({'train': of}))

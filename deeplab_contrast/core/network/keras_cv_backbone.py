@@ -1,13 +1,13 @@
 """Backbones of keras-cv 0.9.0 with the interface of `resnet_v1`.
 
-They have their native strides: features at 32, low-level features at 4, 8 and
-16. Nothing is downloaded. Limitations of keras-cv are fixed here:
+Features come at stride 32, or at 16 or 8 with atrous rates, low-level ones at
+4, 8 and 16. Nothing is downloaded. What keras-cv leaves open is fixed here:
 
 - CSPDarkNet takes even sizes only; odd ones get a row or column of zeros.
-- MobileNetV3 of unknown size pads for even sizes; here it pads for the actual
-  size, which TensorFlow calls SAME.
+- MobileNetV3 and EfficientNetLite of unknown size pad for even sizes; here they
+  pad for those they meet, which is what TensorFlow calls SAME.
 - MiT takes square images of one size; here its layers run on maps of any size.
-- Random states are counters, which checkpoints save and replicas can update.
+- Batch norm and stochastic depth are ours; see `keras_cv_layers.ours`.
 
 At sizes that keras-cv itself supports, outputs are equal.
 """
@@ -23,24 +23,36 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from deeplab_contrast.core import resize
-from deeplab_contrast.core.network import dropout, keras_cv_variants, pixels
+from deeplab_contrast.core.network import (
+  atrous,
+  dropout,
+  keras_cv_layers,
+  keras_cv_variants,
+  pixels,
+)
+
+# Whose output is not the last layer: EfficientNetLite ends with a convolution
+# to 1280 channels, made for its classifier of whole images.
+_LAST = {'efficientnet': 'block7a_project_bn'}
 
 
 class KerasCvBackbone(keras.layers.Layer):
   """A backbone of keras-cv as the encoder of a DeepLab.
 
-  Every family expects pixels from 0 to 1, as `normalize` returns them
-  (keras-cv's own `include_rescaling`).
+  Most families expect pixels from 0 to 1, which is what `normalize` gives
+  (keras-cv's own `include_rescaling`); EfficientNetLite those it was trained
+  with on ImageNet.
 
   Args:
     variant: one of `keras_cv_variants.NAMES`, such as 'efficientnet_v2_b0',
-      'mobilenet_v3_large', 'csp_darknet_s', 'resnet_v2_50' or 'mit_b0'.
-    output_stride: 32, their native stride; no other is possible.
+      'efficientnet_lite0', 'mobilenet_v3_large', 'csp_darknet_s',
+      'resnet_v2_50' or 'mit_b0'.
+    output_stride: 32, their native stride; or 16 or 8, but not of MiT.
     width: multiplies channels, for small machines.
     arguments: of keras-cv's constructor, which override those of the variant.
 
   Raises:
-    ValueError: on an unknown variant or another output stride.
+    ValueError: on an unknown variant or a different output stride.
   """
 
   def __init__(
@@ -51,14 +63,15 @@ class KerasCvBackbone(keras.layers.Layer):
     arguments: Mapping[str, Any] | None = None,
   ):
     family, size = keras_cv_variants.find(variant)
-    if output_stride != 32:
+    atrous.check_output_stride(output_stride)
+    if family == 'mit' and output_stride != 32:
       raise ValueError(
-        f'output_stride is {output_stride}; backbones of keras-cv have '
-        'their native stride, 32.'
+        f'output_stride is {output_stride}; MiT has only its native one, 32.'
       )
     super().__init__(name=variant)
     self.output_stride = output_stride
-    self.normalize = pixels.unit_range
+    lite = family == 'efficientnet'
+    self.normalize = pixels.lite if lite else pixels.unit_range
     self._pads_to_even = family == 'csp_darknet'
     class_name, make_arguments, _, levels = keras_cv_variants.FAMILIES[family]
     arguments = {**make_arguments(size, width), **(arguments or {})}
@@ -68,11 +81,15 @@ class KerasCvBackbone(keras.layers.Layer):
         backbone.get_layer(backbone.pyramid_level_inputs[level]).output
         for level in levels
       ]
-      self.encoder = keras.Model(backbone.input, [*outputs, backbone.output])
+      last = backbone.output
+      if family in _LAST:
+        last = backbone.get_layer(_LAST[family]).output
+      self.encoder = keras.Model(backbone.input, [*outputs, last])
       _make_counters(self.encoder)
-    _synchronize(self.encoder)
-    if family == 'mobilenet_v3':
-      _pad_by_size(self.encoder)
+    if family in ('mobilenet_v3', 'efficientnet'):
+      keras_cv_layers.pad_by_size(self.encoder)
+    if output_stride != 32:
+      keras_cv_layers.make_atrous(self.encoder, output_stride)
     self._stages = _mit_stages(self.encoder) if family == 'mit' else None
 
   def call(
@@ -85,8 +102,8 @@ class KerasCvBackbone(keras.layers.Layer):
       training: whether batch norm uses the statistics of the batch.
 
     Returns:
-      Features [batch, h, w, channels] at stride 32, and
-      `{4: ..., 8: ..., 16: ...}`, the low-level features.
+      Features [batch, h, w, channels] at the output stride, and
+      `{4: ..., 8: ..., 16: ...}`, the low-level features up to that.
     """
     if self._stages is not None:
       outputs = _run_mit(self._stages, images, training)
@@ -94,7 +111,8 @@ class KerasCvBackbone(keras.layers.Layer):
       if self._pads_to_even:
         images = _to_even(images)
       outputs = self.encoder(images, training=training)
-    return outputs[-1], dict(zip((4, 8, 16), outputs, strict=False))
+    low = zip((4, 8, 16), outputs, strict=False)
+    return outputs[-1], {k: v for k, v in low if k <= self.output_stride}
 
 
 def _build(class_name, arguments):
@@ -106,7 +124,8 @@ def _build(class_name, arguments):
     contextlib.redirect_stderr(printed),
   ):
     from keras_cv import models
-  return getattr(models, class_name)(include_rescaling=False, **arguments)
+  with keras_cv_layers.ours():
+    return getattr(models, class_name)(include_rescaling=False, **arguments)
 
 
 @contextlib.contextmanager
@@ -133,47 +152,23 @@ def _inner_layers(model):
 
 
 def _make_counters(encoder):
-  """Replaces keras-cv's stochastic depth by our own."""
-  attributes = {
-    'MBConvBlock': 'dropout',
-    'FusedMBConvBlock': 'dropout',
-    'HierarchicalTransformerEncoder': 'drop_path',
-  }
-  owners = [x for x in _inner_layers(encoder) if _kind(x) in attributes]
+  """Replaces the stochastic depth of MiT by our own."""
+  blocks = 'HierarchicalTransformerEncoder'
+  owners = [x for x in _inner_layers(encoder) if _kind(x) == blocks]
   for seed, owner in enumerate(owners):
-    attribute = attributes[_kind(owner)]
-    old = getattr(owner, attribute, None)  # May be missing at a rate of 0.
-    if old is None:
-      continue
+    old = owner.drop_path
     new = dropout.Dropout(
       old.rate, seed, name=f'{owner.name}_drop', whole_examples=True
     )
     new.build(())
     owner._tracker.unlock()
     owner._layers.remove(old)
-    setattr(owner, attribute, new)
+    owner.drop_path = new
     owner._tracker.lock()
 
 
 def _kind(layer):
   return type(layer).__name__
-
-
-def _synchronize(encoder):
-  """Makes batch norm use the batches of all replicas."""
-  several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-  for layer in _inner_layers(encoder):
-    if isinstance(layer, keras.layers.BatchNormalization):
-      layer.synchronized = several
-
-
-def _pad_by_size(encoder):
-  """Replaces padding for even sizes, followed by VALID, by SAME."""
-  for layer in _inner_layers(encoder):
-    if isinstance(layer, keras.layers.ZeroPadding2D):
-      layer.padding = ((0, 0), (0, 0))
-    elif isinstance(layer, keras.layers.DepthwiseConv2D):
-      layer.padding = 'same'
 
 
 def _to_even(images):

@@ -25,6 +25,16 @@ _EFFICIENT_SCALES = {
   **{'b2': ('b', 1.1, 1.2), 'b3': ('b', 1.2, 1.4)},
 }
 
+# EfficientNet-Lite (efficientnet/lite of github.com/tensorflow/tpu): width and
+# depth of EfficientNet's scaling (Tan and Le, ICML 2019).
+_LITE = {
+  'lite0': (1.0, 1.0),
+  'lite1': (1.0, 1.1),
+  'lite2': (1.1, 1.2),
+  'lite3': (1.2, 1.4),
+  'lite4': (1.4, 1.8),
+}
+
 # MobileNetV3 (Howard et al., ICCV 2019), tables 1 and 2.
 _MOBILE: dict[str, dict[str, Any]] = {
   'small': {
@@ -98,6 +108,23 @@ def _efficient_net_v2(size: str, width: float) -> dict[str, Any]:
   }
 
 
+def _efficient_net_lite(size: str, width: float) -> dict[str, Any]:
+  wide, deep = _LITE[size]
+  wide *= width
+  outputs = (16, 24, 40, 80, 112, 192, 320)
+  return {
+    'stackwise_kernel_sizes': (3, 3, 5, 3, 5, 5, 3),
+    'stackwise_num_repeats': (1, 2, 2, 3, 3, 4, 1),
+    # The first convolution gives 32 at any width.
+    'stackwise_input_filters': (32 / wide, *outputs[:-1]),
+    'stackwise_output_filters': outputs,
+    'stackwise_expansion_ratios': (1, 6, 6, 6, 6, 6, 6),
+    'stackwise_strides': (1, 2, 2, 2, 1, 2, 1),
+    'width_coefficient': wide,
+    'depth_coefficient': deep,
+  }
+
+
 def _mobile_net_v3(size: str, width: float) -> dict[str, Any]:
   return {**_MOBILE[size], 'alpha': width}
 
@@ -141,6 +168,12 @@ FAMILIES = {
     'EfficientNetV2Backbone',
     _efficient_net_v2,
     tuple(_EFFICIENT_SCALES),
+    ('P2', 'P3', 'P4'),
+  ),
+  'efficientnet': (
+    'EfficientNetLiteBackbone',
+    _efficient_net_lite,
+    tuple(_LITE),
     ('P2', 'P3', 'P4'),
   ),
   'mobilenet_v3': (

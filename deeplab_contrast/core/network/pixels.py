@@ -20,6 +20,14 @@ def unit_range(images: tf.Tensor) -> tf.Tensor:
   return images / 255.0
 
 
+def lite(images: tf.Tensor) -> tf.Tensor:
+  """To -1..1 with 127 at 0: EfficientNet-Lite, as it was trained on ImageNet.
+
+  MEAN_RGB and STDDEV_RGB of efficientnet/lite in github.com/tensorflow/tpu.
+  """
+  return (images - 127.0) / 128.0
+
+
 def subtract_imagenet_mean(images: tf.Tensor) -> tf.Tensor:
   """Subtracts the mean: ResNets with the 7x7 root."""
   return images - tf.constant(MEAN_RGB)

@@ -11,6 +11,7 @@ from deeplab_contrast.core.network import (
   keras_cv_backbone,
   keras_cv_variants,
   model,
+  norm,
 )
 from deeplab_contrast.tasks import softmax
 from tests import processes, tiny
@@ -18,6 +19,7 @@ from tests import processes, tiny
 # One block for each stride, or few.
 _SHALLOW = {
   'efficientnet_v2_b0': {'stackwise_num_repeats': (2, 1, 1, 2, 1, 1)},
+  'efficientnet_lite0': {'stackwise_num_repeats': (1, 2, 1, 1, 1, 1, 1)},
   'mit_b0': {'depths': (1, 1, 1, 2)},
   'csp_darknet_tiny': {'stackwise_depth': (1, 1, 1, 1)},
   'mobilenet_v3_small': {
@@ -33,6 +35,7 @@ def _slow(*names):
 
 _ALL = [
   'efficientnet_v2_b0',
+  'efficientnet_lite0',
   'mit_b0',
   *_slow(
     'mobilenet_v3_small',
@@ -51,9 +54,9 @@ def _no_network(monkeypatch):
   monkeypatch.setattr(socket, 'getaddrinfo', refuse)
 
 
-def make(name, **arguments):
+def make(name, output_stride=32, **arguments):
   given = {**_SHALLOW.get(name, {}), **arguments}
-  return keras_cv_backbone.KerasCvBackbone(name, width=0.125, arguments=given)
+  return keras_cv_backbone.KerasCvBackbone(name, output_stride, 0.125, given)
 
 
 def network(name, **arguments):
@@ -81,7 +84,10 @@ def of_keras_cv(name):
   outputs = [
     raw.get_layer(raw.pyramid_level_inputs[level]).output for level in levels
   ]
-  return keras.Model(raw.input, [*outputs, raw.output])
+  last = raw.output
+  if family == 'efficientnet':
+    last = raw.get_layer('block7a_project_bn').output
+  return keras.Model(raw.input, [*outputs, last])
 
 
 def _is_state(variable):
@@ -107,7 +113,7 @@ def test_it_is_what_keras_cv_computes(name):
   fill(ours, theirs)
   images = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3))
   images = images.astype(np.float32)
-  features, low = ours(ours.normalize(images))
+  features, low = ours(images / 255)
   expected = theirs(images)
   actual = [low[4], low[8], low[16], features]
   for a, e in zip(actual, expected, strict=True):
@@ -130,6 +136,38 @@ def test_maps_of_any_size(name):
       assert maps.shape[1:3] == tuple(-(-side // stride) for side in size)
     np.testing.assert_allclose(dynamic(images)[0], features, atol=1e-4)
   assert sorted(low) == [4, 8, 16]
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'efficientnet_lite0',
+    *_slow('efficientnet_v2_b0', 'resnet_v2_18'),
+  ],
+)
+def test_atrous_features_are_the_native_ones_between_more(name):
+  """Every second pixel of the denser map, away from the border."""
+  native, dense = make(name), make(name, output_stride=16)
+  fill(native, dense)
+  images = np.random.default_rng(0).uniform(-1, 1, (1, 513, 513, 3))
+  images = images.astype(np.float32)
+  (expected, _), (actual, low) = native(images), dense(images)
+  assert actual.shape[1:3] == low[16].shape[1:3]
+  ours, theirs = actual[:, ::2, ::2], expected
+  inside = slice(7, 10)
+  np.testing.assert_allclose(
+    ours[:, inside, inside],
+    theirs[:, inside, inside],
+    atol=1e-4 * np.abs(theirs).max(),
+  )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['mobilenet_v3_small', 'csp_darknet_tiny'])
+def test_output_stride_8(name):
+  features, low = make(name, output_stride=8)(tf.zeros((1, 65, 97, 3)))
+  assert features.shape[1:3] == (9, 13)
+  assert sorted(low) == [4, 8]
 
 
 @pytest.mark.parametrize('name', _ALL)
@@ -199,6 +237,8 @@ def test_batch_norm_can_be_frozen():
     after = tiny.weights(result)
     moved = {p for p, v in after.items() if np.any(v != before[p])}
     assert any('moving' in p for p in moved) == fine_tune
+    learning = [v.path for v in result.trunk.backbone.trainable_variables]
+    assert any('gamma' in path for path in learning)
     assert any('calls' in p for p in moved)
 
 
@@ -209,8 +249,8 @@ def test_stochastic_depth_drops_only_in_training():
   np.testing.assert_array_equal(first, second)
   # Without batch norm's updates, only the masks differ between calls.
   for layer in backbone._flatten_layers():
-    if isinstance(layer, keras.layers.BatchNormalization):
-      layer.trainable = False
+    if isinstance(layer, norm.BatchNorm):
+      layer.is_frozen = True
   trained = [backbone(images, training=True)[0] for _ in range(4)]
   assert any(np.any(t != trained[0]) for t in trained[1:])
 
@@ -233,7 +273,9 @@ def test_unknown_names_and_strides_are_refused():
   with pytest.raises(ValueError, match='mit_b0') as error:
     keras_cv_backbone.KerasCvBackbone('mit_b9')
   assert all(name in str(error.value) for name in keras_cv_variants.NAMES)
-  with pytest.raises(ValueError, match='native stride, 32'):
+  with pytest.raises(ValueError, match='8, 16 or 32'):
+    keras_cv_backbone.KerasCvBackbone('efficientnet_lite0', output_stride=4)
+  with pytest.raises(ValueError, match='native one, 32'):
     keras_cv_backbone.KerasCvBackbone('mit_b0', output_stride=16)
 
 
@@ -274,7 +316,7 @@ def test_two_replicas_equal_one():
     from tests import tiny
     from tests.core.network import keras_cv_backbone_test as this
 
-    name = 'efficientnet_v2_b0'
+    name = 'efficientnet_lite0'
     images = tf.random.stateless_uniform((4, 65, 65, 3), (0, 0), 0, 255)
     with strategy.scope():
       shared = this.make(name)
