@@ -36,6 +36,11 @@ from deeplab_contrast.core.network import (
 _LAST = {'efficientnet': 'block7a_project_bn'}
 
 
+# Families whose features at a smaller stride are the native ones with others
+# between them.
+_ATROUS = ('efficientnet', 'efficientnet_v2', 'resnet_v2')
+
+
 class KerasCvBackbone(keras.layers.Layer):
   """A backbone of keras-cv as the encoder of a DeepLab.
 
@@ -47,7 +52,8 @@ class KerasCvBackbone(keras.layers.Layer):
     variant: one of `keras_cv_variants.NAMES`, such as 'efficientnet_v2_b0',
       'efficientnet_lite0', 'mobilenet_v3_large', 'csp_darknet_s',
       'resnet_v2_50' or 'mit_b0'.
-    output_stride: 32, their native stride; or 16 or 8, but not of MiT.
+    output_stride: 32, their native stride; or 16 or 8 where atrous rates keep
+      the features, in the families of `_ATROUS`.
     width: multiplies channels, for small machines.
     arguments: of keras-cv's constructor, which override those of the variant.
 
@@ -64,9 +70,10 @@ class KerasCvBackbone(keras.layers.Layer):
   ):
     family, size = keras_cv_variants.find(variant)
     atrous.check_output_stride(output_stride)
-    if family == 'mit' and output_stride != 32:
+    if output_stride != 32 and family not in _ATROUS:
       raise ValueError(
-        f'output_stride is {output_stride}; MiT has only its native one, 32.'
+        f'output_stride is {output_stride}; {variant} has only its native '
+        f'stride, 32 (16 and 8: the families {", ".join(_ATROUS)}).'
       )
     super().__init__(name=variant)
     self.output_stride = output_stride
