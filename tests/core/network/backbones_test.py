@@ -146,7 +146,7 @@ def test_a_step_and_a_graph_of_any_size(variant):
   any_size = tf.function(
     network, input_signature=[tf.TensorSpec([None, None, None, 3])]
   )
-  np.testing.assert_allclose(any_size(x), network(x), atol=1e-5)
+  np.testing.assert_allclose(any_size(x), network(x), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
