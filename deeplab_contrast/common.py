@@ -7,13 +7,22 @@ from typing import Any, NamedTuple
 
 # Keys of an example and of a batch of examples.
 IMAGE = 'image'  # float32 [..., height, width, 3], 0 to 255.
-VIEWS = 'views'  # float32 [..., 2, height, width, 3]: image, distorted view.
+VIEWS = 'views'  # float32 [..., n, height, width, 3]: image, distorted views.
 LABEL = 'label'  # int32 [..., height, width], class ids or IGNORE_LABEL.
 ID = 'id'  # string []: the name of the image in its dataset.
 SEED = 'seed'  # int32 [2]: the stateless seed of this example.
+MIX = 'mix'  # bool [..., n - 1, height, width]: where views take the partner's.
+VALID = 'valid'  # bool [..., height, width]: pixels that are not padding.
+
+# Key of a batch: a batch of images whose labels are not used, a dict itself.
+UNLABELLED = 'unlabelled'
 
 # Pixels with this label are left out of every loss and metric.
 IGNORE_LABEL = 255
+
+# Stands for IGNORE_LABEL in the mask of an unlabelled image until the views are
+# made, so that padding can be told from it.
+VOID_LABEL = 254
 
 # The value of padded pixels: zero after the network's x * 2 / 255 - 1.
 MEAN_PIXEL = 127.5
@@ -28,7 +37,10 @@ class Weighted(NamedTuple):
   Attributes:
     total: float32 [], the sum over all terms of this replica.
     count: float32 [], the number of terms.
+    weight: of the mean in the objective, a float or a float32 tensor []; with
+      0.0 the mean is only logged. It must be the same on all replicas.
   """
 
   total: Any
   count: Any
+  weight: Any = 1.0

@@ -15,6 +15,7 @@ from deeplab_contrast.core.network import heads
 from deeplab_contrast.datasets import (
   fingerprints,
   pipeline,
+  second_stream,
   sources,
   transforms,
 )
@@ -27,6 +28,7 @@ from deeplab_contrast.training import checkpoints, origins
 from deeplab_contrast.training import trainer as trainer_lib
 from deeplab_contrast.utils import errors
 
+WEIGHTS = ('teacher', 'student')
 _PRECISIONS = ('float32', 'mixed_bfloat16')
 
 
@@ -41,6 +43,10 @@ class Experiment:
     task: the losses of a training step.
     trainer: how the network is trained.
     train: the training data.
+    unlabelled: images without labels, or whose labels are not used, for tasks
+      that need `UNLABELLED`: each step sees as many of them as of `train`.
+    weights: those to evaluate, predict and export with: 'teacher', the moving
+      averages where the run keeps them, or 'student', the trained ones.
     eval_source: the split to evaluate on; None where there is none.
     evaluator: how classifiers are evaluated; None takes the defaults.
     embedding_judge: how pretraining is evaluated while it runs; None leaves
@@ -66,21 +72,33 @@ class Experiment:
     precision: str = 'float32',
     seed: int = 0,
     data_dir: str | None = None,
+    unlabelled: pipeline.Pipeline | None = None,
+    weights: str = 'teacher',
   ):
     if precision not in _PRECISIONS:
       raise ValueError(f'precision is {precision!r}; known: {_PRECISIONS}.')
+    if weights not in WEIGHTS:
+      raise ValueError(f'weights is {weights!r}; known: {WEIGHTS}.')
     keras.mixed_precision.set_global_policy(precision)
     keras.utils.set_random_seed(seed)
-    self.model = model(head=task.make_head(train.source.info.num_classes))
+    heads_of_task = {'head': task.make_head(train.source.info.num_classes)}
+    projection = task.make_projection()
+    if projection is not None:
+      heads_of_task['projection'] = projection
+    self.model = model(**heads_of_task)
     self.task = task
     self.trainer = trainer
     self.train = train
+    self.unlabelled = unlabelled
+    self.weights = weights
     self.eval_source = eval_source
     self.evaluator = evaluator or evaluator_lib.Evaluator()
     self.embedding_judge = embedding_judge
     self.seed = seed
     self.data_dir = data_dir
     _check_same_classes(train.source, eval_source, 'eval_source')
+    if unlabelled is not None:
+      _check_same_classes(train.source, unlabelled.source, 'unlabelled')
     if embedding_judge is not None:
       _check_same_classes(
         train.source, embedding_judge.source, 'EmbeddingJudge.source'
@@ -148,12 +166,16 @@ class Experiment:
     examples = self.train.source.open(self.data_dir)
     opened = {'train': (self.train.source, examples)}
     evaluate = self._open_evaluation(strategy, opened)
+    stream = functools.partial(self.train.dataset, examples, seed=self.seed)
+    if common.UNLABELLED in self.task.needs and self.unlabelled is not None:
+      others = second_stream.open_images(self, opened)
+      stream = second_stream.Joined(stream, self.unlabelled, others, self.seed)
     self._check_data(strategy, model_dir, opened)
     with pipeline.data_errors():
       return self.trainer.fit(
         self.model,
         self.task,
-        functools.partial(self.train.dataset, examples, seed=self.seed),
+        stream,
         strategy,
         model_dir,
         evaluate,
@@ -202,7 +224,9 @@ class Experiment:
     fingerprints.check_classes(model_dir, self.train.source.info.class_names)
     with strategy.scope():
       self.model.build_variables()
-    return checkpoints.restore_model(model_dir, self.model, path)[1]
+    is_averaged = self.weights == 'teacher'
+    found = checkpoints.restore_model(model_dir, self.model, path, is_averaged)
+    return found[1]
 
   def check_can_be_evaluated(self, model_dir: str | None) -> None:
     """Raises ConfigError for a run without classes or without a split."""
@@ -222,6 +246,7 @@ class Experiment:
       'limit': self.evaluator.limit,
       'crop_size': self.evaluator.crop_size,
       **dataclasses.asdict(self.evaluator.predictor),
+      **({} if self.weights == 'teacher' else {'weights': self.weights}),
     }
 
   def _check_data(self, strategy, model_dir, opened):

@@ -57,6 +57,13 @@ _STRATEGY = flags.DEFINE_enum(
 _SEED = flags.DEFINE_integer(
   'seed', None, 'Seed of everything random.', lower_bound=0
 )
+_WEIGHTS = flags.DEFINE_enum(
+  'weights',
+  None,
+  ['teacher', 'student'],
+  'Weights to evaluate, predict and export with: the moving averages, where a'
+  ' run keeps them (default), or the trained ones.',
+)
 _PRINT_CONFIG = flags.DEFINE_boolean(
   'print_config', False, 'Print the resolved configuration and exit.'
 )
@@ -282,7 +289,8 @@ def _configured(
 ):
   """Builds the experiment that the flags describe."""
   name = _STRATEGY.value
-  flagged = {'seed': _SEED.value, 'data_dir': _DATA_DIR.value, **settings}
+  flagged = {'seed': _SEED.value, 'data_dir': _DATA_DIR.value}
+  flagged |= {'weights': _WEIGHTS.value, **settings}
   built = build.parse(
     _gin_files(),
     _GIN_BINDINGS.value,

@@ -28,7 +28,9 @@ def network(task, seed=0, dropout_rate=0.1, **trunk_arguments):
   backbone = resnet_v1.ResNetV1('resnet_v1_18_beta', width=0.125)
   parts = small_parts(8, dropout_rate=dropout_rate)
   trunk = model.Trunk(backbone, *parts, **trunk_arguments)
-  result = model.DeepLab(trunk, task.make_head(CLASSES))
+  result = model.DeepLab(
+    trunk, task.make_head(CLASSES), projection=task.make_projection()
+  )
   result.build_variables()
   return result
 
@@ -58,6 +60,48 @@ def example(position, size=33, views=False):
   else:
     result[common.IMAGE] = image.astype(np.float32)
   return result
+
+
+def unlabelled_example(position, size=33, strong=1):
+  """An example for `Consistency`, whose hidden label is that of `example`."""
+  rng = np.random.default_rng(1000 + position)
+  plain = example(1000 + position, size)
+  image = plain[common.IMAGE]
+  noise = rng.uniform(-40, 40, (strong, *image.shape)).astype(np.float32)
+  mix = np.zeros((strong, size, size), bool)
+  mix[:, 3 : 5 + position % 7, : size // 2] = True
+  valid = np.ones((size, size), bool)
+  valid[size - 1 - position % 3 :] = False
+  return {
+    common.VIEWS: np.concatenate([image[None], np.clip(image + noise, 0, 255)]),
+    common.MIX: mix,
+    common.VALID: valid,
+    common.LABEL: plain[common.LABEL],
+    common.SEED: np.array([position, 1], np.int32),
+  }
+
+
+def with_unlabelled(stream, strong=1):
+  """A stream whose batches have as many unlabelled examples."""
+
+  def joined(batch_size, start, stop, host, num_hosts, is_open):
+    def generate():
+      for position in range(start + host, stop, num_hosts):
+        yield unlabelled_example(position, strong=strong)
+
+    signature = {
+      k: tf.TensorSpec(v.shape, v.dtype)
+      for k, v in unlabelled_example(0, strong=strong).items()
+    }
+    others = tf.data.Dataset.from_generator(
+      generate, output_signature=signature
+    ).batch(batch_size, drop_remainder=True)
+    labelled = stream(batch_size, start, stop, host, num_hosts, is_open)
+    return tf.data.Dataset.zip(labelled, others).map(
+      lambda batch, other: {**batch, common.UNLABELLED: other}
+    )
+
+  return joined
 
 
 def make_stream(views=False, fail_at=None, spoil_at=None, period=None, size=33):

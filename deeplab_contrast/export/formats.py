@@ -68,7 +68,7 @@ def write(
   poll()
   return {
     **facts,
-    'averaged': experiment.trainer.optimizer.use_ema,
+    'averaged': experiment.trainer.average_decay is not None,
     'parameters': parameters,
     'folded': folded,
   }

@@ -7,8 +7,25 @@ from deeplab_contrast.studies import stages
 from deeplab_contrast.utils import errors
 
 # The paper's four: with and without contrastive pretraining, with and without
-# pseudo-labels for the unlabelled images.
-ARMS = ('softmax', 'contrastive', 'softmax_pseudo', 'contrastive_pseudo')
+# pseudo-labels for the unlabelled images. Then cross entropy and contrast at the
+# same time, and a teacher for the unlabelled images.
+ARMS = (
+  'softmax',
+  'contrastive',
+  'softmax_pseudo',
+  'contrastive_pseudo',
+  'joint',
+  'consistency',
+  'contrastive_consistency',
+)
+_PAPER = ARMS[:4]
+
+# Arms that lay an overlay on the training of another arm.
+_OVERLAID = {
+  'joint': ('softmax', 'joint'),
+  'consistency': ('softmax', 'consistency'),
+  'contrastive_consistency': ('contrastive', 'consistency'),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +43,9 @@ class _Study:
   many_labels: int | None
 
   def has(self, name: str) -> bool:
-    """Whether an arm begins as 'softmax' or 'contrastive' does."""
-    return any(arm.startswith(name) for arm in self.arms)
+    """Whether an arm trains as 'softmax' or 'contrastive' does."""
+    bases = {_OVERLAID.get(arm, arm.split('_'))[0] for arm in self.arms}
+    return name in bases
 
 
 def expand(
@@ -37,7 +55,9 @@ def expand(
   finetune: Sequence[str] = (),
   pseudo_label: Sequence[str] = ('gin_configs/tasks/pseudo_label.gin',),
   second_round: Sequence[str] = ('gin_configs/sources/pseudo_labelled.gin',),
-  arms: Sequence[str] = ARMS,
+  joint: Sequence[str] = ('gin_configs/tasks/joint.gin',),
+  consistency: Sequence[str] = ('gin_configs/tasks/consistency.gin',),
+  arms: Sequence[str] = _PAPER,
   bindings: Sequence[str] = (),
   rounds: int = 1,
   total_steps: int | None = None,
@@ -50,7 +70,10 @@ def expand(
 
   'softmax' trains from scratch, 'contrastive' pretrains and fine-tunes. With
   '_pseudo', that network labels the remaining images, and the same is repeated
-  with both kinds of labels (the paper's semi-supervised protocol).
+  with both kinds of labels (the paper's semi-supervised protocol). 'joint' is
+  'softmax' with a contrastive loss beside cross entropy; 'consistency' and
+  'contrastive_consistency' are 'softmax' and 'contrastive' with a teacher for
+  the remaining images (tasks.consistency).
 
   Args:
     labels: numbers of labelled images.
@@ -59,6 +82,8 @@ def expand(
     finetune: gin files of softmax fine-tuning.
     pseudo_label: gin files of pseudo-labelling.
     second_round: gin files that add the pseudo-labelled images to a training.
+    joint: gin files that add the contrastive loss to `scratch`.
+    consistency: gin files that add the teacher to `scratch` and `finetune`.
     arms: which of ARMS.
     bindings: laid on top of all trainings.
     rounds: how often the '_pseudo' arms label and train again.
@@ -78,6 +103,7 @@ def expand(
   """
   files = {'scratch': scratch, 'pretrain': pretrain, 'finetune': finetune}
   files |= {'pseudo_label': pseudo_label, 'second_round': second_round}
+  files |= {'joint': joint, 'consistency': consistency}
   files |= {'scratch_of_many': scratch_of_many}
   files |= {'finetune_of_many': finetune_of_many}
   steps = _steps(total_steps, pretrain_share)
@@ -99,23 +125,34 @@ class _Budget:
   def make(self) -> list[stages.Stage]:
     """All of them, in an order in which they can run."""
     arms, rounds = self._study.arms, self._study.rounds
-    for name in filter(self._study.has, ('softmax', 'contrastive')):
+    for name in ('softmax', 'contrastive'):
+      if not {name, f'{name}_pseudo'} & set(arms):
+        continue
       last = self._train(name, 1, None, name if name in arms else None)
       if f'{name}_pseudo' not in arms:
         continue
       for number in range(2, rounds + 2):
         arm = f'{name}_pseudo' if number == rounds + 1 else None
         last = self._train(name, number, self._label(name, number, last), arm)
+    for arm in arms:
+      if arm in _OVERLAID:
+        base, overlay = _OVERLAID[arm]
+        self._train(base, 1, None, arm, overlay)
     return list(self._stages.values())
 
   def _train(
-    self, name: str, number: int, labels: str | None, arm: str | None
+    self,
+    name: str,
+    number: int,
+    labels: str | None,
+    arm: str | None,
+    overlay: str | None = None,
   ) -> str:
     """Adds the trainings of one pass; returns the name of the last."""
     if name == 'softmax':
-      return self._add('scratch', number, labels, arm=arm)
+      return self._add('scratch', number, labels, None, arm, overlay)
     start = self._add('pretrain', number, labels)
-    return self._add('finetune', number, labels, start, arm)
+    return self._add('finetune', number, labels, start, arm, overlay)
 
   def _label(self, name: str, number: int, run: str) -> str:
     """Adds the pseudo-labelling with a run; returns its name."""
@@ -136,9 +173,12 @@ class _Budget:
     labels: str | None,
     start: str | None = None,
     arm: str | None = None,
+    overlay: str | None = None,
   ) -> str:
     title = f'{role}{number if number > 1 else ""}_{self._count}'
     extra = self._study.files['second_round'] if labels else ()
+    if overlay:
+      title, extra = f'{arm}_{self._count}', self._study.files[overlay]
     self._stages[title] = stages.Stage(
       name=title,
       gin_files=(*self._files(role, labels is not None), *extra),
@@ -197,6 +237,8 @@ def _needed(study: _Study) -> list[str]:
   """The roles of the trainings whose gin files a study needs."""
   roles = ['scratch'] if study.has('softmax') else []
   roles += ['finetune'] if study.has('contrastive') else []
+  overlays = [_OVERLAID[arm][1] for arm in study.arms if arm in _OVERLAID]
   if study.many_labels is not None:
     roles += [f'{role}_of_many' for role in roles]
-  return sorted([*roles, *(['pretrain'] if study.has('contrastive') else [])])
+  pretrain = ['pretrain'] if study.has('contrastive') else []
+  return sorted({*roles, *pretrain, *overlays})

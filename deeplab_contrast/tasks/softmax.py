@@ -81,15 +81,28 @@ class Softmax(task.Task):
     else:
       logits = model.logits_of_scales(images, training=training)
       scales = {f'softmax_{name}': value for name, value in logits.items()}
-    mined = softmax_loss.mined_share(
-      self.top_k_percent_pixels, self.hard_example_mining_step, step
-    )
+    labels = batch[common.LABEL]
     return {
-      name: self._loss(logits, batch[common.LABEL], mined)
+      name: self.of_logits(logits, labels, step)
       for name, logits in scales.items()
     }
 
-  def _loss(self, logits, labels, mined):
+  def of_logits(
+    self, logits: tf.Tensor, labels: tf.Tensor, step: tf.Tensor
+  ) -> common.Weighted:
+    """The loss of logits that were computed already.
+
+    Args:
+      logits: float [batch, h, w, classes].
+      labels: int32 [batch, height, width], class ids or IGNORE_LABEL.
+      step: int64 [], number of training steps done so far.
+
+    Returns:
+      `Weighted` over pixels.
+    """
+    mined = softmax_loss.mined_share(
+      self.top_k_percent_pixels, self.hard_example_mining_step, step
+    )
     if self.upsample_logits:
       logits = resize.bilinear(logits, resize.spatial_size(labels))
     else:

@@ -1,7 +1,8 @@
 """The interface of a training task: a head and its losses."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -9,19 +10,46 @@ import tensorflow as tf
 from deeplab_contrast import common
 from deeplab_contrast.core.network.model import DeepLab
 
+# Maps images, float32 [batch, height, width, 3], to the output of the network
+# with averaged weights, in evaluation mode.
+Teacher: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+
 
 class Task(abc.ABC):
   """Makes a head for the network, and computes named losses of a batch.
 
   Attributes:
     needs: keys that a batch must have.
+    needs_teacher: whether `begin` must get a teacher: the trainer then has to
+      average weights.
   """
 
   needs: tuple[str, ...]
+  needs_teacher: bool = False
 
   @abc.abstractmethod
   def make_head(self, num_classes: int) -> keras.layers.Layer:
     """The head that this task trains, for a dataset of `num_classes`."""
+
+  def make_projection(self) -> keras.layers.Layer | None:
+    """A second head, which is only trained; None for most tasks."""
+    return None
+
+  def begin(
+    self, model: DeepLab, teacher: Teacher | None
+  ) -> Mapping[str, tf.Variable]:
+    """Called once before a training, in the strategy's scope.
+
+    Args:
+      model: its variables built.
+      teacher: the network with averaged weights; None if none are kept.
+
+    Returns:
+      {name: variable}, the state of the task that a resumed training needs.
+      `losses` may change it, equally on all replicas.
+    """
+    del model, teacher
+    return {}
 
   @abc.abstractmethod
   def losses(
@@ -40,5 +68,6 @@ class Task(abc.ABC):
       step: int64 [], number of training steps done so far.
 
     Returns:
-      `Weighted` terms by name; the objective is the sum of their means.
+      `Weighted` terms by name; the objective is the weighted sum of their
+      means.
     """

@@ -7,14 +7,14 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import keras
 import tensorflow as tf
 from absl import logging
 
-from deeplab_contrast.training import averages, contents
+from deeplab_contrast.training import contents
 from deeplab_contrast.utils import checks, errors, run_files
 
 _T = TypeVar('_T')
@@ -31,6 +31,8 @@ class Checkpoints:
     keep: the number of newest checkpoints to keep.
     writes: whether this process writes. Of several processes, which have the
       same state, one writes for all; saving needs no collective.
+    averages: {path of a variable of the model: its moving average}.
+    state: {name: variable}, of the task.
   """
 
   def __init__(
@@ -41,13 +43,19 @@ class Checkpoints:
     step: tf.Variable,
     keep: int = 3,
     writes: bool = True,
+    averages: Mapping[str, tf.Variable] | None = None,
+    state: Mapping[str, tf.Variable] | None = None,
   ):
     self._variables = contents.by_path(model.variables)
+    items = {
+      'average': {contents.name_of(p): v for p, v in (averages or {}).items()},
+      'task': dict(state or {}),
+    }
     self._checkpoint = tf.train.Checkpoint(
       model=self._variables,
       optimizer=contents.by_path(optimizer.variables, optimizer.name),
       step=step,
-      **_averages(averages.of(optimizer, model)),
+      **{name: item for name, item in items.items() if item},
     )
     _ = self._checkpoint.save_counter  # Makes it; older checkpoints have it.
     self._step = step
@@ -173,7 +181,10 @@ class WarmStart:
 
 
 def restore_model(
-  model_dir: str, model: keras.Model, path: str | None = None
+  model_dir: str,
+  model: keras.Model,
+  path: str | None = None,
+  averaged: bool = True,
 ) -> tuple[str, int]:
   """Restores the whole model from the newest readable checkpoint of a run.
 
@@ -181,6 +192,8 @@ def restore_model(
     model_dir: the run's folder.
     model: a built Keras model.
     path: of a checkpoint to restore instead.
+    averaged: whether to take moving averages of weights where the run keeps
+      them.
 
   Returns:
     (path, step) of the checkpoint used.
@@ -195,7 +208,7 @@ def restore_model(
 
   def restore(path):
     contents.check_whole(path, named, model)
-    _restore_weights(path, named)
+    _restore_weights(path, named, averaged)
 
   path, _ = newest_readable(paths, restore)
   return path, step_of(path)
@@ -298,25 +311,15 @@ def _restore(checkpoint, path, variables, exact):
     ) from e
 
 
-def _restore_weights(path, named):
-  """Restores the weights a checkpoint is evaluated with: averages, if any."""
+def _restore_weights(path, named, averaged=True):
+  """Restores weights, or their averages where a checkpoint holds some."""
   _restore(tf.train.Checkpoint(model=named), path, named, exact=False)
-  averaged = {name: named[name] for name in contents.averaged(path, named)}
-  if averaged:
-    average = tf.train.Checkpoint(average=averaged)
-    _restore(average, path, averaged, exact=False)
+  found = contents.averaged(path, named) if averaged else ()
+  if found:
+    average = {name: named[name] for name in found}
+    item = tf.train.Checkpoint(average=average)
+    _restore(item, path, average, exact=False)
   contents.check_finite(path, {n: v.numpy() for n, v in named.items()})
-
-
-def _averages(named):
-  """The item of a checkpoint that holds the averages, if there are any."""
-  if not named:
-    return {}
-  return {
-    'average': {
-      contents.name_of(path): average.value for path, average in named.items()
-    }
-  }
 
 
 def _sweep(folder):

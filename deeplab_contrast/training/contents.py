@@ -81,8 +81,6 @@ def stored_shapes(path: str) -> dict[str, list[int]]:
 def averaged(path: str, names: Iterable[str]) -> set[str]:
   """The variables whose moving averages a checkpoint holds.
 
-  None before the first step, when the averages are 0.
-
   Args:
     path: of a checkpoint.
     names: of variables of the model.
@@ -91,10 +89,7 @@ def averaged(path: str, names: Iterable[str]) -> set[str]:
     A set of names.
   """
   stored = stored_shapes(path)
-  found = {name for name in names if key(name, 'average') in stored}
-  if found and not tf.train.load_checkpoint(path).get_tensor(_STEP):
-    return set()
-  return found
+  return {name for name in names if key(name, 'average') in stored}
 
 
 def check_shapes(

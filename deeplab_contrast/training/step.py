@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.tasks import task as task_lib
+from deeplab_contrast.training import averages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Step:
     task: task_lib.Task,
     strategy: tf.distribute.Strategy,
     counter: tf.Variable,
+    averaged: averages.Averages | None = None,
   ) -> Callable[[Any], dict[str, tf.Tensor]]:
     """Compiles the step.
 
@@ -35,6 +37,7 @@ class Step:
       task: computes the losses.
       strategy: the `tf.distribute` strategy.
       counter: int64 [], the number of steps done; every step adds 1.
+      averaged: moved after the update.
 
     Returns:
       A function from a distributed batch to numbers: {name: float32 []}.
@@ -63,6 +66,8 @@ class Step:
       # After the update, so that weights it has ruined are seen before saving.
       numbers['weight_norm'] = tf.linalg.global_norm(variables)
       counter.assign_add(1)
+      if averaged is not None:
+        averaged.update(counter.value())
       return numbers
 
     on_replica = tf.function(on_replica, jit_compile=self.jit_compile or None)
@@ -83,16 +88,18 @@ class Step:
     """This replica's share of the objective, and the numbers to log."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     objective, numbers, counts = 0.0, {}, {}
-    for name, (total, count) in losses.items():
+    for name, (total, count, weight) in losses.items():
       # The sum over replicas of total / global count is the global mean.
       share = tf.math.divide_no_nan(total, _all_reduce(count))
-      objective += share
+      if not (isinstance(weight, float) and weight == 0.0):
+        objective += weight * share
       numbers[name] = _all_reduce(tf.stop_gradient(share))
       counts[f'{name}_count'] = _all_reduce(tf.cast(count, tf.float32))
     decay = self.weight_decay * tf.add_n(
       [tf.nn.l2_loss(tf.convert_to_tensor(k.value)) for k in kernels]
     )
-    numbers['loss'] = tf.add_n(list(numbers.values())) + decay
+    weighted = [numbers[name] * x.weight for name, x in losses.items()]
+    numbers['loss'] = tf.add_n(weighted) + decay
     return objective + decay / replicas, {**numbers, **counts}
 
 

@@ -40,6 +40,9 @@ class Trainer:
       those of biases are always doubled, as in the original.
     last_layers_contain_logits_only: whether the last layers are the logits
       layer, or all but the backbone.
+    average_decay: keeps moving averages of the weights, which evaluation,
+      prediction and export take, and tasks have as their teacher; see
+      `averages.Averages`. None keeps none.
     warm_start: `WarmStart`, the source of the first weights; None for random
       ones, or for `pretrained`.
     pretrained: the source of pretrained first weights, used without
@@ -63,6 +66,7 @@ class Trainer:
     weight_decay: float = 4e-5,
     last_layer_gradient_multiplier: float = 1.0,
     last_layers_contain_logits_only: bool = False,
+    average_decay: float | None = None,
     warm_start: checkpoints.WarmStart | None = None,
     pretrained: origins.Pretrained | None = None,
     log_every: int = 10,
@@ -87,12 +91,19 @@ class Trainer:
         'LossScaleOptimizer is for float16, which is not supported; use '
         "precision = 'mixed_bfloat16'."
       )
+    if getattr(optimizer, 'use_ema', False):
+      raise ValueError('Set Trainer.average_decay instead of use_ema.')
+    if average_decay is not None and not 0 < average_decay < 1:
+      raise ValueError(
+        f'average_decay is {average_decay}; it must be between 0 and 1.'
+      )
     self.optimizer = optimizer
     self.steps = steps
     self.batch_size = batch_size
     self.weight_decay = weight_decay
     self.last_layer_gradient_multiplier = last_layer_gradient_multiplier
     self.last_layers_contain_logits_only = last_layers_contain_logits_only
+    self.average_decay = average_decay
     self.warm_start = warm_start
     self.pretrained = pretrained
     self.log_every = log_every
@@ -145,17 +156,28 @@ class Trainer:
     with strategy.scope():
       self.optimizer.build(model.trainable_variables)
       counter = step.make_counter()
+      averaged = self._averages(model, task)
+      state = task.begin(model, averaged)
     saver = checkpoints.Checkpoints(
-      model_dir, model, self.optimizer, counter, self.keep, team.is_chief
+      model_dir,
+      model,
+      self.optimizer,
+      counter,
+      self.keep,
+      team.is_chief,
+      averaged.variables if averaged else None,
+      state,
     )
     start = self._start(model, saver, counter, team, model_dir)
+    if averaged and not start:
+      averaged.restart()
     gate = gates.Gate()
     dataset = self._distribute(stream, strategy, start, gate)
     _check_needs(task, dataset.element_spec)
-    if evaluate is not None:
-      evaluate = self._on_averages(evaluate, model)
+    if evaluate is not None and averaged is not None:
+      evaluate = _on_averages(evaluate, averaged)
     run = loop.Loop(self, team, saver, model_dir, evaluate, ids_at, split)
-    train_step = self._step().compiled(model, task, strategy, counter)
+    train_step = self._step().compiled(model, task, strategy, counter, averaged)
     batches = iter(dataset)
     with gate.drained(batches):
       return run.run(train_step, batches, start)
@@ -214,16 +236,15 @@ class Trainer:
       )
     return start
 
-  def _on_averages(self, evaluate, model):
-    """Evaluates with averaged weights if the optimizer keeps them."""
-
-    def run(poll):
-      if self.optimizer.iterations.numpy() == 0:
-        return evaluate(poll)  # Averages are 0 before the first step.
-      with averages.applied(self.optimizer, model):
-        return evaluate(poll)
-
-    return run
+  def _averages(self, model, task):
+    if self.average_decay is not None:
+      return averages.Averages(model, self.average_decay)
+    if task.needs_teacher:
+      raise errors.ConfigError(
+        f'{type(task).__name__} needs a teacher: set Trainer.average_decay, to '
+        '0.99 for a training of a thousand steps.'
+      )
+    return None
 
   def _distribute(self, stream, strategy, start, gate):
     def make(context):
@@ -239,10 +260,20 @@ class Trainer:
     return strategy.distribute_datasets_from_function(make)
 
 
+def _on_averages(evaluate, averaged):
+  def run(poll):
+    with averaged.applied():
+      return evaluate(poll)
+
+  return run
+
+
 def _check_needs(task: task_lib.Task, spec):
   missing = sorted(set(task.needs) - set(spec))
   if missing:
     hint = ' Add @transforms.TwoViews().' if common.VIEWS in missing else ''
+    if common.UNLABELLED in missing:
+      hint = ' Set Experiment.unlabelled, as tasks/consistency.gin does.'
     raise errors.ConfigError(
       f'{type(task).__name__} needs {missing} in every batch; the data offers '
       f'{sorted(spec)}.{hint}'

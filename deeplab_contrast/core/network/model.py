@@ -45,13 +45,20 @@ class Trunk(keras.layers.Layer):
     if not fine_tune_batch_norm:
       _freeze(self._flatten_layers(include_self=False))
 
-  def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+  def call(
+    self,
+    images: tf.Tensor,
+    training: bool = False,
+    perturb: Callable[[tf.Tensor, int], tf.Tensor] | None = None,
+  ) -> tf.Tensor:
     """Maps pixels to features.
 
     Args:
       images: float [batch, height, width, 3], 0..255.
       training: whether dropout is active and batch norm uses the statistics of
         the batch.
+      perturb: changes the outputs of the backbone, [batch, h, w, channels],
+        given the tensor and its stride (0 for the last one).
 
     Returns:
       [batch, (height - 1) / stride + 1, ..., channels].
@@ -59,6 +66,9 @@ class Trunk(keras.layers.Layer):
     images = tf.cast(images, tf.float32)
     pixels = tf.cast(self.backbone.normalize(images), self.compute_dtype)
     features, low = self.backbone(pixels, training=training)
+    if perturb is not None:
+      features = perturb(features, 0)
+      low = {stride: perturb(x, stride) for stride, x in low.items()}
     if self.aspp is not None:
       features = self.aspp(features, training=training)
     size = tuple(resize.spatial_size(images))
@@ -74,6 +84,8 @@ class DeepLab(keras.Model):
     image_pyramid: scales at which the network sees the image, the original's
       flag; None means (1.0,).
     merge_method: of the logits of several scales, 'max' or 'avg'.
+    projection: a second head, which some tasks train; the model's output does
+      not depend on it.
 
   Raises:
     ValueError: if trunk and head do not match, or merge_method is unknown.
@@ -85,10 +97,12 @@ class DeepLab(keras.Model):
     head: keras.layers.Layer,
     image_pyramid: Sequence[float] | None = None,
     merge_method: str = 'max',
+    projection: keras.layers.Layer | None = None,
   ):
     super().__init__(name='deeplab')
     self.trunk = trunk
     self.head = head
+    self.projection = projection
     self.image_pyramid = tuple(image_pyramid or (1.0,))
     self.merge_method = merge_method
     self.trunk_gives_logits = trunk.decoder.output_is_logits
@@ -152,7 +166,10 @@ class DeepLab(keras.Model):
       if getattr(layer.build, '_is_default', False):
         layer.built = True
     # The smallest image with two pixels at every stride.
-    self(tf.zeros([1, 65, 65, 3]), training=False)
+    image = tf.zeros([1, 65, 65, 3])
+    self(image, training=False)
+    if self.projection is not None:
+      self.projection(self.trunk(image, training=False))
 
   def decayed_kernels(self) -> list[keras.Variable]:
     """Variables under weight decay: convolution kernels, except depthwise ones.

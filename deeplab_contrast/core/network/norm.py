@@ -4,11 +4,30 @@ Keras' own layer is unfused on TensorFlow. A whole DeepLabV3+ training step is
 1.3x (float32) to 1.7x (bfloat16) faster with the fused operation.
 """
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+# Strategies trace their replicas in threads.
+_kept = threading.local()
+
+
+@contextlib.contextmanager
+def moving_statistics_kept() -> Iterator[None]:
+  """Batch norm called inside leaves its moving statistics as they are.
+
+  In training it still normalizes with the statistics of the batch.
+  """
+  before = getattr(_kept, 'is_on', False)
+  _kept.is_on = True
+  try:
+    yield
+  finally:
+    _kept.is_on = before
 
 
 def _num_replicas():
@@ -84,8 +103,9 @@ class BatchNorm(keras.layers.Layer):
       outputs, mean, variance = self._synchronized(inputs)
     else:
       outputs, mean, variance = self._fused(inputs, is_training=True)
-    self._move(self.moving_mean, mean)
-    self._move(self.moving_variance, variance)
+    if not getattr(_kept, 'is_on', False):
+      self._move(self.moving_mean, mean)
+      self._move(self.moving_variance, variance)
     return outputs
 
   def fold(self) -> np.ndarray:

@@ -8,13 +8,13 @@ from deeplab_contrast.utils import errors
 def refuse(
   unlabelled: examples.Examples, other: examples.Examples, name: str
 ) -> None:
-  """Refuses images to label that are also in another set.
+  """Refuses unlabelled images that are also in another set.
 
   Images are the same if both name and bytes are; so two datasets may use the
   same numbers for different images.
 
   Args:
-    unlabelled: the images to label.
+    unlabelled: the unlabelled images.
     other: the other set.
     name: what the other set is called.
 
@@ -30,7 +30,7 @@ def refuse(
   ]
   if shared:
     raise errors.DataError(
-      f'{len(shared)} of the images to label are {name} images too: '
-      f'{id_list.some(shared)}; label only images that are used neither for '
+      f'{len(shared)} of the unlabelled images are {name} images too: '
+      f'{id_list.some(shared)}; take only images that are used neither for '
       'training nor for evaluation.'
     )

@@ -28,7 +28,10 @@ from deeplab_contrast.datasets.transforms.order import (
   Transform,
   check,
 )
-from deeplab_contrast.datasets.transforms.views import TwoViews
+from deeplab_contrast.datasets.transforms.views import (
+  TwoViews,
+  WeakAndStrong,
+)
 
 __all__ = [
   'BrightnessContrast',
@@ -43,5 +46,6 @@ __all__ = [
   'ResizeToRange',
   'Transform',
   'TwoViews',
+  'WeakAndStrong',
   'check',
 ]

@@ -19,10 +19,15 @@ class Decode:
   [height, width]; empty bytes mean an unlabelled image and give IGNORE_LABEL
   everywhere.
 
+  Attributes:
+    marks_void: whether pixels of LABEL without a class become VOID_LABEL, so
+      that later they can be told from padding: for unlabelled images.
+
   Raises, when run: InvalidArgumentError if the bytes are not an image, or the
   label has several channels or a different size from its image.
   """
 
+  marks_void: bool = False
   takes: ClassVar[str] = order.ENCODED
   gives: ClassVar[str] = order.DECODED
 
@@ -35,4 +40,8 @@ class Decode:
   def to_bytes(self, example: order.Example) -> tuple[tf.Tensor, tf.Tensor]:
     """The same image and label, still uint8."""
     image = decoding.image(example[common.IMAGE])
-    return image, decoding.label(example, tf.shape(image)[:2])
+    label = decoding.label(example, tf.shape(image)[:2])
+    if self.marks_void:
+      void = tf.constant(common.VOID_LABEL, tf.uint8)
+      label = tf.where(label == common.IGNORE_LABEL, void, label)
+    return image, label

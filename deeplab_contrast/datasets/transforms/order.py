@@ -12,7 +12,7 @@ Transform = Callable[[Example], Example]
 # The states of an example: what a step `takes`, and `gives` if it changes it.
 ENCODED = 'an encoded image'
 DECODED = 'a decoded image'
-TWO_VIEWS = 'two views'
+SEVERAL_VIEWS = 'several views'
 
 
 def check(transforms: Sequence[Transform]) -> None:

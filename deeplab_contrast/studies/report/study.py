@@ -3,7 +3,15 @@
 import dataclasses
 
 # In the order of every legend; other arms follow in the order of the study.
-ARMS = ('softmax', 'contrastive', 'softmax_pseudo', 'contrastive_pseudo')
+ARMS = (
+  'softmax',
+  'contrastive',
+  'softmax_pseudo',
+  'contrastive_pseudo',
+  'joint',
+  'consistency',
+  'contrastive_consistency',
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -60,6 +60,10 @@ class Look:
   line: str
 
 
+# What follows '_' in the name of an arm, and how it is written.
+_ADDED = {'pseudo': 'pseudo-labels', 'consistency': 'consistency'}
+
+
 def looks(arms: Sequence[str]) -> dict[str, Look]:
   """{arm: `Look`}; the known arms look the same in every study."""
   others = [arm for arm in arms if arm not in _ARMS]
@@ -72,7 +76,7 @@ def looks(arms: Sequence[str]) -> dict[str, Look]:
 def arm_title(arm: str) -> str:
   """'contrastive + pseudo-labels' for 'contrastive_pseudo'."""
   base, _, rest = arm.partition('_')
-  return f'{base} + pseudo-labels' if rest == 'pseudo' else arm
+  return f'{base} + {_ADDED[rest]}' if rest in _ADDED else arm
 
 
 def budget_title(labels: int | None) -> str:

@@ -13,6 +13,10 @@ DIFFERENCES = (
   ('contrastive_pseudo', 'softmax_pseudo'),
   ('softmax_pseudo', 'softmax'),
   ('contrastive_pseudo', 'contrastive'),
+  ('joint', 'softmax'),
+  ('consistency', 'softmax'),
+  ('contrastive_consistency', 'consistency'),
+  ('contrastive_consistency', 'softmax'),
 )
 
 

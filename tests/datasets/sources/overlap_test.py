@@ -10,7 +10,7 @@ def test_images_that_are_in_both_are_refused():
   all_images = in_memory.PaintedSource(count=6).open(None)
   few = sources.Subset(all_images, [4, 1])
   with pytest.raises(
-    errors.DataError, match='2 of the images to label are val'
+    errors.DataError, match='2 of the unlabelled images are val'
   ):
     overlap.refuse(all_images, few, 'val')
   overlap.refuse(sources.Subset(all_images, [0, 2]), few, 'val')

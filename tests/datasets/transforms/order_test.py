@@ -36,7 +36,7 @@ def test_custom_steps_may_stand_anywhere():
         transforms.TwoViews(),
         transforms.BrightnessContrast(),
       ],
-      'Transform 3, BrightnessContrast.*gets two views',
+      'Transform 3, BrightnessContrast.*gets several views',
     ),
   ],
 )

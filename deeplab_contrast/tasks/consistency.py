@@ -1,0 +1,356 @@
+"""Learning from images without labels: a teacher, and weak to strong views.
+
+UniMatch V2 (Yang et al., 2410.10777), whose parts can be set one by one: with
+one strong view and no channel dropout it is FixMatch with an averaged teacher;
+with threshold 0 and no CutMix, mean teacher with hard labels.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import keras
+import tensorflow as tf
+
+from deeplab_contrast import common
+from deeplab_contrast.core import resize
+from deeplab_contrast.core.losses import pixel_contrast, softmax_loss
+from deeplab_contrast.core.network import heads, norm
+from deeplab_contrast.core.network.model import DeepLab
+from deeplab_contrast.tasks import task
+
+# The step's own random numbers; those of transforms are numbered from 0.
+_DROPOUT_SEED = 2_000_000
+_CONTRAST_SEED = 2_000_001
+
+
+class Labelled(Protocol):
+  """What the task needs of the one for labelled images: `softmax.Softmax`."""
+
+  def make_head(self, num_classes: int) -> keras.layers.Layer:
+    """See `Task.make_head`."""
+
+  def of_logits(
+    self, logits: tf.Tensor, labels: tf.Tensor, step: tf.Tensor
+  ) -> common.Weighted:
+    """The loss of logits."""
+
+
+class Consistency(task.Task):
+  """Cross entropy on labelled images, consistency on unlabelled ones, contrast.
+
+  The teacher, a moving average of the network, labels the weak view of each
+  unlabelled image; where it is confident, the network learns that label on the
+  strong views. Neighbours in a batch (the first and the second image, and so
+  on) are CutMix partners.
+
+  Without `weight` there is no second stream: cross entropy, and `contrast` on
+  the same features, are learned jointly.
+
+  Args:
+    labelled: the loss of labelled images.
+    weight: of the consistency loss, the mean over all valid pixels and strong
+      views, relative to cross entropy.
+    ramp_steps: the weight rises linearly from 0 during these steps.
+    threshold: the least confidence of a label: a number, or one per class.
+    threshold_momentum: if above 0, one threshold for all classes starts at
+      `threshold` and moves towards the teacher's mean confidence: in each step
+      it keeps this share of its value.
+    channel_dropout: the share of the unlabelled images of which half of the
+      channels of all features are dropped, and the others doubled; with two
+      strong views, the second keeps what the first drops.
+    moves_statistics: which forward passes move the statistics of batch norm:
+      'labelled', or 'all' (labelled and strong views). Each pass is normalized
+      with the statistics of its own batch.
+    contrast: a contrastive loss on labelled and confident unlabelled pixels.
+    contrast_weight: relative to cross entropy.
+    contrast_start: the step at which it begins.
+    projection: builds the projection head of `contrast`.
+
+  Raises:
+    ValueError: a number is out of its range, or the task would be plain cross
+      entropy.
+  """
+
+  def __init__(
+    self,
+    labelled: Labelled,
+    weight: float = 1.0,
+    ramp_steps: int = 0,
+    threshold: float | Sequence[float] = 0.95,
+    threshold_momentum: float = 0.0,
+    channel_dropout: float = 0.0,
+    moves_statistics: str = 'labelled',
+    contrast: pixel_contrast.PixelContrast | None = None,
+    contrast_weight: float = 0.1,
+    contrast_start: int = 0,
+    projection: Callable[[], keras.layers.Layer] = heads.Projection,
+  ):
+    _check_shares(
+      threshold_momentum=threshold_momentum, channel_dropout=channel_dropout
+    )
+    if moves_statistics not in ('labelled', 'all'):
+      raise ValueError(
+        f"moves_statistics is {moves_statistics!r}; it must be 'labelled' or "
+        "'all'."
+      )
+    if weight < 0 or contrast_weight < 0 or ramp_steps < 0:
+      raise ValueError(
+        f'weight is {weight}, contrast_weight {contrast_weight}, ramp_steps '
+        f'{ramp_steps}; none may be negative.'
+      )
+    if weight == 0 and contrast is None:
+      raise ValueError(
+        'weight is 0 and there is no contrast, which leaves cross entropy: use '
+        'tasks.softmax.'
+      )
+    self.labelled = labelled
+    self.weight = float(weight)
+    self.ramp_steps = ramp_steps
+    self.threshold = (
+      tuple(threshold) if isinstance(threshold, (list, tuple)) else threshold
+    )
+    self.threshold_momentum = threshold_momentum
+    self.channel_dropout = channel_dropout
+    self.moves_statistics = moves_statistics
+    self.contrast = contrast
+    self.contrast_weight = float(contrast_weight)
+    self.contrast_start = contrast_start
+    self.needs = (common.IMAGE, common.LABEL, common.SEED)
+    if self.weight:
+      self.needs += (common.UNLABELLED,)
+    self.needs_teacher = self.weight > 0
+    self._projection = projection
+    self._teacher: task.Teacher | None = None
+    self._moving: tf.Variable | None = None
+
+  def make_head(self, num_classes: int) -> keras.layers.Layer:
+    """The classifier of `labelled`.
+
+    Raises:
+      ValueError: `threshold` has a different number of classes.
+    """
+    numbers = self.threshold if isinstance(self.threshold, tuple) else None
+    if numbers and len(numbers) != num_classes:
+      raise ValueError(
+        f'threshold has {len(numbers)} numbers for {num_classes} classes.'
+      )
+    return self.labelled.make_head(num_classes)
+
+  def make_projection(self) -> keras.layers.Layer | None:
+    """The projection head of the contrastive loss, if there is one."""
+    return None if self.contrast is None else self._projection()
+
+  def begin(
+    self, model: DeepLab, teacher: task.Teacher | None
+  ) -> Mapping[str, tf.Variable]:
+    """Takes the teacher; returns the moving threshold, if there is one.
+
+    Raises:
+      ValueError: the network has several scales, or logits from its decoder.
+    """
+    if model.trunk_gives_logits or model.image_pyramid != (1.0,):
+      raise ValueError(
+        'Consistency needs features at one scale: no image_pyramid, no '
+        'decoder_output_is_logits.'
+      )
+    self._teacher = teacher
+    if not self.threshold_momentum:
+      return {}
+    self._moving = tf.Variable(
+      self.threshold,
+      dtype=tf.float32,
+      trainable=False,
+      aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+    return {'threshold': self._moving}
+
+  def losses(
+    self,
+    model: DeepLab,
+    batch: Mapping[str, tf.Tensor],
+    training: bool,
+    step: tf.Tensor,
+  ) -> dict[str, common.Weighted]:
+    """Computes the losses; see `Task.losses`.
+
+    Returns:
+      'softmax'; with unlabelled images 'consistency', and for the log
+      'confident', the share of confident pixels, and 'teacher_accuracy', the
+      share of right ones among those whose hidden label is known; 'contrast'.
+    """
+    labels = batch[common.LABEL]
+    features = model.trunk(batch[common.IMAGE], training=training)
+    logits = model.head(features, training=training)
+    terms = {'softmax': self.labelled.of_logits(logits, labels, step)}
+    seen = [(features, labels)]
+    if self.weight:
+      found, strong = self._unlabelled(model, batch, training, step)
+      terms |= found
+      seen.append(strong)
+    if self.contrast is not None:
+      seed = batch[common.SEED][0]
+      terms['contrast'] = self._contrast(model, seen, seed, training, step)
+    return terms
+
+  def _unlabelled(self, model, batch, training, step):
+    """The terms of the unlabelled images; strong features and their labels."""
+    unlabelled = batch[common.UNLABELLED]
+    valid = unlabelled[common.VALID]
+    guess, confidence = self._taught(unlabelled[common.VIEWS][:, 0], valid)
+    sure = valid & (confidence >= self._thresholds(guess))
+    if training and self._moving is not None:
+      self._move_threshold(confidence, valid)
+    taught = tf.where(sure, guess, common.IGNORE_LABEL)
+    images, labels, counted = _mixed(unlabelled, taught)
+    features, logits = self._strong(model, unlabelled, images, training)
+    logits = resize.bilinear(logits, resize.spatial_size(labels))
+    total, _ = softmax_loss.pixel_cross_entropy(logits, labels)
+    weight = self.weight * self._ramp(step)
+    terms = {
+      'consistency': common.Weighted(total, _count(counted), weight),
+      'confident': common.Weighted(_count(sure), _count(valid), 0.0),
+    }
+    hidden = unlabelled[common.LABEL]
+    known = sure & (hidden != common.IGNORE_LABEL)
+    terms['teacher_accuracy'] = common.Weighted(
+      _count(known & (guess == hidden)), _count(known), 0.0
+    )
+    return terms, (features, labels)
+
+  def _taught(self, images, valid):
+    """The teacher's classes and their probabilities, [batch, height, width]."""
+    assert self._teacher is not None
+    logits = resize.bilinear(self._teacher(images), resize.spatial_size(valid))
+    probabilities = tf.stop_gradient(tf.nn.softmax(logits))
+    guess = tf.argmax(probabilities, -1, output_type=tf.int32)
+    return guess, tf.reduce_max(probabilities, -1)
+
+  def _thresholds(self, guess):
+    if self._moving is not None:
+      return self._moving.value()
+    if isinstance(self.threshold, tuple):
+      return tf.gather(tf.constant(self.threshold, tf.float32), guess)
+    return self.threshold
+
+  def _move_threshold(self, confidence, valid):
+    total = tf.reduce_sum(tf.where(valid, confidence, 0.0))
+    total, count = _sum_over_replicas([total, _count(valid)])
+    mean = tf.math.divide_no_nan(total, count)
+    keep = self.threshold_momentum
+    self._moving.assign(keep * self._moving + (1.0 - keep) * mean)
+
+  def _strong(self, model, unlabelled, images, training):
+    """Features and logits of the strong views [views * batch, ...]."""
+    kept = contextlib.nullcontext()
+    if self.moves_statistics == 'labelled':
+      kept = norm.moving_statistics_kept()
+    perturb = None
+    if self.channel_dropout:
+      views = images.shape[0] // unlabelled[common.VIEWS].shape[0]
+      perturb = _ChannelDropout(
+        unlabelled[common.SEED], self.channel_dropout, views
+      )
+    with kept:
+      features = model.trunk(images, training=training, perturb=perturb)
+      return features, model.head(features, training=training)
+
+  def _ramp(self, step):
+    if not self.ramp_steps:
+      return 1.0
+    return tf.minimum(1.0, tf.cast(step, tf.float32) / self.ramp_steps)
+
+  def _contrast(self, model, seen, seed, training, step):
+    """The contrastive loss on all features whose labels are known or taught."""
+    features = tf.concat([x for x, _ in seen], 0)
+    embeddings = model.projection(features, training=training)
+    labels = resize.labels_nearest(
+      tf.concat([x for _, x in seen], 0), resize.spatial_size(embeddings)
+    )
+    seed = tf.random.experimental.stateless_fold_in(seed, _CONTRAST_SEED)
+    total, count, _ = self.contrast(embeddings, embeddings, labels, seed)
+    weight: float | tf.Tensor = self.contrast_weight
+    if self.contrast_start:
+      weight *= tf.cast(step >= self.contrast_start, tf.float32)
+    return common.Weighted(total, count, weight)
+
+
+class _ChannelDropout:
+  """Drops half of the channels of features, the others in the second view."""
+
+  def __init__(self, seeds, share, views):
+    self._seeds = [
+      tf.random.experimental.stateless_fold_in(seed, _DROPOUT_SEED)
+      for seed in tf.unstack(seeds)
+    ]
+    self._share = share
+    self._views = views
+
+  def __call__(self, features: tf.Tensor, number: int) -> tf.Tensor:
+    """Drops channels of features [views * batch, h, w, channels].
+
+    Args:
+      features: of one level of the network.
+      number: of this level; each draws its own channels.
+    """
+    first = tf.stack(
+      [self._factors(seed, features.shape[-1], number) for seed in self._seeds]
+    )
+    factors = tf.concat([first, 2.0 - first][: self._views], 0)
+    factors = tf.cast(factors, features.dtype)
+    return features * factors[:, tf.newaxis, tf.newaxis]
+
+  def _factors(self, seed, channels, number):
+    """0 or 2 for each channel; all 1 for the images that are left alone."""
+    is_left = tf.random.stateless_uniform([], seed) >= self._share
+    own = tf.random.experimental.stateless_fold_in(seed, 1 + number)
+    drawn = tf.random.stateless_uniform([channels], own) < 0.5
+    return tf.where(is_left, 1.0, 2.0 * tf.cast(drawn, tf.float32))
+
+
+def _mixed(unlabelled, labels):
+  """Strong views after CutMix, their labels and valid pixels, view by view.
+
+  Args:
+    unlabelled: the batch of unlabelled images.
+    labels: int32 [batch, height, width], of the weak views.
+
+  Returns:
+    float32 [views * batch, height, width, 3], int32 and bool [views * batch,
+    height, width].
+  """
+  views, mix = unlabelled[common.VIEWS], unlabelled[common.MIX]
+  batch = views.shape[0]
+  # Neighbours; of an odd number the last one mixes with itself.
+  partners = [i ^ 1 if i ^ 1 < batch else i for i in range(batch)]
+  found = []
+  for i in range(mix.shape[1]):
+    place = mix[:, i]
+    found.append(
+      [
+        tf.where(
+          place[..., tf.newaxis] if x.shape.rank == 4 else place,
+          tf.gather(x, partners),
+          x,
+        )
+        for x in (views[:, 1 + i], labels, unlabelled[common.VALID])
+      ]
+    )
+  return [tf.concat(parts, 0) for parts in zip(*found, strict=True)]
+
+
+def _count(mask):
+  return tf.reduce_sum(tf.cast(mask, tf.float32))
+
+
+def _sum_over_replicas(values):
+  context = tf.distribute.get_replica_context()
+  if context is None or context.num_replicas_in_sync == 1:
+    return values
+  return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def _check_shares(**shares):
+  for name, value in shares.items():
+    if not 0 <= value <= 1:
+      raise ValueError(f'{name} is {value}; it must be from 0 to 1.')
