@@ -129,7 +129,9 @@ def test_a_run_that_is_not_confident_of_anything(label, tmp_path):
 
 
 def test_val_images_are_refused(label, tmp_path):
-  with pytest.raises(errors.DataError, match='3 of the unlabelled images are va'):
+  with pytest.raises(
+    errors.DataError, match='3 of the unlabelled images are va'
+  ):
     label('val', *VAL)
   assert not (tmp_path / 'val' / 'labels').exists()
 
