@@ -14,14 +14,15 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
+from deeplab_contrast.core.augment import cutmix
 from deeplab_contrast.core.losses import pixel_contrast, softmax_loss
-from deeplab_contrast.core.network import heads, norm
+from deeplab_contrast.core.network import channel_dropout, heads, norm
 from deeplab_contrast.core.network.model import DeepLab
 from deeplab_contrast.tasks import task
 
-# The step's own random numbers; those of transforms are numbered from 0.
-_DROPOUT_SEED = 2_000_000
-_CONTRAST_SEED = 2_000_001
+# The loss has its own seed for random draws. Those of transforms are numbered
+# from 0.
+_CONTRAST_SEED = 1_000_000
 
 
 class Labelled(Protocol):
@@ -248,7 +249,7 @@ class Consistency(task.Task):
     perturb = None
     if self.channel_dropout:
       views = images.shape[0] // unlabelled[common.VIEWS].shape[0]
-      perturb = _ChannelDropout(
+      perturb = channel_dropout.ChannelDropout(
         unlabelled[common.SEED], self.channel_dropout, views
       )
     with kept:
@@ -275,39 +276,6 @@ class Consistency(task.Task):
     return common.Weighted(total, count, weight)
 
 
-class _ChannelDropout:
-  """Drops half of the channels of features, the others in the second view."""
-
-  def __init__(self, seeds, share, views):
-    self._seeds = [
-      tf.random.experimental.stateless_fold_in(seed, _DROPOUT_SEED)
-      for seed in tf.unstack(seeds)
-    ]
-    self._share = share
-    self._views = views
-
-  def __call__(self, features: tf.Tensor, number: int) -> tf.Tensor:
-    """Drops channels of features [views * batch, h, w, channels].
-
-    Args:
-      features: of one level of the network.
-      number: of this level; each draws its own channels.
-    """
-    first = tf.stack(
-      [self._factors(seed, features.shape[-1], number) for seed in self._seeds]
-    )
-    factors = tf.concat([first, 2.0 - first][: self._views], 0)
-    factors = tf.cast(factors, features.dtype)
-    return features * factors[:, tf.newaxis, tf.newaxis]
-
-  def _factors(self, seed, channels, number):
-    """0 or 2 for each channel; all 1 for the images that are left alone."""
-    is_left = tf.random.stateless_uniform([], seed) >= self._share
-    own = tf.random.experimental.stateless_fold_in(seed, 1 + number)
-    drawn = tf.random.stateless_uniform([channels], own) < 0.5
-    return tf.where(is_left, 1.0, 2.0 * tf.cast(drawn, tf.float32))
-
-
 def _mixed(unlabelled, labels):
   """Strong views after CutMix, their labels and valid pixels, view by view.
 
@@ -320,22 +288,13 @@ def _mixed(unlabelled, labels):
     height, width].
   """
   views, mix = unlabelled[common.VIEWS], unlabelled[common.MIX]
-  batch = views.shape[0]
-  # Neighbours; of an odd number the last one mixes with itself.
-  partners = [i ^ 1 if i ^ 1 < batch else i for i in range(batch)]
-  found = []
-  for i in range(mix.shape[1]):
-    place = mix[:, i]
-    found.append(
-      [
-        tf.where(
-          place[..., tf.newaxis] if x.shape.rank == 4 else place,
-          tf.gather(x, partners),
-          x,
-        )
-        for x in (views[:, 1 + i], labels, unlabelled[common.VALID])
-      ]
-    )
+  found = [
+    [
+      cutmix.paste(values, mix[:, i])
+      for values in (views[:, 1 + i], labels, unlabelled[common.VALID])
+    ]
+    for i in range(mix.shape[1])
+  ]
   return [tf.concat(parts, 0) for parts in zip(*found, strict=True)]
 
 

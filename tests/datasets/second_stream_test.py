@@ -1,6 +1,5 @@
 """Images without labels beside labelled ones."""
 
-
 import numpy as np
 import pytest
 import tensorflow as tf

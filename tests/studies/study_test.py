@@ -57,6 +57,27 @@ def test_a_single_arm_has_all_it_needs():
   assert list(found)[0] == 'pretrain_10' and len(found) == 5
 
 
+def test_arms_of_overlays():
+  arms = ('joint', 'consistency', 'contrastive_consistency')
+  found = expand(arms=arms, total_steps=100)
+  assert list(found) == [
+    'joint_10',
+    'consistency_10',
+    'pretrain_10',
+    'contrastive_consistency_10',
+  ]
+  assert {s.arm for s in found.values() if s.arm} == set(arms)
+  last = found['contrastive_consistency_10']
+  assert last.starts_from == 'pretrain_10'
+  assert last.gin_files == ('f.gin', 'gin_configs/tasks/consistency.gin')
+  assert found['joint_10'].gin_files == ('s.gin', 'gin_configs/tasks/joint.gin')
+  assert 'STEPS = 100' in found['consistency_10'].bindings
+  assert 'STEPS = 50' in last.bindings
+  assert not expand(arms=('joint',), pretrain=())['joint_10'].starts_from
+  with pytest.raises(errors.ConfigError, match='expand.joint names no gin'):
+    expand(arms=('joint',), joint=())
+
+
 def test_more_rounds():
   found = expand(arms=('softmax_pseudo',), rounds=2)
   assert list(found) == [

@@ -33,6 +33,23 @@ def random_box(
   return is_drawn & rows[:, tf.newaxis] & columns
 
 
+def paste(values: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
+  """Replaces boxes by those of the partner: first and second, and so on.
+
+  Args:
+    values: [batch, height, width] or [batch, height, width, channels].
+    box: bool [batch, height, width], what to replace.
+
+  Returns:
+    Like `values`. Of an odd number of images the last one has no partner.
+  """
+  count = values.shape[0]
+  partners = [i ^ 1 if i ^ 1 < count else i for i in range(count)]
+  if values.shape.rank == 4:
+    box = box[..., tf.newaxis]
+  return tf.where(box, tf.gather(values, partners), values)
+
+
 def _between(draw, span):
   return span[0] + draw * (span[1] - span[0])
 

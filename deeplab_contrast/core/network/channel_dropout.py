@@ -1,0 +1,50 @@
+"""Dropout of whole channels of features, for two views of an image."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+# Transforms number their random numbers from 0.
+_SEED = 2_000_000
+
+
+class ChannelDropout:
+  """Drops half of the channels of features, and doubles the others.
+
+  The second view of an image keeps what the first one drops (complementary
+  dropout of UniMatch V2).
+
+  Args:
+    seeds: int32 [batch, 2], one for each image.
+    share: of the images, 0 to 1, on which it acts.
+    views: of each image, 1 or 2.
+  """
+
+  def __init__(self, seeds: tf.Tensor, share: float, views: int):
+    self._seeds: Sequence[tf.Tensor] = [
+      tf.random.experimental.stateless_fold_in(seed, _SEED)
+      for seed in tf.unstack(seeds)
+    ]
+    self._share = share
+    self._views = views
+
+  def __call__(self, features: tf.Tensor, number: int) -> tf.Tensor:
+    """Drops channels of features [views * batch, h, w, channels].
+
+    Args:
+      features: of one level of the network.
+      number: of this level; each draws its own channels.
+    """
+    first = tf.stack(
+      [self._factors(seed, features.shape[-1], number) for seed in self._seeds]
+    )
+    factors = tf.concat([first, 2.0 - first][: self._views], 0)
+    factors = tf.cast(factors, features.dtype)
+    return features * factors[:, tf.newaxis, tf.newaxis]
+
+  def _factors(self, seed, channels, number):
+    """0 or 2 for each channel; all 1 for the images that are left alone."""
+    is_left = tf.random.stateless_uniform([], seed) >= self._share
+    own = tf.random.experimental.stateless_fold_in(seed, 1 + number)
+    drawn = tf.random.stateless_uniform([channels], own) < 0.5
+    return tf.where(is_left, 1.0, 2.0 * tf.cast(drawn, tf.float32))
