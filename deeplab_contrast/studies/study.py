@@ -7,8 +7,8 @@ from deeplab_contrast.studies import stages
 from deeplab_contrast.utils import errors
 
 # The paper's four: with and without contrastive pretraining, with and without
-# pseudo-labels for the unlabelled images. Then cross entropy with contrast in one
-# training, and with a teacher for the unlabelled images.
+# pseudo-labels for the unlabelled images. Then cross entropy together with
+# contrast, and with a teacher for the unlabelled images.
 ARMS = (
   'softmax',
   'contrastive',

@@ -7,7 +7,7 @@ with threshold 0 and no CutMix, mean teacher with hard labels.
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
@@ -15,7 +15,11 @@ import tensorflow as tf
 from deeplab_contrast import common
 from deeplab_contrast.core import resize
 from deeplab_contrast.core.augment import cutmix
-from deeplab_contrast.core.losses import pixel_contrast, softmax_loss
+from deeplab_contrast.core.losses import (
+  feature_bank,
+  pixel_contrast,
+  softmax_loss,
+)
 from deeplab_contrast.core.network import channel_dropout, heads, norm
 from deeplab_contrast.core.network.model import DeepLab
 from deeplab_contrast.tasks import task
@@ -63,7 +67,8 @@ class Consistency(task.Task):
     moves_statistics: which forward passes move the statistics of batch norm:
       'labelled', or 'all' (labelled and strong views). Each pass is normalized
       with the statistics of its own batch.
-    contrast: a contrastive loss on labelled and confident unlabelled pixels.
+    contrast: a contrastive loss on labelled and confident unlabelled pixels,
+      within the batch or against a bank of earlier features.
     contrast_weight: relative to cross entropy.
     contrast_start: the step at which it begins.
     projection: builds the projection head of `contrast`.
@@ -82,7 +87,9 @@ class Consistency(task.Task):
     threshold_momentum: float = 0.0,
     channel_dropout: float = 0.0,
     moves_statistics: str = 'labelled',
-    contrast: pixel_contrast.PixelContrast | None = None,
+    contrast: pixel_contrast.PixelContrast
+    | feature_bank.FeatureBank
+    | None = None,
     contrast_weight: float = 0.1,
     contrast_start: int = 0,
     projection: Callable[[], keras.layers.Layer] = heads.Projection,
@@ -124,6 +131,7 @@ class Consistency(task.Task):
     self._projection = projection
     self._teacher: task.Teacher | None = None
     self._moving: tf.Variable | None = None
+    self._bank: dict[str, tf.Variable] = {}
 
   def make_head(self, num_classes: int) -> keras.layers.Layer:
     """The classifier of `labelled`.
@@ -145,7 +153,7 @@ class Consistency(task.Task):
   def begin(
     self, model: DeepLab, teacher: task.Teacher | None
   ) -> Mapping[str, tf.Variable]:
-    """Takes the teacher; returns the moving threshold, if there is one.
+    """Takes the teacher; returns the moving threshold and the bank, if any.
 
     Raises:
       ValueError: the network has several scales, or logits from its decoder.
@@ -156,15 +164,19 @@ class Consistency(task.Task):
         'decoder_output_is_logits.'
       )
     self._teacher = teacher
-    if not self.threshold_momentum:
-      return {}
-    self._moving = tf.Variable(
-      self.threshold,
-      dtype=tf.float32,
-      trainable=False,
-      aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-    )
-    return {'threshold': self._moving}
+    state = {}
+    if self.threshold_momentum:
+      self._moving = state['threshold'] = tf.Variable(
+        self.threshold,
+        dtype=tf.float32,
+        trainable=False,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+      )
+    if isinstance(self.contrast, feature_bank.FeatureBank):
+      features = model.trunk(tf.zeros([1, 65, 65, 3]), training=False)
+      channels = model.projection(features).shape[-1]
+      self._bank = self.contrast.make(model.head.num_classes, channels)
+    return state | self._bank
 
   def losses(
     self,
@@ -184,14 +196,13 @@ class Consistency(task.Task):
     features = model.trunk(batch[common.IMAGE], training=training)
     logits = model.head(features, training=training)
     terms = {'softmax': self.labelled.of_logits(logits, labels, step)}
-    seen = [(features, labels)]
+    seen = [_Seen(features, labels, batch[common.SEED])]
     if self.weight:
       found, strong = self._unlabelled(model, batch, training, step)
       terms |= found
       seen.append(strong)
     if self.contrast is not None:
-      seed = batch[common.SEED][0]
-      terms['contrast'] = self._contrast(model, seen, seed, training, step)
+      terms['contrast'] = self._contrast(model, logits, seen, training, step)
     return terms
 
   def _unlabelled(self, model, batch, training, step):
@@ -217,7 +228,10 @@ class Consistency(task.Task):
     terms['teacher_accuracy'] = common.Weighted(
       _count(known & (guess == hidden)), _count(known), 0.0
     )
-    return terms, (features, labels)
+    seeds = tf.tile(
+      unlabelled[common.SEED], [unlabelled[common.MIX].shape[1], 1]
+    )
+    return terms, _Seen(features, labels, seeds)
 
   def _taught(self, images, valid):
     """The teacher's classes and their probabilities, [batch, height, width]."""
@@ -261,19 +275,36 @@ class Consistency(task.Task):
       return 1.0
     return tf.minimum(1.0, tf.cast(step, tf.float32) / self.ramp_steps)
 
-  def _contrast(self, model, seen, seed, training, step):
+  def _contrast(self, model, logits, seen, training, step):
     """The contrastive loss on all features whose labels are known or taught."""
-    features = tf.concat([x for x, _ in seen], 0)
+    features = tf.concat([x.features for x in seen], 0)
     embeddings = model.projection(features, training=training)
-    labels = resize.labels_nearest(
-      tf.concat([x for _, x in seen], 0), resize.spatial_size(embeddings)
-    )
-    seed = tf.random.experimental.stateless_fold_in(seed, _CONTRAST_SEED)
-    total, count, _ = self.contrast(embeddings, embeddings, labels, seed)
+    size = resize.spatial_size(embeddings)
+    labels = [resize.labels_nearest(x.labels, size) for x in seen]
+    seeds = tf.concat([x.seeds for x in seen], 0)
     weight: float | tf.Tensor = self.contrast_weight
     if self.contrast_start:
       weight *= tf.cast(step >= self.contrast_start, tf.float32)
-    return common.Weighted(total, count, weight)
+    if not self._bank:
+      seed = tf.random.experimental.stateless_fold_in(seeds[0], _CONTRAST_SEED)
+      found = self.contrast(embeddings, embeddings, tf.concat(labels, 0), seed)
+      return found._replace(weight=weight)
+    bank = self._bank['bank'], self._bank['bank_count']
+    found = self.contrast.loss(*bank, embeddings, tf.concat(labels, 0), seeds)
+    if training:
+      guess = tf.argmax(resize.bilinear(logits, size), -1, output_type=tf.int32)
+      right = tf.where(guess == labels[0], labels[0], common.IGNORE_LABEL)
+      count = right.shape[0]
+      self.contrast.add(*bank, embeddings[:count], right, seeds[:count])
+    return found._replace(weight=weight)
+
+
+class _Seen(NamedTuple):
+  """What the network made of some images, their labels, and their seeds."""
+
+  features: tf.Tensor
+  labels: tf.Tensor
+  seeds: tf.Tensor
 
 
 def _mixed(unlabelled, labels):

@@ -44,7 +44,14 @@ class ChannelDropout:
 
   def _factors(self, seed, channels, number):
     """0 or 2 for each channel; all 1 for the images that are left alone."""
-    is_left = tf.random.stateless_uniform([], seed) >= self._share
+    is_left = (_bits([], seed) & 0xFFFF) >= int(self._share * 0x10000)
     own = tf.random.experimental.stateless_fold_in(seed, 1 + number)
-    drawn = tf.random.stateless_uniform([channels], own) < 0.5
-    return tf.where(is_left, 1.0, 2.0 * tf.cast(drawn, tf.float32))
+    factors = 2.0 * tf.cast(_bits([channels], own) & 1, tf.float32)
+    return tf.where(is_left, 1.0, factors)
+
+
+def _bits(shape, seed):
+  """Random int32, the same with XLA and without, unlike uniform floats."""
+  return tf.random.stateless_uniform(
+    shape, seed, minval=None, maxval=None, dtype=tf.int32, alg='philox'
+  )
