@@ -37,10 +37,22 @@ class Weighted(NamedTuple):
   Attributes:
     total: float32 [], the sum over all terms of this replica.
     count: float32 [], the number of terms.
-    weight: of the mean in the objective, a float or a float32 tensor []; with
-      0.0 the mean is only logged. It must be the same on all replicas.
   """
 
   total: Any
   count: Any
-  weight: Any = 1.0
+
+
+class Term(NamedTuple):
+  """A `Weighted` with a weight of its own in the objective.
+
+  Attributes:
+    total: float32 [], see `Weighted`.
+    count: float32 [], see `Weighted`.
+    weight: of the mean, a float or a float32 tensor [], the same on all
+      replicas; with 0.0 the mean is only logged.
+  """
+
+  total: Any
+  count: Any
+  weight: Any

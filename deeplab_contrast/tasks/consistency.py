@@ -184,7 +184,7 @@ class Consistency(task.Task):
     batch: Mapping[str, tf.Tensor],
     training: bool,
     step: tf.Tensor,
-  ) -> dict[str, common.Weighted]:
+  ) -> dict[str, common.Weighted | common.Term]:
     """Computes the losses; see `Task.losses`.
 
     Returns:
@@ -195,7 +195,8 @@ class Consistency(task.Task):
     labels = batch[common.LABEL]
     features = model.trunk(batch[common.IMAGE], training=training)
     logits = model.head(features, training=training)
-    terms = {'softmax': self.labelled.of_logits(logits, labels, step)}
+    terms: dict[str, common.Weighted | common.Term] = {}
+    terms['softmax'] = self.labelled.of_logits(logits, labels, step)
     seen = [_Seen(features, labels, batch[common.SEED])]
     if self.weight:
       found, strong = self._unlabelled(model, batch, training, step)
@@ -217,15 +218,15 @@ class Consistency(task.Task):
     images, labels, counted = _mixed(unlabelled, taught)
     features, logits = self._strong(model, unlabelled, images, training)
     logits = resize.bilinear(logits, resize.spatial_size(labels))
-    total, _ = softmax_loss.pixel_cross_entropy(logits, labels)
+    total = softmax_loss.pixel_cross_entropy(logits, labels).total
     weight = self.weight * self._ramp(step)
     terms = {
-      'consistency': common.Weighted(total, _count(counted), weight),
-      'confident': common.Weighted(_count(sure), _count(valid), 0.0),
+      'consistency': common.Term(total, _count(counted), weight),
+      'confident': common.Term(_count(sure), _count(valid), 0.0),
     }
     hidden = unlabelled[common.LABEL]
     known = sure & (hidden != common.IGNORE_LABEL)
-    terms['teacher_accuracy'] = common.Weighted(
+    terms['teacher_accuracy'] = common.Term(
       _count(known & (guess == hidden)), _count(known), 0.0
     )
     seeds = tf.tile(
@@ -286,9 +287,11 @@ class Consistency(task.Task):
     if self.contrast_start:
       weight *= tf.cast(step >= self.contrast_start, tf.float32)
     if not self._bank:
-      seed = tf.random.experimental.stateless_fold_in(seeds[0], _CONTRAST_SEED)
+      seed = tf.random.experimental.stateless_fold_in(
+        seeds[0], _CONTRAST_SEED, 'philox'
+      )
       found = self.contrast(embeddings, embeddings, tf.concat(labels, 0), seed)
-      return found._replace(weight=weight)
+      return common.Term(*found, weight)
     bank = self._bank['bank'], self._bank['bank_count']
     found = self.contrast.loss(*bank, embeddings, tf.concat(labels, 0), seeds)
     if training:
@@ -296,7 +299,7 @@ class Consistency(task.Task):
       right = tf.where(guess == labels[0], labels[0], common.IGNORE_LABEL)
       count = right.shape[0]
       self.contrast.add(*bank, embeddings[:count], right, seeds[:count])
-    return found._replace(weight=weight)
+    return common.Term(*found, weight)
 
 
 class _Seen(NamedTuple):

@@ -64,7 +64,7 @@ class Contrastive(task.Task):
     labels = resize.labels_nearest(batch[common.LABEL], size)
     # One draw for the batch of a replica, from the seed of its first example.
     seed = tf.random.experimental.stateless_fold_in(
-      batch[common.SEED][0], _LOSS_SEED
+      batch[common.SEED][0], _LOSS_SEED, 'philox'
     )
     return {'contrastive': self.loss(anchors, contrast, labels, seed)}
 

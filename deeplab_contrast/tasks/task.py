@@ -58,7 +58,7 @@ class Task(abc.ABC):
     batch: Mapping[str, tf.Tensor],
     training: bool,
     step: tf.Tensor,
-  ) -> dict[str, common.Weighted]:
+  ) -> Mapping[str, common.Weighted | common.Term]:
     """Computes the losses of one replica's batch.
 
     Args:
@@ -68,6 +68,6 @@ class Task(abc.ABC):
       step: int64 [], number of training steps done so far.
 
     Returns:
-      `Weighted` terms by name; the objective is the weighted sum of their
-      means.
+      `Weighted` losses by name; the objective is the sum of their means.
+      A `Term` has a weight in this sum.
     """

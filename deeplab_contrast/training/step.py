@@ -83,23 +83,26 @@ class Step:
     return train_step
 
   def _objective(
-    self, losses: Mapping[str, common.Weighted], kernels: Sequence[Any]
+    self,
+    losses: Mapping[str, common.Weighted | common.Term],
+    kernels: Sequence[Any],
   ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """This replica's share of the objective, and the numbers to log."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    objective, numbers, counts = 0.0, {}, {}
-    for name, (total, count, weight) in losses.items():
+    objective, loss, numbers, counts = 0.0, 0.0, {}, {}
+    for name, (total, count, *rest) in losses.items():
+      weight = rest[0] if rest else 1.0
       # The sum over replicas of total / global count is the global mean.
       share = tf.math.divide_no_nan(total, _all_reduce(count))
       if not (isinstance(weight, float) and weight == 0.0):
         objective += weight * share
       numbers[name] = _all_reduce(tf.stop_gradient(share))
+      loss += weight * numbers[name]
       counts[f'{name}_count'] = _all_reduce(tf.cast(count, tf.float32))
     decay = self.weight_decay * tf.add_n(
       [tf.nn.l2_loss(tf.convert_to_tensor(k.value)) for k in kernels]
     )
-    weighted = [numbers[name] * x.weight for name, x in losses.items()]
-    numbers['loss'] = tf.add_n(weighted) + decay
+    numbers['loss'] = loss + decay
     return objective + decay / replicas, {**numbers, **counts}
 
 

@@ -15,8 +15,12 @@ STRATEGY = tf.distribute.get_strategy()
 STEP = tf.constant(0, tf.int64)
 
 
+# For networks of `opinionated`.
+THRESHOLD = 0.4
+
+
 def make_task(**settings):
-  settings = {'threshold': 0.4, **settings}
+  settings = {'threshold': THRESHOLD, **settings}
   return consistency.Consistency(softmax.Softmax(), **settings)
 
 
@@ -33,9 +37,17 @@ def batch_of(count, strong=1):
   }
 
 
+def opinionated(task, seed=0):
+  """A network whose confidences differ, unlike those of an untrained one."""
+  network = tiny.network(task, seed, dropout_rate=0.0)
+  kernel = network.head.branches[0].kernel
+  kernel.assign(kernel * 50.0)
+  return network
+
+
 def begun(task, strong=1):
   """The task's network, and losses with the network as its own teacher."""
-  network = tiny.network(task, dropout_rate=0.0)
+  network = opinionated(task)
   task.begin(network, lambda images: network(images, training=False))
   batch = batch_of(2, strong)
   return network, batch, task.losses(network, batch, True, STEP)
@@ -53,7 +65,7 @@ def test_the_loss_by_hand(strong):
   given = {k: v.numpy() for k, v in batch[common.UNLABELLED].items()}
   valid, mix = given[common.VALID], given[common.MIX]
   taught = upsampled(network, given[common.VIEWS][:, 0])
-  sure = valid & (taught.max(-1) >= 0.4)
+  sure = valid & (taught.max(-1) >= THRESHOLD)
   assert 0.05 < sure.mean() < 0.95
   images, labels, counted = [], [], []
   for view in range(strong):
@@ -86,13 +98,13 @@ def test_the_loss_by_hand(strong):
 
 
 def test_the_ramp_and_thresholds_per_class():
-  task = make_task(weight=0.5, ramp_steps=4, threshold=(0.0, 1.1, 1.1))
+  task = make_task(weight=0.5, ramp_steps=4, threshold=(0.0, 1.1, 0.0))
   network, batch, _ = begun(task)
   found = task.losses(network, batch, True, tf.constant(2, tf.int64))
   assert float(found['consistency'].weight) == 0.25
   given = batch[common.UNLABELLED]
   taught = upsampled(network, given[common.VIEWS][:, 0])
-  sure = given[common.VALID].numpy() & (taught.argmax(-1) == 0)
+  sure = given[common.VALID].numpy() & (taught.argmax(-1) != 1)
   assert float(found['confident'].total) == sure.sum() > 0
   with pytest.raises(ValueError, match='3 numbers for 4 classes'):
     task.make_head(4)
@@ -135,7 +147,7 @@ def test_joint_training_contrasts_the_labelled_pixels():
 
 
 def fit(model_dir, task, steps=4, seed=0, average_decay=0.9, **stream):
-  network = tiny.network(task, seed=seed)
+  network = opinionated(task, seed)
   settings = {'average_decay': average_decay, 'log_every': 1}
   schedule = keras.optimizers.schedules.CosineDecay(0.05, steps)
   trainer.Trainer(
@@ -179,7 +191,7 @@ def test_a_broken_run_ends_bit_identical(tmp_path):
   keys = saved[0].get_variable_to_shape_map()
   assert 'task/threshold/.ATTRIBUTES/VARIABLE_VALUE' in keys
   assert any(k.startswith('average/') for k in keys)
-  for key in keys:
+  for key in keys.keys() - {'_CHECKPOINTABLE_OBJECT_GRAPH'}:
     np.testing.assert_array_equal(
       *(each.get_tensor(key) for each in saved), err_msg=key
     )
@@ -210,8 +222,10 @@ def test_the_step_compiles_under_xla(tmp_path):
   del plain, compiled
   logs = [metrics.read(tmp_path / name) for name in ('plain', 'xla')]
   for key in ('softmax', 'consistency', 'contrast', 'confident'):
-    for a, b in zip(*logs, strict=True):
-      assert a[key] == pytest.approx(b[key], rel=2e-3, abs=1e-4), key
+    (first, second), (other, last) = ([x[key] for x in log] for log in logs)
+    assert first == pytest.approx(other, rel=1e-3, abs=1e-4), key
+    # After an update, confidences near the threshold may cross it.
+    assert second == pytest.approx(last, rel=0.05), key
 
 
 def test_a_teacher_is_needed(tmp_path):

@@ -22,7 +22,7 @@ class ChannelDropout:
 
   def __init__(self, seeds: tf.Tensor, share: float, views: int):
     self._seeds: Sequence[tf.Tensor] = [
-      tf.random.experimental.stateless_fold_in(seed, _SEED)
+      tf.random.experimental.stateless_fold_in(seed, _SEED, 'philox')
       for seed in tf.unstack(seeds)
     ]
     self._share = share
@@ -45,7 +45,7 @@ class ChannelDropout:
   def _factors(self, seed, channels, number):
     """0 or 2 for each channel; all 1 for the images that are left alone."""
     is_left = (_bits([], seed) & 0xFFFF) >= int(self._share * 0x10000)
-    own = tf.random.experimental.stateless_fold_in(seed, 1 + number)
+    own = tf.random.experimental.stateless_fold_in(seed, 1 + number, 'philox')
     factors = 2.0 * tf.cast(_bits([channels], own) & 1, tf.float32)
     return tf.where(is_left, 1.0, factors)
 

@@ -65,7 +65,7 @@ def test_the_loss_by_hand():
 
 
 def test_anchors_are_drawn_from_each_class():
-  settings = feature_bank.FeatureBank(size=2, anchors=4)
+  settings = feature_bank.FeatureBank(size=2, added=1, anchors=4)
   state = settings.make(2, 3)
   rng = np.random.default_rng(2)
   state['bank'].assign(unit(rng, 2, 2, 3))
