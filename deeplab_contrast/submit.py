@@ -36,7 +36,7 @@ def main(
   Raises:
     ConfigError: the run has no classes or no split, there is no test server for
       its dataset, or the folder holds other files.
-    DataError: there is no such split.
+    DataError: the split does not exist.
   """
   from deeplab_contrast.inference import submission
   from deeplab_contrast.training import best as best_lib

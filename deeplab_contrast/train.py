@@ -52,7 +52,7 @@ class Training:
       return results.read(model_dir)
 
   def _launch(self, model_dir: str | None) -> launch.Launch:
-    """Builds the experiment anew: one that was trained has other weights."""
+    """Builds a new experiment: after training, the old weights are lost."""
     import tensorflow as tf
 
     settings = {'data_dir': self.data_dir, 'seed': self.seed}

@@ -128,7 +128,7 @@ def test_backbone_alone_survives_the_round_trip(theirs, tmp_path, capsys):
   with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(str(run), model)
   start = checkpoints.WarmStart(str(run))
-  with pytest.raises(errors.ConfigError, match='it holds: backbone; use only'):
+  with pytest.raises(errors.ConfigError, match='it has backbone; use only'):
     start(model)
   checkpoints.WarmStart(str(run), ('backbone',))(model)
   by_name = original.original_names.by_original_name(model.weights)
@@ -264,7 +264,7 @@ def test_refusals_of_our_own(theirs, tmp_path, capsys):
   (data,) = (run / 'checkpoints').glob('*data*')
   data.write_bytes(data.read_bytes()[:1000])
   assert command('export', tmp_path / 'new', run) == 5
-  assert 'No checkpoint can be read' in capsys.readouterr().err
+  assert 'None of these checkpoints can be read' in capsys.readouterr().err
   assert not list(tmp_path.glob('new*'))
 
 

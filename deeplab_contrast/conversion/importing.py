@@ -14,7 +14,7 @@ from deeplab_contrast.utils import checks, errors, run_files
 def add_command(commands: argparse._SubParsersAction) -> None:
   """Adds `import` to the subparsers of an argparse parser."""
   parser = commands.add_parser(
-    'import', help="a checkpoint of the original, or Keras' weights, to a run"
+    'import', help="make a run of the original's checkpoint or Keras' weights"
   )
   parser.add_argument(
     '--checkpoint',
@@ -91,7 +91,7 @@ def _refuse_existing(model_dir):
 
 
 def _write(model_dir, config, weights):
-  """Writes the run next to its place, then moves it there complete."""
+  """Writes the run to a temporary folder, then moves it into place."""
   parent, base = os.path.split(os.path.abspath(model_dir))
   try:
     os.makedirs(parent, exist_ok=True)

@@ -183,7 +183,7 @@ def _shift(name, conv):
 
 
 def _fold(norm, shift):
-  """A batch norm that makes up for a missing shift of its input."""
+  """A batch norm that compensates for a missing shift of its input."""
   result = dict(norm)
   for kind, change in (
     ('moving_mean', -shift),

@@ -46,7 +46,7 @@ class Variable:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """What a conversion needs of an experiment.
+  """What a conversion needs from an experiment.
 
   Attributes:
     model: with its variables built.

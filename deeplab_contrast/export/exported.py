@@ -96,7 +96,7 @@ def load(path: str) -> Exported:
 
   Raises:
     ConfigError: there is no SavedModel.
-    DataError: it is damaged, or its inputs or outputs have other names.
+    DataError: it is damaged, or its inputs or outputs have unexpected names.
   """
   if not os.path.isfile(os.path.join(path, 'saved_model.pb')):
     raise errors.ConfigError(

@@ -84,8 +84,8 @@ class Model:
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
       height, width = pixels.shape[:2]
       raise errors.DataError(
-        f'An image of {width} x {height} pixels needs more memory than there '
-        'is: make it smaller.'
+        f'An image of {width} x {height} pixels needs more memory than is '
+        'available: make it smaller.'
       ) from error
     return Result(pixels, labels, self.names, self.exported.colors, kept)
 

@@ -47,7 +47,7 @@ class Picture:
   Attributes:
     data: its bytes, if they decode to the pixels; else None.
     pixels: uint8 [height, width, 3], as stored.
-    orientation: how to turn them upright, see `orientation`.
+    orientation: how to rotate them upright, see `orientation`.
   """
 
   data: bytes | None
@@ -124,7 +124,7 @@ def palette_image(labels: np.ndarray, colors: Sequence[Color]) -> Image.Image:
 
 
 def write_grey_png(path: FilePath, values: np.ndarray) -> None:
-  """Writes uint8 [height, width] as a grey PNG, in one piece."""
+  """Writes uint8 [height, width] as a grey PNG, atomically."""
   _write(path, encode_png(np.asarray(values, np.uint8)))
 
 

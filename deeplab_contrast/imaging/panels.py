@@ -158,7 +158,7 @@ def legend(colors: Mapping[str, Color]) -> list[tuple[str, Color | np.ndarray]]:
 
 
 def save(picture: Image.Image | np.ndarray, path: str) -> None:
-  """Writes a PNG in one piece; a reader never sees half of it."""
+  """Writes a PNG atomically; a reader never sees half of it."""
   if not isinstance(picture, Image.Image):
     picture = Image.fromarray(np.asarray(picture, np.uint8))
   with files.replacing(path) as temporary:
@@ -173,7 +173,7 @@ def _to_width(picture, width):
 
 
 def _height(image, width):
-  """The height of an image at a width; a very high image is squeezed."""
+  """The height of an image at a width; a very tall image is squeezed."""
   height = round(image.height * width / image.width)
   return min(max(1, height), _HIGHEST * width)
 

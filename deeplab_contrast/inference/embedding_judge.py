@@ -46,7 +46,7 @@ class EmbeddingJudge:
     crop_size: (height, width) that images are padded to; None takes the
       largest image of the source, as k * 16 + 1.
     source: of the images; None is the training data. For example
-      `@sources.Complement()`, the images that a label budget leaves over, or
+      `@sources.Complement()`, the images that a label budget leaves out, or
       the split that fine-tuning is evaluated on.
 
   Raises:
@@ -112,7 +112,7 @@ class EmbeddingJudge:
 
     Raises:
       ConfigError: an image does not fit into `crop_size`.
-      DataError: images of this size would need absurd amounts of memory.
+      DataError: images of this size would need too much memory.
     """
     return Judgement(self, model, examples, scale, pixel)
 

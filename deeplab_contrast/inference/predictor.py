@@ -41,7 +41,7 @@ class Predictor:
   def __post_init__(self):
     """Refuses invalid scales, passes and tiles."""
     if not self.scales or min(self.scales) <= 0:
-      raise ValueError(f'scales is {self.scales}; name at least one, all > 0.')
+      raise ValueError(f'scales is {self.scales}; give at least one, all > 0.')
     is_plain = tuple(self.scales) == (1.0,) and not self.flip
     if not self.prediction_with_upsampled_logits and not is_plain:
       raise ValueError(

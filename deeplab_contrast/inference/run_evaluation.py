@@ -41,7 +41,7 @@ def evaluate(
     poll: called now and then, e.g. to stop on a signal.
 
   Raises:
-    ConfigError: there is no such checkpoint, or no split to evaluate on.
+    ConfigError: the run has no checkpoint, or no split to evaluate on.
     DataError: the data are missing or wrong.
   """
   path = best_lib.path_of(model_dir) if best else None
@@ -73,7 +73,7 @@ def watch(
     model_dir: the run's folder.
     timeout: gives up after this many seconds without a new checkpoint; None
       never does.
-    interval: seconds between two looks for checkpoints.
+    interval: seconds between checks for new checkpoints.
     poll: called now and then, e.g. to stop on a signal.
 
   Raises:

@@ -33,7 +33,7 @@ def open_split(
 
   Raises:
     ConfigError: no server is known for the dataset.
-    DataError: it has no such split, or its files are missing.
+    DataError: the split does not exist, or its files are missing.
   """
   source = experiment.eval_source
   if not isinstance(source, sources.TfdsSplit):

@@ -58,7 +58,7 @@ class Server:
     return '/'.join(filter(None, [self.folder, image_id + self.ending]))
 
   def write(self, path: str, prediction: np.ndarray) -> None:
-    """Writes one file, in one piece.
+    """Writes one file atomically.
 
     Args:
       path: where to.
@@ -118,7 +118,7 @@ def of_dataset(
       values=tuple(range(voc.NUM_CLASSES)),
       colors=images.voc_colormap(256),
       any_name=False,
-      hint='the server knows the classes 0 to 20, and no void (255).',
+      hint='the server accepts the classes 0 to 20, but not void (255).',
     )
   if info.name == 'cityscapes':
     return Server(
@@ -128,7 +128,7 @@ def of_dataset(
       values=cityscapes.LABEL_IDS,
       colors=None,
       any_name=True,
-      hint='the server wants label ids (7, 8, 11, ...), not train ids.',
+      hint='the server expects label ids (7, 8, 11, ...), not train ids.',
     )
   raise errors.ConfigError(
     f'No test server is known for the dataset {info.name}, only for voc2012 '

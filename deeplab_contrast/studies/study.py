@@ -26,7 +26,7 @@ class _Study:
   many_labels: int | None
 
   def has(self, name: str) -> bool:
-    """Whether an arm begins as 'softmax' or 'contrastive' does."""
+    """Whether the name of an arm starts with 'softmax' or 'contrastive'."""
     return any(arm.startswith(name) for arm in self.arms)
 
 
@@ -46,7 +46,7 @@ def expand(
   scratch_of_many: Sequence[str] = (),
   finetune_of_many: Sequence[str] = (),
 ) -> tuple[stages.Stage, ...]:
-  """The stages of a study; those that several arms need are there once.
+  """The stages of a study; those that several arms need occur once.
 
   'softmax' trains from scratch, 'contrastive' pretrains and fine-tunes. With
   '_pseudo', that network labels the remaining images, and the same is repeated

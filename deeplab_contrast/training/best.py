@@ -113,7 +113,7 @@ def held(model_dir: str, path: str) -> Iterator[str | None]:
     The path of the same checkpoint; None if it is gone.
   """
   folder = os.path.join(model_dir, run_files.BEST, _EVALUATING)
-  shutil.rmtree(folder, ignore_errors=True)  # Of a process that was killed.
+  shutil.rmtree(folder, ignore_errors=True)  # Left by a killed process.
   try:
     with _writing(folder):
       found = _copy(path, folder)

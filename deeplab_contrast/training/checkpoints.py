@@ -1,4 +1,4 @@
-"""Checkpoints, read from the newest good one on; and warm starts."""
+"""Checkpoints, read from the newest intact one; and warm starts."""
 
 import contextlib
 import dataclasses
@@ -117,7 +117,7 @@ class Checkpoints:
     if paths:
       raise errors.SystemFault(
         f'None of the checkpoints can be read: {", ".join(paths)}. Remove '
-        f'{self._folder} to start this run from its beginning.'
+        f'{self._folder} to start this run from the beginning.'
       )
     return None
 
@@ -272,8 +272,8 @@ def newest_readable(
     except contents.Unreadable as e:
       logging.warning('%s cannot be read (%s); trying an older one.', path, e)
   raise errors.SystemFault(
-    f'No checkpoint can be read, of: {", ".join(paths)}. Restore them from '
-    'a copy, or train again.'
+    f'None of these checkpoints can be read: {", ".join(paths)}. Restore '
+    'them from a backup, or train again.'
   )
 
 
@@ -320,7 +320,7 @@ def _averages(named):
 
 
 def _sweep(folder):
-  """Removes what a killed save has left behind."""
+  """Removes the files of a killed save."""
   inside = glob.escape(folder)
   parts = [
     path

@@ -171,7 +171,7 @@ def check_part(
         'deeplab_contrast.convert import makes a run of one of TensorFlow 1.'
       )
     if held:
-      advice = f'Of this network it holds: {", ".join(held)}; use only those.'
+      advice = f'Of this network it has {", ".join(held)}; use only those.'
     raise errors.ConfigError(
       f'WarmStart.parts names {part!r}, but {path} lacks {len(absent)} of its '
       f'{len(variables)} variables, such as {absent[0]}. {advice}'

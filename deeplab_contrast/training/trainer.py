@@ -163,8 +163,8 @@ class Trainer:
   def load_warm_start(self, model: keras.Model, model_dir: str) -> None:
     """Loads the warm start, or pretrained weights, of a run without checkpoint.
 
-    `fit` does so too; this finds a wrong one before data are prepared for
-    hours.
+    `fit` does so too; this finds a wrong one before hours of preparing
+    data.
 
     Args:
       model: a `DeepLab`, its variables built; they get the weights.

@@ -109,7 +109,7 @@ def test_every_variable_of_both_sides_is_accounted_for(backbone, tensors):
   assert all('calls' in name for name in set(shapes) - set(arrays))
   assert len(arrays) + len(unneeded) == len(tensors) == 296
   reasons = set(unneeded.values())
-  assert reasons == {'counter of batches', 'classifier of whole images'}
+  assert reasons == {'batch counter', 'image classifier'}
   for lacking in ('_conv_stem.weight', '_blocks.3._bn2.bias'):
     fewer = {k: v for k, v in tensors.items() if k != lacking}
     with pytest.raises(errors.ConfigError, match=f'x lacks {lacking}'):
@@ -179,7 +179,7 @@ def test_a_training_starts_from_them(tmp_path):
     f'--model_dir={run}',
   )
   assert done.returncode == 0, done.stdout + done.stderr
-  assert f'Starting from {LITE} of ImageNet' in done.stdout
+  assert f'Starting from {LITE} trained on ImageNet' in done.stdout
   origin = json.loads((run / 'origin.json').read_text())
   assert origin['licence'] == 'Apache-2.0'
   reader = tf.train.load_checkpoint(os.path.join(run, 'checkpoints', 'ckpt-1'))

@@ -107,7 +107,7 @@ def test_photos_that_fit_their_masks_both_ways_are_refused(tree, orientation):
   tag(tree, orientation)
   tag(tree, orientation, 'train_0002')
   told = refusal(tree)
-  assert 'train_0001.jpg has an EXIF tag that turns it' in told
+  assert 'train_0001.jpg has an EXIF tag that rotates it' in told
   assert 'Likely cause of 2: photos with an EXIF tag' in told
 
 

@@ -283,7 +283,7 @@ def test_all_faults_are_reported_together(copy, tmp_path):
     f'{image(1)} does not exist',
     f'{mask(1)} has the values [21]: expected the class ids 0 to 20',
     f'{mask(2)} is 56 x 40 (height x width), but its image {image(2)} is 40 x '
-    '56 (height x width) (turned by its EXIF tag?)',
+    '56 (height x width) (rotated by its EXIF tag?)',
     f'{mask(3)} is not a mask: it has the mode RGB',
     f'{image(4)} is a web page',
   ):

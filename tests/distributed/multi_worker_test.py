@@ -156,7 +156,7 @@ def test_whatever_ends_one_worker_all_resume(folder):
   ended = interrupted(1, signal.SIGTERM, 3)
   assert [code for code, *_ in ended] == [143, 143], ended
   assert {said for *_, said in ended} == {
-    'error: Stopped by SIGTERM; start the same command again to resume.'
+    'error: Stopped by SIGTERM; run the same command again to resume.'
   }
   # Saved by the chief, at the step that is the last for both.
   saved = state(model_dir)[0]

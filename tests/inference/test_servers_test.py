@@ -120,7 +120,7 @@ def train_ids(server, folder, sizes):
   path = path_in(server, folder, sizes)
   values = np.arange(8, dtype=np.uint8).repeat(16).reshape(8, 16)
   images.write_grey_png(str(path), values)
-  return 'has the ids [0, 1, 2, 3, 4, 5, 6]: the server wants label ids'
+  return 'has the ids [0, 1, 2, 3, 4, 5, 6]: the server expects label ids'
 
 
 def colors(server, folder, sizes):

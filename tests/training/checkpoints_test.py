@@ -134,7 +134,7 @@ def test_warm_start_says_what_is_not_there(run):
     start(network)
   text = str(caught.value)
   assert "names 'head'" in text and 'logits/semantic/kernel' in text
-  assert 'it holds: backbone, trunk; use only those' in text
+  assert 'it has backbone, trunk; use only those' in text
   for path, value in tiny.weights(network).items():
     np.testing.assert_array_equal(value, before[path])
   with pytest.raises(errors.ConfigError, match="names 'tail'; known: backbone"):
@@ -192,7 +192,7 @@ def test_weights_of_parts_are_no_run(run, tmp_path):
   for name, value in weights.items():
     np.testing.assert_array_equal(read[name], value)
   checkpoints.WarmStart(model_dir, ('backbone',))(network)
-  with pytest.raises(errors.ConfigError, match='it holds: backbone; use only'):
+  with pytest.raises(errors.ConfigError, match='it has backbone; use only'):
     checkpoints.WarmStart(model_dir)(network)
   with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(model_dir, network)
@@ -243,7 +243,7 @@ def test_a_warm_start_falls_back_too(run):
   damage(folder, 'ckpt-2.data*', cut)
   assert checkpoints.WarmStart(str(folder))(network).endswith('ckpt-1')
   damage(folder, 'ckpt-1.data*', cut)
-  with pytest.raises(errors.SystemFault, match='No checkpoint can be read'):
+  with pytest.raises(errors.SystemFault, match='None of these checkpoints'):
     checkpoints.WarmStart(str(folder))(network)
 
 

@@ -157,8 +157,7 @@ def test_asked_to_stop_it_saves_first(runs):
   _, stderr = process.communicate()
   assert process.returncode == 143
   assert stderr == (
-    f'error: Stopped by {number.name}; start the same command again to '
-    'resume.\n'
+    f'error: Stopped by {number.name}; run the same command again to resume.\n'
   )
   model_dir = run.folder / name
   newest = checkpoints.list_checkpoints(str(model_dir / 'checkpoints'))[0]

@@ -18,7 +18,7 @@ _OPTIONAL = ('ids', 'lists', 'fractions')
 
 # What JSON (and gin) may give for each attribute.
 _TYPES = {
-  'name': ((str,), 'a text'),
+  'name': ((str,), 'a string'),
   'classes': ((Sequence, Mapping), 'names with their colours'),
   'ids': _LIST,
   'ignored': _LIST,
@@ -154,7 +154,7 @@ class Description:
     for field, (types, kind) in _TYPES.items():
       value = getattr(self, field)
       is_absent = value is None and field in _OPTIONAL
-      # Texts are sequences too, and booleans are numbers.
+      # Strings are sequences too, and booleans are numbers.
       is_odd = isinstance(value, (str, bool)) and str not in types
       if not is_absent and (is_odd or not isinstance(value, types)):
         raise self._wrong(f'has {field} {value!r}: give {kind}')

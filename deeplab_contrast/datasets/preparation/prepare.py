@@ -138,7 +138,7 @@ def _get_raw_files(arguments):
 
 
 def _check_raw(builder, dataset, arguments):
-  """Refuses --raw_dir without raw files: it asks for them, not older data."""
+  """Refuses a --raw_dir without raw files, instead of using older data."""
   raw = getattr(builder.builder_config, 'raw', None)
   if arguments.raw_dir is not None and raw is None:
     raise errors.DataError(

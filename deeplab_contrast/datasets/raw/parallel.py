@@ -49,7 +49,7 @@ def in_order(
     return
   with _pool(workers) as pool:
     waiting = iter(items)
-    # One by one: a chunk lost with its worker would be much work.
+    # One by one: a dying worker would lose all the work of a chunk.
     ahead = _AHEAD * (workers or os.cpu_count() or 1)
     futures = [
       pool.submit(function, i) for i in itertools.islice(waiting, ahead)
@@ -63,7 +63,7 @@ def in_order(
     except process.BrokenProcessPool as error:
       raise errors.SystemFault(
         'A worker process was killed, most likely for lack of memory: use '
-        'fewer workers, and start again to continue.'
+        'fewer workers, and run the same command again to continue.'
       ) from error
     finally:
       pool.shutdown(wait=False, cancel_futures=True)

@@ -24,7 +24,7 @@ def read(folder: str) -> Study:
     A study with at least one entry.
 
   Raises:
-    DataError: there is no such folder, nothing is finished, or a file is
+    DataError: the folder does not exist, nothing is finished, or a file is
       damaged.
   """
   if not os.path.isdir(folder):
@@ -197,7 +197,7 @@ def _check_classes(study):
 
 
 def _notes(study):
-  """Notes for the reader on what is missing or does not compare."""
+  """Notes for the reader on what is missing or not comparable."""
   notes = []
   if study.planned > len(study.entries):
     notes.append(
@@ -208,7 +208,7 @@ def _notes(study):
   if different:
     notes.append(
       f'{", ".join(different)}: evaluated differently from the rest (judged_by '
-      f'in {run_files.RESULTS}), so the numbers do not compare.'
+      f'in {run_files.RESULTS}), so their numbers are not comparable.'
     )
   wrong = _other_numbers(study)
   if wrong:

@@ -139,7 +139,7 @@ def _differences(study, pairs):
 
 
 def _other_scores(study: Study) -> str | list:
-  """Every other single score of the evaluations, also one unknown here."""
+  """Every other single score of the evaluations, even unknown ones."""
   names = summary.other_scores(study)
   rows = [
     [

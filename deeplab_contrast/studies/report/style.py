@@ -1,4 +1,4 @@
-"""How figures look: one colour per arm, one font, PNGs in one piece."""
+"""How figures look: one colour per arm, one font, PNGs written atomically."""
 
 import contextlib
 import dataclasses
@@ -35,7 +35,7 @@ class Figure:
   """A picture of the page.
 
   Attributes:
-    name: of the file, without its ending.
+    name: of the file, without its extension.
     png: bytes.
     alt: what it shows, for those who cannot see it.
     caption: below it.

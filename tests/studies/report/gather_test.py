@@ -85,7 +85,7 @@ def test_a_run_that_was_evaluated_differently_is_noted(folder):
   study_folder.change(folder / 'softmax_4_seed1' / run_files.RESULTS, **how)
   assert gather.read(str(folder)).notes == (
     'softmax with 4 labels, seed 1: evaluated differently from the rest '
-    '(judged_by in eval/results.json), so the numbers do not compare.',
+    '(judged_by in eval/results.json), so their numbers are not comparable.',
   )
 
 
