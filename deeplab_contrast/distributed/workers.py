@@ -135,7 +135,7 @@ class Team:
         raise
       lost = self._lost(error.message) or 'another worker'
       raise errors.WorkerLost(
-        f'Lost {lost}; its own output has the reason. Start all workers again'
+        f'Lost {lost} (its own output has the reason); start all workers again'
         ' to resume from the last checkpoint.'
       ) from error
 

@@ -116,7 +116,7 @@ def test_a_worker_that_is_lost_is_one_sentence(message, who):
   error = together(lambda team, _: fail(team))[0]
   assert type(error) is errors.WorkerLost and error.exit_code == 143
   assert str(error) == (
-    f'Lost {who}; its own output has the reason. Start all workers again to '
+    f'Lost {who} (its own output has the reason); start all workers again to '
     'resume from the last checkpoint.'
   )
 
