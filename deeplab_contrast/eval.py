@@ -46,7 +46,7 @@ def watch(
   Args:
     launched: the `launch.Launch` of this process.
     timeout: gives up after this many seconds without a new checkpoint; None
-      never does.
+      waits forever.
     interval: seconds between checks for new checkpoints.
   """
   from deeplab_contrast.inference import run_evaluation

@@ -38,7 +38,7 @@ parse = build.parse
 _GIN_FILE = flags.DEFINE_multi_string(
   'gin_file',
   [],
-  'Experiment: a path, or one of ours (gin_configs/...); may be'
+  'Experiment: a path, or a shipped one (gin_configs/...); may be'
   ' repeated, later files override earlier ones. Default: the config.gin of'
   ' --model_dir. A gin file runs code: read it before you run it',
 )
@@ -143,7 +143,7 @@ def run(
     takes_experiment: whether it can use a configuration; if not, none is built,
       and --gin_file and --gin_bindings are refused.
     tolerate_unused_bindings: whether it passes on bindings it does not use.
-    not_needed: macros that may be left open.
+    not_needed: macros that may stay unset.
     takes_arguments: whether the command line may hold more than flags.
     takes_workers: whether several processes may share its work; if not, a
       cluster of more than one task is refused.

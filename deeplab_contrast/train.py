@@ -52,7 +52,7 @@ class Training:
       return results.read(model_dir)
 
   def _launch(self, model_dir: str | None) -> launch.Launch:
-    """Builds a new experiment: after training, the old weights are lost."""
+    """Builds a new experiment, since training changes the weights."""
     import tensorflow as tf
 
     settings = {'data_dir': self.data_dir, 'seed': self.seed}
@@ -78,7 +78,7 @@ def build(
 
   Args:
     gin_files: experiment and overlays; later ones override earlier ones.
-    bindings: such as 'STEPS = 10', laid on top.
+    bindings: such as 'STEPS = 10', applied after the files.
     data_dir: folder of prepared datasets; None is TFDS's default.
     seed: of everything random; None is the experiment's.
     allow_imports: packages that the gin files may import.

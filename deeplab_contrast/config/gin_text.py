@@ -167,7 +167,7 @@ def full_name(selector: str, imports: dict[str, Import]) -> str:
 
 
 def find_file(name: str, place: Place = _GIN_FILE_FLAG) -> str:
-  """Finds a gin file here or among ours, with or without `gin_configs/`."""
+  """Finds a gin file here or a shipped one, with or without `gin_configs/`."""
   for folder in SEARCH_PATH:
     path = os.path.join(folder, name)
     if os.path.isfile(path):
@@ -314,7 +314,7 @@ def is_allowed(module: str, allowed: Iterable[str]) -> bool:
 
 
 def _gin_files():
-  """Our gin files, as a user may name them."""
+  """The shipped gin files, as a user may name them."""
   folder = pathlib.Path(OURS, 'gin_configs')
   for path in folder.rglob('*.gin'):
     yield path.relative_to(folder).as_posix()

@@ -144,7 +144,7 @@ def _report_end(made, ours, source, model_dir):
     print('Note: It has moving averages too; --use_averages takes them.')
   print(
     f'{len(made.mapped)} variables are converted, {len(made.unneeded)} are '
-    f'not needed, {len(made.fresh)} of ours are newly initialized.'
+    f'not needed, {len(made.fresh)} are newly initialized.'
   )
   print(f'Wrote {model_dir}: {", ".join(made.parts)}.')
   if not made.fresh:

@@ -29,7 +29,7 @@ _BACKBONES = (
 
 @dataclasses.dataclass(frozen=True)
 class Variable:
-  """One variable of ours.
+  """One variable of our network.
 
   Attributes:
     name: in our checkpoints.

@@ -126,7 +126,7 @@ def _of_dataset(dataset: info.Dataset, data_dir: str | None) -> str:
 
 
 def _datasets(value: Any) -> Iterator[info.Dataset]:
-  """Yields all datasets in a description, however deep."""
+  """Yields all datasets in a description, at any depth."""
   if isinstance(value, info.Dataset):
     yield value
   elif isinstance(value, (tuple, list)):

@@ -68,7 +68,7 @@ class Pipeline:
         start + host + num_hosts, ...
       num_hosts: how many hosts share the positions.
       keep_id: whether batches keep ID; accelerators take no strings.
-      stop: the position to end before, over all hosts; None never ends.
+      stop: the position to end before, over all hosts; None for no end.
       is_open: called before each position; once it returns False, nothing more
         is read. An iterator must be read to its end before it is dropped, or it
         may wait forever for a read that waits for Python's lock.

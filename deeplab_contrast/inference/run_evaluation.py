@@ -72,7 +72,7 @@ def watch(
     strategy: the strategy it was built under.
     model_dir: the run's folder.
     timeout: gives up after this many seconds without a new checkpoint; None
-      never does.
+      waits forever.
     interval: seconds between checks for new checkpoints.
     poll: called now and then, e.g. to stop on a signal.
 

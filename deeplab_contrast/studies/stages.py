@@ -16,7 +16,7 @@ class Stage:
   Attributes:
     name: of the stage; its folder is `<recipe's model_dir>/<name>`.
     gin_files: of the experiment.
-    bindings: laid on top of the files.
+    bindings: applied after the files.
     starts_from: the stage whose weights this one starts from, or labels with;
       its folder becomes the macro INIT.
     arm: the name of the stage in the table of results; None leaves it out.

@@ -60,13 +60,13 @@ def expand(
     pseudo_label: gin files of pseudo-labelling.
     second_round: gin files that add the pseudo-labelled images to a training.
     arms: which of ARMS.
-    bindings: laid on top of all trainings.
+    bindings: applied to all trainings, after the files.
     rounds: how often the '_pseudo' arms label and train again.
     total_steps: the steps of each pass of every arm, so that arms cost the
       same; None keeps the schedules of the files.
     pretrain_share: the share of pretraining in `total_steps`.
     many_labels: above this number of images, labelled or pseudo-labelled,
-      trainings use the files `..._of_many`; None never does.
+      trainings use the files `..._of_many`; None for no such limit.
     scratch_of_many: gin files, like `scratch`.
     finetune_of_many: gin files, like `finetune`.
 

@@ -226,6 +226,6 @@ def part_of(model: keras.Model, name: str) -> keras.layers.Layer:
 
 def first_line(error: BaseException) -> str:
   """The first line of an error's text, as a sentence."""
-  # Without the place in TensorFlow's graph, which helps nobody.
+  # Without the place in TensorFlow's graph, which does not help a user.
   text = re.sub(r'\{\{function_node .*?\}\} ?| \[Op:\w+\]', '', str(error))
   return text.strip().split('\n')[0][:300].rstrip('.') + '.'

@@ -1,4 +1,4 @@
-"""What the judge looks at, against the same by hand; the numbers themselves
+"""What the judge evaluates, against the same by hand; the numbers themselves
 are those of `core/embedding_quality_test`."""
 
 import numpy as np

@@ -40,7 +40,7 @@ PHOTOS = (
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-  """A `Launch` of drawn weights; the raw data lie beside its model_dir."""
+  """A `Launch` with random weights; the raw data are next to its model_dir."""
   folder = tmp_path_factory.mktemp('equal')
   raw = folder / 'raw'
   for split in ('train', 'val'):

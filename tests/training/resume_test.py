@@ -194,7 +194,7 @@ class PowerFailure(Exception):
 
 @pytest.mark.parametrize('fail_at', [2, 4])
 def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path, fail_at):
-  """Weights are saved before they are judged: the score must not be lost."""
+  """Weights are saved before evaluation: the score must not be lost."""
   counts = []
 
   def evaluate(poll):

@@ -171,7 +171,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
 
 
 class _MeanOverImages(softmax.Softmax):
-  """Counts images, of which every batch has as many, rather than pixels."""
+  """Counts images, the same number in every batch, rather than pixels."""
 
   def losses(self, model, batch, training, step):
     total, _ = super().losses(model, batch, training, step)['softmax']

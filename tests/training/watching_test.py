@@ -45,7 +45,7 @@ def test_it_gives_up_after_a_time_without_anything_new(tmp_path):
   save(tmp_path, 1)
   paths = watch(tmp_path, timeout=0.3)
   assert next(paths) == 1
-  time.sleep(0.4)  # The time it takes to judge does not count.
+  time.sleep(0.4)  # The time an evaluation takes does not count.
   began = time.monotonic()
   with pytest.raises(errors.SystemFault, match='No new checkpoint .* 0.3 s'):
     next(paths)

@@ -26,7 +26,7 @@ from deeplab_contrast.datasets.sources import tfds_split
 from deeplab_contrast.datasets.voc2012_segmentation import download
 from deeplab_contrast.utils import errors
 
-# Below this, importing TensorFlow in each worker process (some seconds) takes
+# Below this, importing TensorFlow in each worker process (a few seconds) takes
 # longer than the checks in threads (280 pairs a second of VOC on two cores).
 _FEW_PAIRS = 2000
 

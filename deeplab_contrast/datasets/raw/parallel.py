@@ -99,7 +99,7 @@ def _pool(workers: int) -> concurrent.futures.Executor:
 
 
 def _start_worker():
-  """Leaves Ctrl-C to the parent, and ends when it ends, for whatever reason."""
+  """Leaves Ctrl-C to the parent, and ends when it ends, for any reason."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   with quiet.no_stderr():
     import tensorflow  # noqa: F401

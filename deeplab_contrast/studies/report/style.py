@@ -37,7 +37,7 @@ class Figure:
   Attributes:
     name: of the file, without its extension.
     png: bytes.
-    alt: what it shows, for those who cannot see it.
+    alt: what it shows, for readers who cannot see it.
     caption: below it.
     wide: whether it scrolls on a phone rather than shrinking to its width.
     scale: size on the page per pixel of the PNG.
