@@ -59,7 +59,7 @@ def read_all(path):
 
 
 def test_round_trip_is_bit_equal(theirs, tmp_path, capsys):
-  # Values that arithmetic would not leave alone.
+  # Values that arithmetic would change.
   theirs['logits/semantic/biases'][:3] = [-0.0, np.float32(1e-42), 3e38]
   tf1.write(str(tmp_path / 'in' / 'model.ckpt'), theirs)
   run, out = tmp_path / 'run', tmp_path / 'out' / 'model.ckpt'

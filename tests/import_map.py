@@ -224,7 +224,7 @@ def read_package():
 
 
 def faults(sources):
-  """A sentence for everything that a package does and may not."""
+  """A sentence for everything forbidden that a package does."""
   found, graph = [], {}
   for module, text in sources.items():
     tree = ast.parse(text)
@@ -331,7 +331,7 @@ def _wrong_others(module, imports):
 
 
 def _wrong_calls(module, tree):
-  """Uses of pickle by the back door, and of random numbers with a memory."""
+  """Indirect uses of pickle, and stateful random numbers."""
   is_seeded = any(covers(row, module) for row in _SEEDED)
   for node in ast.walk(tree):
     if isinstance(node, ast.keyword) and node.arg == 'allow_pickle':
@@ -357,7 +357,7 @@ def _too_long(text, tree):
 
 
 def _circles(graph):
-  """The first circle of imports that is found, as a list of one sentence."""
+  """The first import cycle found, as a list of one sentence."""
   done = set()
 
   def visit(module, path):

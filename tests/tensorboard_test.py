@@ -186,7 +186,7 @@ def test_in_a_browser(address, scalars, tmp_path):
 
 
 def _text(browser):
-  """All text of a page, that in shadow trees and frames of its own too."""
+  """All text of a page, including its shadow trees and frames."""
   return browser.execute_script("""
     const texts = [];
     const visit = (node) => {

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Holder:
-  """As much of a `DeepLab` as weights need."""
+  """The parts of a `DeepLab` that weights need."""
 
   def __init__(self, backbone):
     self.trunk, self.backbone = self, backbone
@@ -55,7 +55,7 @@ def tensors():
 
 
 def logits(backbone, tensors, images):
-  """What the whole classifier says: float64 [batch, 1000]."""
+  """The logits of the whole classifier: float64 [batch, 1000]."""
   features, _ = backbone(backbone.normalize(tf.cast(images, tf.float32)))
   head = np.asarray(features, np.float64)
   head = head @ tensors['_conv_head.weight'][:, :, 0, 0].T
@@ -77,7 +77,7 @@ def picture(size=224):
 
 
 def test_logits_are_the_stored_ones(backbone, tensors):
-  """Those that PyTorch gave; see the next test."""
+  """Those of PyTorch; see the next test."""
   stored = {722: 9.59123, 417: 6.29562, 818: 6.10655, 470: 5.62631}
   found = logits(backbone, tensors, picture())[0]
   order = np.argsort(found)[::-1][: len(stored)]
@@ -195,7 +195,7 @@ def test_a_training_starts_from_them(tmp_path):
 def test_a_link_between_stages_is_never_replaced():
   built = launch.parse([FINETUNE], ["INIT = 'runs/pretrain'", IMAGENET]).root
   assert built.trainer.pretrained.source == 'imagenet'
-  # It has no weights for this backbone, and is not asked.
+  # It has no weights for this backbone, but is not used.
   note = origins.note(built.trainer, built.model)
   assert note == 'Weights: trunk of runs/pretrain'
   called = []

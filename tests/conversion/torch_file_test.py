@@ -1,4 +1,4 @@
-"""State dicts of PyTorch: those that are read, and the many that are not."""
+"""PyTorch state dicts: valid ones are read, all others are refused."""
 
 import io
 import pickle
@@ -36,7 +36,7 @@ class Stored:
 
 
 class _Pickler(pickle._Pickler):
-  """Python's own, taught to name what is not there."""
+  """Python's pickler, which can also name what does not exist."""
 
   def persistent_id(self, value):
     return value.identity if isinstance(value, Stored) else None
@@ -70,7 +70,7 @@ def tensor(shape=(2, 3), strides=(3, 1), offset=0, **of):
 
 
 def legacy(state, blocks, magic=_MAGIC, keys=None, little=True):
-  """The bytes of the older form; `blocks` are {key: array}."""
+  """The bytes of the older format; `blocks` are {key: array}."""
   head = [magic, 1001, {'little_endian': little}, state]
   keys = sorted(blocks) if keys is None else keys
   body = b''.join(

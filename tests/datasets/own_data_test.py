@@ -72,7 +72,7 @@ def refusal(tree, **about):
   return str(caught.value)
 
 
-# Photos whose EXIF tag says that they are turned.
+# Photos whose EXIF tag says that they are rotated.
 
 
 def tag(tree, orientation, name='train_0001'):
@@ -131,7 +131,7 @@ def test_photos_without_masks_are_turned_upright(tree):
 
 @pytest.fixture
 def before(monkeypatch):
-  """A dataset prepared when photos were not turned yet."""
+  """A dataset prepared before photos were rotated."""
   with monkeypatch.context() as patch:
     patch.setattr(dataset_builder, '_MADE', 0)
     patch.setattr(upright, 'turn', lambda picture, labels, _: (picture, labels))

@@ -127,7 +127,7 @@ def test_no_tree_is_refused_with_what_was_expected(tmp_path):
 
 
 def test_a_tree_further_below_is_named(copy, tmp_path):
-  """As the archive of 2011 was, and those of other people are."""
+  """As in the archive of 2011, and in those of other people."""
   above = tmp_path / 'TrainVal' / 'VOCdevkit'
   above.mkdir(parents=True)
   copy.rename(above / 'VOC2012')

@@ -50,7 +50,7 @@ class Examples(examples_lib.Examples):
 
 
 class Red(predictor.Predictor):
-  """Its prediction is the red channel, and an offset in place of a model."""
+  """Predicts the red channel plus an offset, instead of a model."""
 
   def labels(self, model, images):
     assert images.shape == [1, 17, 17, 3]

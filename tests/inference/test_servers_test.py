@@ -19,7 +19,7 @@ CITY_SIZES = {f'berlin_00000{i}_000019': (8, 16) for i in range(3)}
 
 
 def fill(server, folder, sizes):
-  """A submission without a fault."""
+  """A submission without faults."""
   rng = np.random.default_rng(0)
   for image_id, size in sizes.items():
     path = folder / server.name_of(image_id)

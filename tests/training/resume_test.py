@@ -1,4 +1,4 @@
-"""The promise: a run that was killed ends as if it had never been."""
+"""The promise: a run that was killed ends as if it had not been."""
 
 import pathlib
 import signal
@@ -260,7 +260,7 @@ def test_another_number_of_replicas_needs_a_flag_to_resume(tmp_path):
   (tmp_path / 'run' / 'DONE').unlink()  # As if killed before it was written.
   two = train(2)
   assert two.returncode == 2, two.stderr
-  # TensorFlow, imported before us here, speaks above.
+  # TensorFlow, imported before us here, prints above.
   said = two.stderr.splitlines()[-1]
   assert said.startswith('error: ') and 'Traceback' not in two.stderr
   assert 'replicas stored 1, given 2 ' in said

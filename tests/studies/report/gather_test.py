@@ -16,7 +16,7 @@ def folder(tmp_path):
 
 
 def refuse(folder, *sentences):
-  """Reading ends with one sentence that holds these parts."""
+  """Reading ends with one sentence that contains these parts."""
   with pytest.raises(errors.DataError) as caught:
     gather.read(str(folder))
   told = str(caught.value)
