@@ -91,8 +91,8 @@ class Team:
     if faults:
       self._linger()
       raise errors.ConfigError(
-        f'Not all workers have what {self._tasks.title(0)} has: '
-        f'{"; ".join(faults)} differs; {advice}'
+        f'Workers differ from {self._tasks.title(0)}: {"; ".join(faults)}; '
+        f'{advice}'
       )
 
   def largest(self, number: int) -> int:

@@ -39,7 +39,7 @@ def open_split(
   if not isinstance(source, sources.TfdsSplit):
     raise errors.ConfigError(
       'The eval_source of this experiment is not a split of a dataset, so '
-      'there is no other split of it.'
+      'it has no other splits.'
     )
   server = test_servers.of_dataset(source.info, competition)
   source = dataclasses.replace(source, split=split)
@@ -130,9 +130,8 @@ def _claim(folder, made_by):
     given = files.as_json(made_by)
     differing = [key for key in given if stored.get(key) != given[key]]
     raise errors.ConfigError(
-      f'{folder} holds a different submission: its {", ".join(differing)} '
-      'differs; '
-      'give another --out, or remove the folder.'
+      f'{folder} holds a different submission (not the same '
+      f'{", ".join(differing)}); give another --out, or remove the folder.'
     )
 
 

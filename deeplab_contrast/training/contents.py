@@ -149,7 +149,7 @@ def check_whole(
     raise errors.ConfigError(
       f'{path} holds only the {" and ".join(held)}, not {absent[0]} and '
       f'{len(absent) - 1} more; a training can start from it '
-      f'(WarmStart.parts = {held[-1:]!r}), but there is no whole network.'
+      f'(WarmStart.parts = {held[-1:]!r}), but it is not a whole network.'
     )
 
 

@@ -203,7 +203,7 @@ def test_workers_that_differ_do_not_start(folder, make):
   assert [code for code, *_ in ended] == [2, 2], ended
   assert ended[0][2] == ended[1][2]
   said = ended[0][2]
-  assert said.startswith('error: Not all workers have what worker 0 (local')
+  assert said.startswith('error: Workers differ from worker 0 (localhost:')
   assert 'worker 1 (localhost:' in said and part in said
   assert not (model_dir / 'checkpoints').exists()
   assert not (folder / 'elsewhere').exists()

@@ -54,9 +54,8 @@ def test_all_say_who_differs_and_in_what():
   said = together(lambda team, i: team.agree(parts[i], 'fix it.'))
   assert {type(error) for error in said} == {errors.ConfigError}
   assert {str(error) for error in said} == {
-    'Not all workers have what worker 0 (a:1) has: worker 2 (c:3) in the '
-    'configuration; worker 1 (b:2), worker 2 (c:3) in the data differs; fix '
-    'it.'
+    'Workers differ from worker 0 (a:1): worker 2 (c:3) in the '
+    'configuration; worker 1 (b:2), worker 2 (c:3) in the data; fix it.'
   }
 
 
