@@ -46,7 +46,7 @@ class Experiment:
     embedding_judge: how pretraining is evaluated while it runs; None leaves
       that to the `eval` command.
     precision: 'float32' or 'mixed_bfloat16'.
-    seed: of the weights, the order of the data and all augmentation.
+    seed: seed of the weights, the order of the data and all augmentation.
     data_dir: where prepared datasets are kept; None is TFDS's default.
 
   Raises:
@@ -189,7 +189,7 @@ class Experiment:
     Args:
       strategy: the one the model was made under.
       model_dir: the run's folder.
-      path: of a checkpoint to load instead of the newest one.
+      path: path of a checkpoint to load instead of the newest one.
       needs_classes: whether to refuse a run that cannot be evaluated, see
         `check_can_be_evaluated`.
 

@@ -83,7 +83,7 @@ class Launch:
     strategy: the `tf.distribute.Strategy`; None for a command without one.
     model_dir: the run's folder, or None.
     config: the operative configuration, as a gin file.
-    gin_bindings: of the command line, all.
+    gin_bindings: all bindings of the command line.
     unused_bindings: those that the root does not use: {left side: a sentence
       that says so}; empty unless the command tolerates them.
     data_dir: the flag.

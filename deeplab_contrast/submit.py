@@ -28,7 +28,7 @@ def main(
 
   Args:
     launched: the `launch.Launch` of this process.
-    split: of the dataset that the run is evaluated on.
+    split: split of the dataset that the run is evaluated on.
     out: the folder to write to; None is one for each checkpoint in the run's.
     best: takes the best checkpoint that was kept, not the newest.
     competition: VOC's 'comp5' or 'comp6'.
@@ -75,8 +75,8 @@ def check(
   Args:
     launched: the `launch.Launch` of this process; its experiment names the
       dataset.
-    path: of an archive or folder.
-    split: of the dataset.
+    path: path of an archive or folder.
+    split: split of the dataset.
     competition: VOC's 'comp5' or 'comp6'.
   """
   from deeplab_contrast.inference import submission

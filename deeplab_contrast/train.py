@@ -80,7 +80,7 @@ def build(
     gin_files: experiment and overlays; later ones override earlier ones.
     bindings: such as 'STEPS = 10', applied after the files.
     data_dir: folder of prepared datasets; None is TFDS's default.
-    seed: of everything random; None is the experiment's.
+    seed: seed of everything random; None is the experiment's.
     allow_imports: packages that the gin files may import.
 
   Raises:

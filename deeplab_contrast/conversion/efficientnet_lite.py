@@ -34,7 +34,7 @@ def their_names(names: Sequence[str]) -> dict[str, str]:
   """{our name: PyTorch's} of the variables that both sides have.
 
   Args:
-    names: of all variables of our backbone, in the order of the network. Only
+    names: names of all variables of our backbone, in network order. Only
       their last two parts are used: `.../block2a_expand_conv/kernel`.
   """
   result, blocks = {}, []
@@ -71,7 +71,7 @@ def convert(
   """Accounts for every variable on both sides.
 
   Args:
-    path: of the file, for messages.
+    path: path of the file, for messages.
     tensors: {PyTorch's name: array}.
     shapes: {our name: shape} of the backbone's variables, in order.
 

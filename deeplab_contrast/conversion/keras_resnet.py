@@ -63,7 +63,7 @@ def open_weights(path: str) -> tf1.Source:
   """Opens a weights file.
 
   Args:
-    path: of `.weights.h5`, or of the classic `.h5` with names of layers.
+    path: path of `.weights.h5`, or of the classic `.h5` with names of layers.
 
   Returns:
     Its tensors, with the original's names.

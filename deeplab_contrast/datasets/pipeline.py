@@ -61,7 +61,7 @@ class Pipeline:
     Args:
       examples: the opened source, `self.source.open(data_dir)`.
       batch_size: examples per batch of this host.
-      seed: of the order and of all augmentation.
+      seed: seed of the order and of all augmentation.
       start: the position of the first example over all hosts: a multiple of
         `num_hosts`.
       host: the number of this host: it takes the positions start + host,
@@ -162,7 +162,7 @@ def ids_at(
 
   Args:
     examples: what the run trains on.
-    seed: of the run.
+    seed: seed of the run.
     positions: for the steps [a, b): range(a * batch, b * batch), with the batch
       size of all hosts together.
 

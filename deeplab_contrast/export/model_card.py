@@ -41,17 +41,17 @@ class Export:
 
   Attributes:
     format: 'saved_model', 'tflite' or 'onnx'.
-    precision: of the computation.
-    step: of the weights.
+    precision: precision of the computation.
+    step: step of the weights.
     averaged: whether they are moving averages.
     parameters: number of weights of the network.
     folded: number of batch norms folded into convolutions.
-    scales: of the predictor.
-    flip: of the predictor.
-    tile_size: of the predictor.
+    scales: scales of the predictor.
+    flip: flip setting of the predictor.
+    tile_size: tile size of the predictor.
     crop_size: (height, width) that smaller images are padded to.
     input_size: (height, width) of all images, or None for any.
-    licence: of the weights, as given.
+    licence: licence of the weights, as given.
   """
 
   format: str

@@ -40,7 +40,7 @@ class Result:
     """Returns the image with its classes in colour, uint8 [height, width, 3].
 
     Args:
-      opacity: of the colours, 0 to 1.
+      opacity: opacity of the colours, 0 to 1.
     """
     return panels.overlay(self.image, self.labels, self.colors, opacity)
 

@@ -88,7 +88,7 @@ class Folder:
     """Predicts many images; prints and lists failures in FAILURES.
 
     Args:
-      entries: of the images.
+      entries: entries of the images.
       poll: called before every image, e.g. to stop on a signal.
 
     Returns:

@@ -25,7 +25,7 @@ class Settings:
     fold: whether batch norm is folded into convolutions: faster, and equal
       except for rounding, so that labels may differ where two classes are
       nearly equal.
-    licence: of the weights, for the model card.
+    licence: licence of the weights, for the model card.
     overwrite: whether an existing export is replaced.
 
   Raises:

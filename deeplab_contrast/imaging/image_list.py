@@ -17,8 +17,8 @@ class Entry:
   """One image.
 
   Attributes:
-    path: of the file.
-    name: of its outputs: a relative path without an extension, never with `..`.
+    path: path of the file.
+    name: the outputs' relative path, without an extension and never with `..`.
   """
 
   path: str

@@ -158,7 +158,7 @@ def plain_pixels(
   """The pixels of a file that needs no conversion, as training sees them.
 
   Args:
-    image: of `open_image`.
+    image: result of `open_image`.
     data: the bytes of the file.
     path: its name in messages.
 
@@ -284,7 +284,7 @@ def to_rgb(image: Image.Image, data: bytes, path: FilePath) -> Image.Image:
   """Converts an image if that is not a guess, see `read_picture`.
 
   Args:
-    image: of `open_image`.
+    image: result of `open_image`.
     data: the bytes of the file.
     path: its name in messages.
 

@@ -47,7 +47,7 @@ def overlay(
     image: uint8 [height, width, 3].
     label: int [height, width]; see `colorize`.
     colors: one (red, green, blue) per class.
-    opacity: of the colours, 0 to 1.
+    opacity: opacity of the colours, 0 to 1.
 
   Returns:
     uint8 [height, width, 3].
@@ -84,7 +84,7 @@ def label_map(
   Args:
     label: int [height, width]; ids without a colour are void.
     colors: one (red, green, blue) per class.
-    width: of the result, in pixels.
+    width: width of the result, in pixels.
     padding: bool [height, width], where there is no image.
 
   Returns:
@@ -121,7 +121,7 @@ def grid(
     headings: one string per column.
     legend: (name, colour) pairs; a colour is (red, green, blue), or a uint8
       array [14, 14, 3].
-    width: of every picture, in pixels.
+    width: width of every picture, in pixels.
     captions: one list of strings for each row, written above its pictures.
     group: how many columns belong together; there is a gap after them.
 

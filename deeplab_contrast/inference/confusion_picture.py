@@ -48,7 +48,7 @@ def draw(matrix: np.ndarray, names: Sequence[str], title: str) -> np.ndarray:
 
   Args:
     matrix: int array [classes, classes], rows are truth.
-    names: of the classes.
+    names: names of the classes.
     title: names the data and the weights.
 
   Returns:

@@ -28,8 +28,8 @@ class Predictor:
       memory for one row of tiles (about three times tile_size x width x classes
       floats) besides that of the network for one tile, whatever the height of
       the image; `probabilities` needs memory for its result.
-    overlap: of neighbouring tiles, at least, in pixels, over which one fades
-      into the next; None is a quarter of the tile. See `core.tiles`.
+    overlap: least overlap of neighbouring tiles in pixels, over which one
+      fades into the next; None is a quarter of the tile. See `core.tiles`.
   """
 
   scales: tuple[float, ...] = (1.0,)
@@ -85,7 +85,7 @@ class Predictor:
     Args:
       size: (height, width) of the image, ints.
       num_classes: int.
-      labels: of `labels`; otherwise of `probabilities`.
+      labels: for `labels`; otherwise for `probabilities`.
 
     Returns:
       The number of its elements.

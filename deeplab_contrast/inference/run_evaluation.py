@@ -110,8 +110,8 @@ def report(
   Args:
     experiment: an `Experiment`.
     model_dir: the run's folder.
-    step: of the weights.
-    scores: of `evaluation.Evaluation`, or of `embedding_judge.Judgement`.
+    step: step of the weights.
+    scores: from `evaluation.Evaluation` or `embedding_judge.Judgement`.
 
   Returns:
     The text table of the result.

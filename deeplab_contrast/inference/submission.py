@@ -25,7 +25,7 @@ def open_split(
 
   Args:
     experiment: an `Experiment`; its eval_source names the dataset.
-    split: of that dataset.
+    split: split of that dataset.
     competition: see `test_servers.of_dataset`.
 
   Returns:

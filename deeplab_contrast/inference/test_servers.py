@@ -36,11 +36,11 @@ class Server:
   """The files that one test server expects.
 
   Attributes:
-    folder: of the files in the archive; '' is its top.
-    ending: of their names, after the id of the image.
+    folder: folder of the files in the archive; '' is its top.
+    ending: end of their names, after the id of the image.
     archive: the ending of its name.
     values: the value of class i in the files.
-    colors: of the palette, by value; None for grey files.
+    colors: colours of the palette, by value; None for grey files.
     any_name: whether any folder, and any ending after the id, is accepted.
     hint: the likely cause of other values.
   """
@@ -76,7 +76,7 @@ class Server:
     """What is wrong with a file: a phrase, or None.
 
     Args:
-      path: of the file.
+      path: path of the file.
       size: (height, width) of its image.
     """
     try:
@@ -143,8 +143,8 @@ def check(
 
   Args:
     server: a `Server`.
-    path: of the archive, or of the folder that it is made from; for VOC also of
-      the folder with the PNGs.
+    path: the archive, or the folder that it is made from; for VOC also the
+      folder with the PNGs.
     sizes: {id: (height, width)} of the images.
 
   Returns:

@@ -14,8 +14,8 @@ class Stage:
   """One command, run as its own `python -m deeplab_contrast...` process.
 
   Attributes:
-    name: of the stage; its folder is `<recipe's model_dir>/<name>`.
-    gin_files: of the experiment.
+    name: name of the stage; its folder is `<recipe's model_dir>/<name>`.
+    gin_files: gin files of the experiment.
     bindings: applied after the files.
     starts_from: the stage whose weights this one starts from, or labels with;
       its folder becomes the macro INIT.

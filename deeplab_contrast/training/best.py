@@ -51,8 +51,8 @@ def is_better(model_dir: str, scores: Mapping[str, Any]) -> bool:
 
   Args:
     model_dir: the run's folder.
-    scores: of an evaluation. Without METRIC, or evaluated differently from the
-      best (`judged_by`), they are never better.
+    scores: from an evaluation. Without METRIC, or evaluated differently from
+      the best (`judged_by`), they are never better.
   """
   score = scores.get(METRIC, math.nan)
   if not math.isfinite(score):
@@ -73,8 +73,8 @@ def keep(model_dir: str, path: str, scores: Mapping[str, Any]) -> bool:
 
   Args:
     model_dir: the run's folder.
-    path: of the checkpoint.
-    scores: of its evaluation; see `is_better`.
+    path: path of the checkpoint.
+    scores: scores of its evaluation; see `is_better`.
 
   Returns:
     Whether it was kept.
@@ -107,7 +107,7 @@ def held(model_dir: str, path: str) -> Iterator[str | None]:
 
   Args:
     model_dir: the run's folder.
-    path: of the checkpoint.
+    path: path of the checkpoint.
 
   Yields:
     The path of the same checkpoint; None if it is gone.

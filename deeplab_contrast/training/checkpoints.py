@@ -180,7 +180,7 @@ def restore_model(
   Args:
     model_dir: the run's folder.
     model: a built Keras model.
-    path: of a checkpoint to restore instead.
+    path: path of a checkpoint to restore instead.
 
   Returns:
     (path, step) of the checkpoint used.
@@ -260,7 +260,7 @@ def newest_readable(
   """(path, read(path)) of the first path that can be read.
 
   Args:
-    paths: of checkpoints.
+    paths: paths of checkpoints.
     read: raises `contents.Unreadable` for a damaged one.
 
   Raises:

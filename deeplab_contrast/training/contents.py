@@ -42,7 +42,7 @@ def by_path(
   layers kept in lists, and the seed states (keras#19796).
 
   Args:
-    variables: of a `DeepLab`, a part of it, or an optimizer.
+    variables: variables of a `DeepLab`, a part of it, or an optimizer.
     owner: the name of the optimizer.
 
   Raises:
@@ -84,8 +84,8 @@ def averaged(path: str, names: Iterable[str]) -> set[str]:
   None before the first step, when the averages are 0.
 
   Args:
-    path: of a checkpoint.
-    names: of variables of the model.
+    path: path of a checkpoint.
+    names: names of variables of the model.
 
   Returns:
     A set of names.

@@ -171,7 +171,7 @@ class Trainer:
       model_dir: the run's folder.
 
     Raises:
-      UserError: of `checkpoints.WarmStart` or `conversion.pretrained`.
+      UserError: see `checkpoints.WarmStart` or `conversion.pretrained`.
     """
     folder = os.path.join(model_dir, run_files.CHECKPOINTS)
     start = self.warm_start or self.pretrained

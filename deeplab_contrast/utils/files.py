@@ -19,7 +19,7 @@ def replacing(path: Any) -> Iterator[Any]:
   raised inside, the old file stays and the temporary one is removed.
 
   Args:
-    path: of the file, a str or a `pathlib.Path` (also the remote ones of TFDS);
+    path: the file, a str or a `pathlib.Path` (also the remote ones of TFDS);
       its folder is made.
   """
   path = pathlib.Path(path) if isinstance(path, str) else path
@@ -40,7 +40,7 @@ def write_bytes(path: Any, content: bytes, sync: bool = False) -> None:
   """Writes a file atomically; see `replacing`.
 
   Args:
-    path: of the file.
+    path: path of the file.
     content: the bytes.
     sync: whether to wait until they are on the disk (local files only).
   """

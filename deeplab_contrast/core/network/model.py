@@ -73,7 +73,7 @@ class DeepLab(keras.Model):
     head: `core.network.heads.Classifier` or `core.network.heads.Projection`.
     image_pyramid: scales at which the network sees the image, the original's
       flag; None means (1.0,).
-    merge_method: of the logits of several scales, 'max' or 'avg'.
+    merge_method: how to merge logits of several scales, 'max' or 'avg'.
 
   Raises:
     ValueError: if trunk and head do not match, or merge_method is unknown.

@@ -34,7 +34,7 @@ class Description:
   """The classes of a folder dataset, and where its files are.
 
   Attributes:
-    name: of the dataset: letters, digits and underscores.
+    name: name of the dataset: letters, digits and underscores.
     classes: (class name, (red, green, blue)) pairs, or a dict of them; class i
       is the label i. At least two. Names alone get the colours of PASCAL VOC.
     masks: 'ids' for masks of grey values or palette indices, 'colors' for masks
@@ -52,7 +52,7 @@ class Description:
     lists: {split: text file of ids in the root}, one way to split.
     fractions: {split: fraction}, another: a seeded draw, and the rest is
       'train'. With neither, the subfolders of image_folder are the splits.
-    seed: of the draw.
+    seed: seed of the draw.
     unlabelled: splits whose images have no masks. With `fractions`, at most
       one, which gets all images without a mask.
 

@@ -94,10 +94,10 @@ def examine_all(
   """Reads and checks all pairs, several at a time.
 
   Args:
-    pairs: of files, none twice.
+    pairs: pairs of files, none twice.
     values: what the values in the masks mean.
     workers: processes; 0 for threads of this process.
-    path: of a journal of good pairs, which are not read again; or None.
+    path: path of a journal of good pairs, which are not read again; or None.
 
   Returns:
     What was found about each pair, in their order.

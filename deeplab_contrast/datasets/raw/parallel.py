@@ -34,7 +34,7 @@ def in_order(
   """Like map, but several at a time; holds a bounded number of results.
 
   Args:
-    function: of one item; if there are workers it is sent to them, so it and
+    function: takes one item; if there are workers it is sent to them, so it and
       the items must be picklable.
     items: its arguments.
     workers: how many processes; 0 for threads.

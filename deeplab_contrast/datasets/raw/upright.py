@@ -23,7 +23,7 @@ def turn(
   Args:
     picture: the photo as read.
     labels: uint8 [height, width]; None without a mask.
-    path: of the image, for messages.
+    path: path of the image, for messages.
 
   Returns:
     The photo and labels, both upright; labels of a size that fits neither way

@@ -158,7 +158,7 @@ class RandomFlip:
   """Mirrors left and right.
 
   Attributes:
-    probability: of mirroring, 0 to 1.
+    probability: probability of mirroring, 0 to 1.
   """
 
   probability: float = 0.5

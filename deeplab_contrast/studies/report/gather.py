@@ -18,7 +18,7 @@ def read(folder: str) -> Study:
   """Reads `study.json`, or else the `results.json` of a recipe.
 
   Args:
-    folder: of the study.
+    folder: folder of the study.
 
   Returns:
     A study with at least one entry.
