@@ -63,8 +63,8 @@ _PRINT_CONFIG = flags.DEFINE_boolean(
 _ALLOW_CONFIG_CHANGE = flags.DEFINE_boolean(
   'allow_config_change',
   False,
-  'Continue in a model_dir that holds another configuration, or a run on'
-  ' another number of replicas.',
+  'Continue in a model_dir with a different configuration or number of'
+  ' replicas.',
 )
 _ALLOW_IMPORT = flags.DEFINE_multi_string(
   'allow_import', [], 'Package that gin files may import; may be repeated'

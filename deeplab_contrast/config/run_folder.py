@@ -204,7 +204,7 @@ def check(
 
   Raises:
     ConfigError: it holds another experiment, unrelated files, or an unfinished
-      run on another number of replicas.
+      run with a different number of replicas.
   """
   path = os.path.join(model_dir, run_files.CONFIG)
   if not os.path.exists(path):
@@ -267,7 +267,7 @@ def _changes(path, config):
 
 
 def _other_replicas(model_dir, given):
-  """A list with a phrase if the run began on another number of replicas."""
+  """A list with a phrase if the run began with different replicas."""
   record = files.read_json(os.path.join(model_dir, run_files.REPLICAS)) or {}
   stored = record.get('replicas')
   # Runs of older versions have no record.

@@ -5,7 +5,7 @@ strides 4, 8 and 16. Nothing is downloaded. Differences from keras-cv:
 
 - CSPDarkNet takes even sizes only; odd ones get a row or column of zeros.
 - MobileNetV3 and EfficientNetLite, built for unknown sizes, pad as for even
-    ones; here they pad for the actual size (TensorFlow's SAME).
+  ones; here they pad for the actual size (TensorFlow's SAME).
 - MiT takes square images of one size; here its layers run on maps of any size.
 - Batch norm and stochastic depth are ours; see `keras_cv_layers.ours`.
 
@@ -53,7 +53,7 @@ class KerasCvBackbone(keras.layers.Layer):
       'efficientnet_lite0', 'mobilenet_v3_large', 'csp_darknet_s',
       'resnet_v2_50' or 'mit_b0'.
     output_stride: 32, the native stride; or 16 or 8 for the families in
-        `_ATROUS`, whose features atrous rates keep.
+      `_ATROUS`, whose features atrous rates keep.
     width: multiplies channels, for small machines.
     arguments: for keras-cv's constructor; they override the variant's.
 
