@@ -14,7 +14,7 @@ from deeplab_contrast.utils import checks, errors, run_files
 def add_command(commands: argparse._SubParsersAction) -> None:
   """Adds `import` to the subparsers of an argparse parser."""
   parser = commands.add_parser(
-    'import', help="make a run of the original's checkpoint or Keras' weights"
+    'import', help="make a run from the original's checkpoint or Keras' weights"
   )
   parser.add_argument(
     '--checkpoint',

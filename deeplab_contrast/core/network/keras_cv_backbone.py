@@ -73,7 +73,7 @@ class KerasCvBackbone(keras.layers.Layer):
     if output_stride != 32 and family not in _ATROUS:
       raise ValueError(
         f'output_stride is {output_stride}; {variant} has only its native '
-        f'stride, 32 (with 16 and 8: the families {", ".join(_ATROUS)}).'
+        f'stride, 32 (16 and 8 work for {", ".join(_ATROUS)}).'
       )
     super().__init__(name=variant)
     self.output_stride = output_stride
