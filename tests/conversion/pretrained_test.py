@@ -251,5 +251,5 @@ def test_runs_and_checkpoints_give_their_backbone(tmp_path, write, name):
 
 
 def test_weights_of_pytorch_are_not_for_every_backbone():
-  with pytest.raises(errors.ConfigError, match='efficientnet_lite only'):
+  with pytest.raises(errors.ConfigError, match='only efficientnet_lite'):
     pretrained.Pretrained('a.pth')(tiny_network(0))
