@@ -155,7 +155,7 @@ def test_shares_may_name_train():
 
 
 def test_a_folder_that_does_not_exist_is_reported(tmp_path):
-  with pytest.raises(errors.ConfigError, match='The folder .*typo does not exist'):
+  with pytest.raises(errors.ConfigError, match='folder .*typo does not exist'):
     _ = folder_segmentation.Folder(str(tmp_path / 'typo')).info
 
 
