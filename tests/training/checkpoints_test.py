@@ -1,4 +1,4 @@
-import glob
+import os
 import pathlib
 
 import keras
@@ -14,14 +14,20 @@ from deeplab_contrast.utils import errors
 from tests import tiny
 
 
+def saver_of(folder, network, step, **settings):
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  return checkpoints.Checkpoints(
+    str(folder), network, optimizer, step, **settings
+  )
+
+
 @pytest.fixture
 def run(tmp_path):
   """A run with checkpoints 1 and 2; the weights of 1 are all below 10."""
   network = tiny.network(contrastive.Contrastive())
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
   step = tf.Variable(1, dtype=tf.int64)
-  saver = checkpoints.Checkpoints(str(tmp_path), network, optimizer, step)
+  saver = saver_of(tmp_path, network, step)
   saver.save()
   step.assign(2)
   variable = network.trunk.trainable_variables[0]
@@ -31,9 +37,8 @@ def run(tmp_path):
 
 
 def files(folder, step, ending='*'):
-  return sorted(
-    map(pathlib.Path, glob.glob(checkpoints.path_of(folder, step) + ending))
-  )
+  path = pathlib.Path(checkpoints.path_of(folder, step))
+  return list(path.parent.glob(path.name + ending))
 
 
 def damage(folder, step, ending, change):
@@ -85,8 +90,6 @@ def test_leftovers_of_a_killed_save_are_swept(run):
 
 def test_newest_is_by_step_not_by_time(run):
   _, saver, _, folder = run
-  import os
-
   for path in files(folder, 2):
     os.utime(path, (0, 0))
   assert saver.restore() == checkpoints.path_of(folder, 2)
@@ -205,9 +208,7 @@ def test_weights_of_parts_are_no_run(run, tmp_path):
     checkpoints.WarmStart(model_dir)(network)
   with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(model_dir, network)
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
-  saver = checkpoints.Checkpoints(model_dir, network, optimizer, step)
+  saver = saver_of(model_dir, network, step)
   with pytest.raises(errors.ConfigError, match='holds only weights'):
     saver.restore()
 
@@ -269,9 +270,7 @@ def test_a_list_of_tensorflow_is_not_needed_and_not_kept(run):
   network, _, step, folder = run
   for name in ('checkpoint', 'checkpoint.tmp123'):
     (folder / 'checkpoints' / name).write_bytes(b'\x85\xff')
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
-  again = checkpoints.Checkpoints(str(folder), network, optimizer, step)
+  again = saver_of(folder, network, step)
   assert again.restore() == checkpoints.path_of(folder, 2)
   again.save()
   assert not list((folder / 'checkpoints').glob('checkpoint*'))
@@ -280,9 +279,7 @@ def test_a_list_of_tensorflow_is_not_needed_and_not_kept(run):
 def test_old_checkpoints_go_after_a_restart_too(run):
   _, _, step, folder = run
   network = tiny.network(contrastive.Contrastive())
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
-  again = checkpoints.Checkpoints(str(folder), network, optimizer, step, keep=2)
+  again = saver_of(folder, network, step, keep=2)
   assert again.restore() == checkpoints.path_of(folder, 2)
   for number in (3, 4):
     step.assign(number)
@@ -295,10 +292,8 @@ def test_what_is_newer_and_damaged_costs_nothing_that_is_good(run):
   _, _, step, folder = run
   damage(folder, 2, '.data*', lambda p: p.write_bytes(b''))
   network = tiny.network(contrastive.Contrastive())
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
   step.assign(1)
-  again = checkpoints.Checkpoints(str(folder), network, optimizer, step, keep=1)
+  again = saver_of(folder, network, step, keep=1)
   good = checkpoints.path_of(folder, 1)
   assert again.restore() == good
   # Saved before the damaged one is reached again.
@@ -310,11 +305,7 @@ def test_who_does_not_write_restores_and_leaves_the_files_alone(run):
   network, _, step, folder = run
   pathlib.Path(checkpoints.path_of(folder, 3) + '_temp').mkdir()
   before = sorted(folder.rglob('*'))
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
-  reader = checkpoints.Checkpoints(
-    str(folder), network, optimizer, step, writes=False
-  )
+  reader = saver_of(folder, network, step, writes=False)
   step.assign(1)
   assert reader.restore() == checkpoints.path_of(folder, 2) and int(step) == 2
   step.assign(7)
@@ -397,8 +388,7 @@ def test_errors_of_tensorflow_are_reported_without_its_nodes():
     None,
     None,
     '{{function_node __wrapped__SaveV2_device_/job:localhost/device:CPU:0}} '
-    'run/x_temp/part-0; No space left on device [Op:SaveV2]\nmore',
+    'a_temp/part-0; No space left on device [Op:SaveV2]\nmore',
   )
-  assert contents.first_line(error) == (
-    'run/x_temp/part-0; No space left on device.'
-  )
+  told = 'a_temp/part-0; No space left on device.'
+  assert contents.first_line(error) == told
