@@ -25,11 +25,9 @@ def keep(folder, step, miou, how=HOW):
 
 
 def kept(folder):
-  """The content of the data file kept, the only one."""
-  path = best.read(str(folder))['checkpoint']
-  (data,) = (folder / run_files.BEST).glob('*.data-*')
-  assert checkpoints.files_of(path) == [f'{path}.index', str(data)]
-  return data.read_text()
+  """The content of the data file kept."""
+  _, data = checkpoints.files_of(best.read(str(folder))['checkpoint'])
+  return pathlib.Path(data).read_text()
 
 
 def test_only_a_better_one_replaces_it(tmp_path):
@@ -41,6 +39,8 @@ def test_only_a_better_one_replaces_it(tmp_path):
   assert kept(tmp_path) == 'weights of 10'
   assert keep(tmp_path, 50, 0.6)
   assert kept(tmp_path) == 'weights of 50'
+  assert len(list((tmp_path / run_files.BEST).glob('*50.*'))) == 2
+  assert not list((tmp_path / run_files.BEST).glob('*10.*'))
   assert best.read(str(tmp_path))['score'] == 0.6
 
 
