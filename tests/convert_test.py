@@ -251,7 +251,8 @@ def test_refusals_of_our_own(theirs, tmp_path, capsys):
   run = tmp_path / 'run'
   assert command('import', tmp_path / 'model.ckpt', run) == 0
   capsys.readouterr()
-  assert command('import', run / 'checkpoints' / 'ckpt-0', tmp_path / 'b') == 2
+  ours = checkpoints.path_of(run, 0)
+  assert command('import', ours, tmp_path / 'b') == 2
   assert 'a checkpoint of TensorFlow 2' in capsys.readouterr().err
   before = (tmp_path / 'model.ckpt.index').read_bytes()
   assert command('export', tmp_path / 'model.ckpt', run) == 2

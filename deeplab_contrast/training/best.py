@@ -28,7 +28,7 @@ def read(model_dir: str) -> dict[str, Any] | None:
   found = files.read_json(os.path.join(model_dir, run_files.BEST_SCORE))
   if found is None:
     return None
-  path = os.path.join(folder, f'ckpt-{found["step"]}')
+  path = checkpoints.path_in(folder, found['step'])
   if not os.path.exists(path + '.index'):
     return None
   return {'checkpoint': path, **found}

@@ -5,7 +5,6 @@ import dataclasses
 import glob
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -18,6 +17,9 @@ from deeplab_contrast.training import averages, contents
 from deeplab_contrast.utils import checks, errors, run_files
 
 _T = TypeVar('_T')
+
+# A checkpoint is named by this and its step.
+_PREFIX = 'ckpt-'
 
 
 class Checkpoints:
@@ -61,7 +63,7 @@ class Checkpoints:
     Raises:
       SystemFault: it cannot be written; older checkpoints stay.
     """
-    path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
+    path = path_in(self._folder, _number(self._step))
     if not self._writes:
       return path
     try:
@@ -83,7 +85,7 @@ class Checkpoints:
 
   def current(self) -> str:
     """The checkpoint of the current step, saved if it is not there."""
-    path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
+    path = path_in(self._folder, _number(self._step))
     return path if tf.io.gfile.exists(path + '.index') else self.save()
 
   def state_digest(self) -> str:
@@ -203,10 +205,10 @@ def restore_model(
 
 def list_checkpoints(folder: str) -> list[str]:
   """Paths of the complete checkpoints in a folder, newest (by step) first."""
-  found = tf.io.gfile.glob(os.path.join(folder, 'ckpt-*.index'))
+  found = tf.io.gfile.glob(os.path.join(folder, f'{_PREFIX}*.index'))
   paths = [p.removesuffix('.index') for p in found]
   return sorted(
-    (p for p in paths if re.search(r'ckpt-\d+$', p)), key=step_of, reverse=True
+    (p for p in paths if _step_in(p).isdecimal()), key=step_of, reverse=True
   )
 
 
@@ -225,12 +227,17 @@ def remove(path: str) -> None:
 
 def path_of(model_dir: str, step: int) -> str:
   """The path of a run's checkpoint of a step."""
-  return os.path.join(model_dir, run_files.CHECKPOINTS, f'ckpt-{step}')
+  return path_in(os.path.join(model_dir, run_files.CHECKPOINTS), step)
+
+
+def path_in(folder: str, step: int) -> str:
+  """The path of the checkpoint of a step in a folder of checkpoints."""
+  return os.path.join(folder, f'{_PREFIX}{step}')
 
 
 def step_of(path: str) -> int:
-  """The step in the name of a checkpoint: 300 for `.../ckpt-300`."""
-  return int(path.rsplit('-', 1)[1])
+  """The step in the name of a checkpoint, see `path_in`."""
+  return int(_step_in(path))
 
 
 def digest(path: str) -> str:
@@ -324,7 +331,7 @@ def _sweep(folder):
   inside = glob.escape(folder)
   parts = [
     path
-    for path in glob.glob(os.path.join(inside, 'ckpt-*.data-*'))
+    for path in glob.glob(os.path.join(inside, f'{_PREFIX}*.data-*'))
     if not os.path.exists(path.rpartition('.data-')[0] + '.index')
   ]
   # Earlier versions kept TensorFlow's list of checkpoints, now out of date.
@@ -339,6 +346,10 @@ def _sweep(folder):
       shutil.rmtree(leftover, ignore_errors=True)
     else:
       os.remove(leftover)
+
+
+def _step_in(path):
+  return os.path.basename(path).removeprefix(_PREFIX)
 
 
 def _number(step):

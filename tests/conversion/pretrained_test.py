@@ -19,7 +19,7 @@ from deeplab_contrast.conversion import (
 from deeplab_contrast.core.network import keras_cv_backbone
 from deeplab_contrast.studies import stages
 from deeplab_contrast.tasks import softmax
-from deeplab_contrast.training import contents, origins, weights
+from deeplab_contrast.training import checkpoints, contents, origins, weights
 from deeplab_contrast.utils import errors
 from tests import fixtures, processes, tiny
 
@@ -182,7 +182,7 @@ def test_a_training_starts_from_them(tmp_path):
   assert f'Starting from {LITE} trained on ImageNet' in done.stdout
   origin = json.loads((run / 'origin.json').read_text())
   assert origin['licence'] == 'Apache-2.0'
-  reader = tf.train.load_checkpoint(os.path.join(run, 'checkpoints', 'ckpt-1'))
+  reader = tf.train.load_checkpoint(checkpoints.path_of(run, 1))
   keys = reader.get_variable_to_shape_map()
   (key,) = (k for k in keys if k.startswith('model/') and 'stem_conv' in k)
   expected = torch_file.read(pretrained._path(pretrained.TABLE[0]))

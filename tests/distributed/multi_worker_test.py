@@ -215,8 +215,7 @@ def test_a_worker_that_sees_other_checkpoints_does_not_start(folder):
   for name in ('new', 'old'):
     shutil.copytree(folder / 'whole', folder / name)
     os.remove(folder / name / run_files.DONE)
-  for path in (folder / 'old' / 'checkpoints').glob(f'ckpt-{STEPS}.*'):
-    path.unlink()
+  checkpoints.remove(checkpoints.path_of(folder / 'old', STEPS))
   own = [f'--model_dir={folder}/old']
   command = flags(folder)
   ended = end(start(command, folder / 'new', ((), own)))

@@ -12,6 +12,8 @@ from deeplab_contrast.utils import errors, run_files
 
 # mIoU as a share; larger differences between the table and a run are reported.
 _TOLERANCE = 0.0006
+# What an entry of study.json has that says nothing in a table of runs.
+_NOT_COLUMNS = ('dataset', 'model_dir', 'stages')
 
 
 def read(folder: str) -> Study:
@@ -101,6 +103,7 @@ def _entry(folder, value, where):
     steps=files.optional(value, 'steps', int, where),
     minutes=files.optional(value, 'minutes', (int, float), where),
     result=files.result(model_dir, where),
+    columns={k: v for k, v in value.items() if k not in _NOT_COLUMNS},
   )
 
 

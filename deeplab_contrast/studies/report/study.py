@@ -38,6 +38,7 @@ class Entry:
     steps: steps of all stages, or None.
     minutes: minutes of all stages, or None.
     result: the dict of `utils.results`.
+    columns: {name: value} of the study's table of runs, to be shown as it is.
   """
 
   arm: str
@@ -48,6 +49,7 @@ class Entry:
   steps: int | None
   minutes: float | None
   result: dict
+  columns: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
