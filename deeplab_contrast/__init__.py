@@ -8,7 +8,7 @@ from typing import Any
 
 from deeplab_contrast.utils import processor
 
-# Before anything here imports TensorFlow, which reads the switch only then.
+# Before anything here imports TensorFlow, which reads the switch on import.
 processor.choose_kernels()
 
 

@@ -14,8 +14,8 @@
 
   python -m deeplab_contrast.convert list    # backbones with ImageNet weights
 
-Every variable of both sides is listed with what becomes of it. If one has no
-place, the command ends before anything is written (exit code 2; 3 if a file
+Every variable on both sides is listed with what happens to it. If one cannot be
+matched, the command ends before anything is written (exit code 2; 3 if a file
 cannot be read). Weights are copied bit for bit, except those of Keras' ResNets,
 which need some arithmetic; see conversion/keras_resnet.py.
 """

@@ -3,7 +3,7 @@
 python -m deeplab_contrast.demo --saved_model=runs/a/export/saved_model
 
 Given twice, --saved_model compares two models. Needs the extra `demo`. Only
-this machine can open the page, and no data leave it. Ctrl-C ends it.
+this machine can open the page, and no data leaves it. Ctrl-C ends it.
 """
 
 import time

@@ -46,8 +46,8 @@ def watch(
   Args:
     launched: the `launch.Launch` of this process.
     timeout: gives up after this many seconds without a new checkpoint; None
-      never does.
-    interval: seconds between two looks for checkpoints.
+      waits forever.
+    interval: seconds between checks for new checkpoints.
   """
   from deeplab_contrast.inference import run_evaluation
   from deeplab_contrast.utils import signals
@@ -82,7 +82,7 @@ if __name__ == '__main__':
   flags.DEFINE_float(
     'interval',
     10.0,
-    'With --watch: seconds between two looks for checkpoints.',
+    'With --watch: seconds between checks for new checkpoints.',
     lower_bound=0,
   )
 

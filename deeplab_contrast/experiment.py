@@ -50,9 +50,9 @@ class Experiment:
     eval_source: the split to evaluate on; None where there is none.
     evaluator: how classifiers are evaluated; None takes the defaults.
     embedding_judge: how pretraining is evaluated while it runs; None leaves
-      that to the command `eval`.
+      that to the `eval` command.
     precision: 'float32' or 'mixed_bfloat16'.
-    seed: of the weights, the order of the data and all augmentation.
+    seed: seed of the weights, the order of the data and all augmentation.
     data_dir: where prepared datasets are kept; None is TFDS's default.
 
   Raises:
@@ -145,7 +145,7 @@ class Experiment:
 
   @property
   def weights_note(self) -> str:
-    """Where the weights of a new training are from; see `origins.note`."""
+    """The source of a new training's weights; see `origins.note`."""
     return origins.note(self.trainer, self.model)
 
   def fit(
@@ -211,7 +211,7 @@ class Experiment:
     Args:
       strategy: the one the model was made under.
       model_dir: the run's folder.
-      path: of a checkpoint to load instead of the newest one.
+      path: path of a checkpoint to load instead of the newest one.
       needs_classes: whether to refuse a run that cannot be evaluated, see
         `check_can_be_evaluated`.
 

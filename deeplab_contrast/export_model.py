@@ -41,7 +41,7 @@ def main(
     crop_size: see `run_export.Settings`, as all below.
     input_size: (height, width).
     fold: whether batch norm is folded into convolutions.
-    licence: of the weights.
+    licence: licence of the weights.
     overwrite: whether an existing export is replaced.
 
   Raises:

@@ -38,7 +38,7 @@ parse = build.parse
 _GIN_FILE = flags.DEFINE_multi_string(
   'gin_file',
   [],
-  'Experiment: a path, or one of ours (gin_configs/...); may be'
+  'Experiment: a path, or a shipped one (gin_configs/...); may be'
   ' repeated, later files override earlier ones. Default: the config.gin of'
   ' --model_dir. A gin file runs code: read it before you run it',
 )
@@ -70,8 +70,8 @@ _PRINT_CONFIG = flags.DEFINE_boolean(
 _ALLOW_CONFIG_CHANGE = flags.DEFINE_boolean(
   'allow_config_change',
   False,
-  'Continue in a model_dir that holds another configuration, or a run on'
-  ' another number of replicas.',
+  'Continue in a model_dir with a different configuration or number of'
+  ' replicas.',
 )
 _ALLOW_IMPORT = flags.DEFINE_multi_string(
   'allow_import', [], 'Package that gin files may import; may be repeated'
@@ -90,7 +90,7 @@ class Launch:
     strategy: the `tf.distribute.Strategy`; None for a command without one.
     model_dir: the run's folder, or None.
     config: the operative configuration, as a gin file.
-    gin_bindings: of the command line, all.
+    gin_bindings: all bindings of the command line.
     unused_bindings: those that the root does not use: {left side: a sentence
       that says so}; empty unless the command tolerates them.
     data_dir: the flag.
@@ -150,7 +150,7 @@ def run(
     takes_experiment: whether it can use a configuration; if not, none is built,
       and --gin_file and --gin_bindings are refused.
     tolerate_unused_bindings: whether it passes on bindings it does not use.
-    not_needed: macros that may be left open.
+    not_needed: macros that may stay unset.
     takes_arguments: whether the command line may hold more than flags.
     takes_workers: whether several processes may share its work; if not, a
       cluster of more than one task is refused.

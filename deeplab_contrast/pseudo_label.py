@@ -5,7 +5,7 @@ python -m deeplab_contrast.pseudo_label \
   --gin_bindings="INIT = 'runs/a'" --model_dir=runs/pseudo
 
 Writes `labels/<id>.png` for every image that the label budget of the run leaves
-over, IGNORE_LABEL where the run is not confident, and `manifest.json`: its
+out, IGNORE_LABEL where the run is not confident, and `manifest.json`: its
 checkpoint, thresholds, coverage, and agreement with true labels where there are
 any. Finished images are not repeated. Several processes can share the work,
 with `--num_shards=3` and `--shard=0`, 1, 2; the labels are the same.
@@ -29,7 +29,7 @@ def main(launched: launch.Launch, shard: int = 0, num_shards: int = 1) -> None:
     num_shards: how many there are.
 
   Raises:
-    ConfigError: there is no folder, or no such shard.
+    ConfigError: there is no folder, or the shard does not exist.
   """
   from deeplab_contrast.config import run_folder
   from deeplab_contrast.inference import pseudo_labelling

@@ -7,7 +7,7 @@ Every stage is its own process, whose command line is printed. Finished stages
 are skipped and interrupted ones resume, so the same command can be given again.
 At the end: a table as text, `results.json`, and `comparison.png`; after every
 arm: `results.csv` and `study.json`, which `report` draws. `--gin_bindings` are
-handed on to every stage that uses them. `--processes=2` runs two stages at a
+passed on to every stage that uses them. `--processes=2` runs two stages at a
 time where neither needs the other; their output goes to `logs`.
 """
 

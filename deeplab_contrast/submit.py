@@ -28,7 +28,7 @@ def main(
 
   Args:
     launched: the `launch.Launch` of this process.
-    split: of the dataset that the run is evaluated on.
+    split: split of the dataset that the run is evaluated on.
     out: the folder to write to; None is one for each checkpoint in the run's.
     best: takes the best checkpoint that was kept, not the newest.
     competition: VOC's 'comp5' or 'comp6'.
@@ -36,7 +36,7 @@ def main(
   Raises:
     ConfigError: the run has no classes or no split, there is no test server for
       its dataset, or the folder holds other files.
-    DataError: there is no such split.
+    DataError: the split does not exist.
   """
   from deeplab_contrast.inference import submission
   from deeplab_contrast.training import best as best_lib
@@ -75,8 +75,8 @@ def check(
   Args:
     launched: the `launch.Launch` of this process; its experiment names the
       dataset.
-    path: of an archive or folder.
-    split: of the dataset.
+    path: path of an archive or folder.
+    split: split of the dataset.
     competition: VOC's 'comp5' or 'comp6'.
   """
   from deeplab_contrast.inference import submission

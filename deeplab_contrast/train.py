@@ -52,7 +52,7 @@ class Training:
       return results.read(model_dir)
 
   def _launch(self, model_dir: str | None) -> launch.Launch:
-    """Builds the experiment anew: one that was trained has other weights."""
+    """Builds a new experiment, since training changes the weights."""
     import tensorflow as tf
 
     settings = {'data_dir': self.data_dir, 'seed': self.seed}
@@ -78,9 +78,9 @@ def build(
 
   Args:
     gin_files: experiment and overlays; later ones override earlier ones.
-    bindings: such as 'STEPS = 10', laid on top.
+    bindings: such as 'STEPS = 10', applied after the files.
     data_dir: folder of prepared datasets; None is TFDS's default.
-    seed: of everything random; None is the experiment's.
+    seed: seed of everything random; None is the experiment's.
     allow_imports: packages that the gin files may import.
 
   Raises:

@@ -1,7 +1,7 @@
 """Who may import whom, and what nobody may do, read from the source itself.
 
-The table is the map of the rooms. A new module either fits a row, or the change
-of the map is made here, where it is seen, and in CONTRIBUTING.md.
+The table is the map of the rooms. A new module either fits a row, or the map is
+changed in `import_map`, where reviewers see it, and in CONTRIBUTING.md.
 """
 
 import ast

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 def both_ways(op, example):
-  """What `op` makes of an example: eagerly, and in a graph that knows no size.
+  """The results of `op` on an example: eagerly, and in a graph of unknown size.
 
   Args:
     op: a function of an example.
@@ -29,13 +29,13 @@ def both_ways(op, example):
 
 
 def graph_spec(op, example):
-  """The static types and shapes of what `op` makes of images of any size."""
+  """Static types and shapes of the results of `op` on images of any size."""
   example = {key: tf.convert_to_tensor(value) for key, value in example.items()}
   return _mapped(op, example).element_spec
 
 
 def draws(op, count):
-  """What `op` makes of `count` different seeds, stacked; one graph, quickly."""
+  """The results of `op` for `count` different seeds, stacked; one graph."""
   dataset = tf.data.Dataset.range(count, output_type=tf.int32)
   dataset = dataset.map(lambda i: op(tf.stack([i, 7]))).batch(count)
   return tf.nest.map_structure(

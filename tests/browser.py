@@ -17,7 +17,7 @@ _ARGUMENTS = (
   '--disable-component-update',
   '--disable-sync',
   '--window-size=1400,1000',
-  # Names are not looked up: what a page wants from elsewhere fails at once.
+  # Names are not looked up: requests to other hosts fail at once.
   '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
 )
 

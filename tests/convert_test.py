@@ -59,7 +59,7 @@ def read_all(path):
 
 
 def test_round_trip_is_bit_equal(theirs, tmp_path, capsys):
-  # Values that arithmetic would not leave alone.
+  # Values that arithmetic would change.
   theirs['logits/semantic/biases'][:3] = [-0.0, np.float32(1e-42), 3e38]
   tf1.write(str(tmp_path / 'in' / 'model.ckpt'), theirs)
   run, out = tmp_path / 'run', tmp_path / 'out' / 'model.ckpt'
@@ -128,7 +128,7 @@ def test_backbone_alone_survives_the_round_trip(theirs, tmp_path, capsys):
   with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(str(run), model)
   start = checkpoints.WarmStart(str(run))
-  with pytest.raises(errors.ConfigError, match='it holds: backbone; use only'):
+  with pytest.raises(errors.ConfigError, match='it has backbone; use only'):
     start(model)
   checkpoints.WarmStart(str(run), ('backbone',))(model)
   by_name = original.original_names.by_original_name(model.weights)
@@ -251,7 +251,8 @@ def test_refusals_of_our_own(theirs, tmp_path, capsys):
   run = tmp_path / 'run'
   assert command('import', tmp_path / 'model.ckpt', run) == 0
   capsys.readouterr()
-  assert command('import', run / 'checkpoints' / 'ckpt-0', tmp_path / 'b') == 2
+  ours = checkpoints.path_of(run, 0)
+  assert command('import', ours, tmp_path / 'b') == 2
   assert 'a checkpoint of TensorFlow 2' in capsys.readouterr().err
   before = (tmp_path / 'model.ckpt.index').read_bytes()
   assert command('export', tmp_path / 'model.ckpt', run) == 2
@@ -264,7 +265,7 @@ def test_refusals_of_our_own(theirs, tmp_path, capsys):
   (data,) = (run / 'checkpoints').glob('*data*')
   data.write_bytes(data.read_bytes()[:1000])
   assert command('export', tmp_path / 'new', run) == 5
-  assert 'No checkpoint can be read' in capsys.readouterr().err
+  assert 'None of these checkpoints can be read' in capsys.readouterr().err
   assert not list(tmp_path.glob('new*'))
 
 

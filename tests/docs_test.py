@@ -1,5 +1,5 @@
-"""The pages: their commands are right, their links lead somewhere, and the main
-flow and the Python examples run as they stand there, on tiny scenes."""
+"""The pages: their commands are right, their links work, and the main flow and
+the Python examples run as written, on tiny scenes."""
 
 import argparse
 import pathlib

@@ -13,7 +13,7 @@ from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.distributed import distribution
 from deeplab_contrast.inference import evaluation
-from deeplab_contrast.training import best, contents
+from deeplab_contrast.training import best, checkpoints, contents
 from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import errors, locking, results, run_files
 from tests import fixtures, processes
@@ -130,10 +130,7 @@ def test_watch_evaluates_all_and_keeps_the_best(launched, capsys):
   assert (found['step'], found['score']) == (top['step'], top['miou'])
   assert results.read(launched.model_dir)['step'] == 9
   folder = os.path.join(launched.model_dir, run_files.BEST)
-  assert sorted(n for n in os.listdir(folder) if n.startswith('ckpt')) == [
-    f'ckpt-{top["step"]}.data-00000-of-00001',
-    f'ckpt-{top["step"]}.index',
-  ]
+  assert checkpoints.list_checkpoints(folder) == [found['checkpoint']]
   # Started again there is nothing to do; --best evaluates that one.
   eval_command.watch(launched, timeout=5, interval=0.01)
   with open(path) as file:
@@ -150,7 +147,7 @@ def test_watch_skips_a_damaged_checkpoint(launched, capsys):
     file.truncate(100)
   results.write_done(launched.model_dir, 5)
   eval_command.watch(launched, timeout=5, interval=0.01)
-  assert 'ckpt-2 is skipped' in capsys.readouterr().out
+  assert f'{path} is skipped' in capsys.readouterr().out
   assert best.read(launched.model_dir)['step'] == 5
 
 

@@ -229,8 +229,8 @@ def a_checkpoint_of_another_network(folder):
   optimizer.build(network.trainable_variables)
   step = tf.Variable(7, dtype=tf.int64)
   run = str(folder / 'run')
-  checkpoints.Checkpoints(run, network, optimizer, step).save()
-  return Fault(2, ('ckpt-7 belongs to another network',), 'eval', (), ())
+  path = checkpoints.Checkpoints(run, network, optimizer, step).save()
+  return Fault(2, (f'{path} belongs to another network',), 'eval', (), ())
 
 
 def a_crop_smaller_than_the_images(folder):

@@ -1,7 +1,7 @@
 """The import map: who may import whom, and what checks the source against it.
 
-A new module either fits a row, or the change of the map is made here, where it
-is seen. `tests/architecture_test.py` applies it to the package.
+A new module either fits a row, or the map is changed here, where reviewers see
+it. `tests/architecture_test.py` applies it to the package.
 """
 
 import ast
@@ -10,7 +10,7 @@ import pathlib
 PACKAGE = 'deeplab_contrast'
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 
-# The commands, which are most of what lies loose in the package.
+# The commands, which are most of the loose modules in the package.
 COMMANDS = (
   'train',
   'eval',
@@ -37,9 +37,9 @@ _DATASETS = (
 )
 
 # What a room may import of the package besides itself: only what has a row
-# above its own. A row holds for what lies inside, unless that has a longer one;
-# a name on the right stands for all that lies inside. The map in
-# CONTRIBUTING.md says the same.
+# above its own. A row applies to everything inside that has no longer row; a
+# name on the right stands for everything inside. The map in CONTRIBUTING.md
+# says the same.
 MAY_IMPORT = {
   'common': (),
   'utils': (),
@@ -175,7 +175,7 @@ INSIDE = {
 # what it offers to Python. CONTRIBUTING.md says the same.
 ROOT_AT_ONCE = ('utils.processor',)
 ROOT_MAY_IMPORT = (*ROOT_AT_ONCE, 'export.opened', 'train')
-# What lies loose in the package besides the commands.
+# The loose modules in the package besides the commands.
 ROOTS = ('__init__', 'common', 'experiment', 'launch')
 # Folders of tests that are not rooms.
 ONLY_TESTS = ('', 'data', 'gin_configs', 'tools')
@@ -197,8 +197,8 @@ KEPT_TO = {
   'tools': (),
 }
 
-# Where random numbers must follow from a seed alone; what begins like this and
-# does not go on in one of these ways is refused there.
+# Where random numbers must follow from a seed alone: names that start like this
+# and do not continue in one of these ways are refused there.
 _SEEDED = ('core', 'datasets')
 _STATELESS = {
   'tf.random.': ('experimental', 'fold_in', 'split', 'stateless_'),
@@ -224,7 +224,7 @@ def read_package():
 
 
 def faults(sources):
-  """A sentence for everything that a package does and may not."""
+  """A sentence for everything forbidden that a package does."""
   found, graph = [], {}
   for module, text in sources.items():
     tree = ast.parse(text)
@@ -331,7 +331,7 @@ def _wrong_others(module, imports):
 
 
 def _wrong_calls(module, tree):
-  """Uses of pickle by the back door, and of random numbers with a memory."""
+  """Indirect uses of pickle, and stateful random numbers."""
   is_seeded = any(covers(row, module) for row in _SEEDED)
   for node in ast.walk(tree):
     if isinstance(node, ast.keyword) and node.arg == 'allow_pickle':
@@ -357,7 +357,7 @@ def _too_long(text, tree):
 
 
 def _circles(graph):
-  """The first circle of imports that is found, as a list of one sentence."""
+  """The first import cycle found, as a list of one sentence."""
   done = set()
 
   def visit(module, path):

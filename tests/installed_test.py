@@ -1,7 +1,7 @@
 """Installed without the repository, the package still has its experiments.
 
-What `pip install .` installs is made here without pip, which would want the
-network: a wheel of a copy of the sources, unpacked into a folder of its own.
+What `pip install .` installs is made here without pip, which would need the
+network: a wheel of a copy of the sources, unpacked into its own folder.
 """
 
 import configparser

@@ -43,7 +43,7 @@ def test_a_closed_output_is_reported(gin_file, unbuffered):
     check=False,
   )
   os.close(writing)
-  assert_error(done, 5, 'The reader of the output of this command has ended')
+  assert_error(done, 5, 'Nothing reads the output of this command any more')
 
 
 def assert_error(done, code, sentence):

@@ -281,7 +281,7 @@ def test_wrong_descriptions_end_with_2(tree, tmp_path, capsys):
 
 @pytest.fixture
 def large(tmp_path):
-  """Takes some seconds to check."""
+  """Takes a few seconds to check."""
   folder = fixtures.make_folder(
     tmp_path / 'raw', train=90, val=4, ids=range(4), height=500, width=700
   )

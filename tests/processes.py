@@ -157,7 +157,7 @@ def scenes_flags(experiment, data_dir, *bindings):
   """Flags of `train` for a tiny training on scenes.
 
   Args:
-    experiment: a file of gin_configs/scenes, without its ending.
+    experiment: a file of gin_configs/scenes, without its extension.
     data_dir: where the scenes are kept.
     *bindings: override the files.
   """
@@ -185,7 +185,7 @@ def start_module(module, *arguments, **kwargs):
 def free_ports(count):
   """Unused ports of this machine, below those that the system chooses from.
 
-  Otherwise an attempt to connect to a port where nobody listens can connect to
+  Otherwise an attempt to connect to a port where nothing listens can connect to
   itself.
   """
   found = []

@@ -1,6 +1,7 @@
 """The command, on a real run of a tiny network."""
 
 import json
+import os
 import pathlib
 import shutil
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from deeplab_contrast import launch, pseudo_label
 from deeplab_contrast.config import run_folder
+from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import errors
 from tests import fixtures
 
@@ -99,7 +101,7 @@ def test_it_labels_the_rest_in_one_or_three_shards(label, trained, capsys):
   whole = label('whole')
   manifest = json.loads((whole / 'manifest.json').read_text())
   assert manifest['images'] == len(labels(whole)) == 5
-  assert manifest['checkpoint'] == f'{trained}/checkpoints/ckpt-2'
+  assert manifest['checkpoint'] == checkpoints.path_of(trained, 2)
   assert set(manifest['thresholds'].values()) == {0.1}
   assert 0 <= manifest['agreement']['accuracy'] <= 1
   out = capsys.readouterr().out
@@ -146,9 +148,11 @@ def test_labels_of_two_checkpoints_are_not_mixed(label, trained, tmp_path):
   run = str(tmp_path / 'run')
   shutil.copytree(trained, run)
   label('mixed', shard=0, num_shards=3, run=run)
-  for path in pathlib.Path(run, 'checkpoints').glob('ckpt-2.*'):
-    path.rename(path.with_name(path.name.replace('ckpt-2', 'ckpt-9')))
-  with pytest.raises(errors.ConfigError, match='made by an earlier .*ckpt-2, '):
+  second, ninth = (checkpoints.path_of(run, step) for step in (2, 9))
+  for file in checkpoints.files_of(second):
+    os.rename(file, file.replace(second, ninth))
+  told = f'made by an earlier {second}, '
+  with pytest.raises(errors.ConfigError, match=told):
     label('mixed', shard=1, num_shards=3, run=run)
 
 

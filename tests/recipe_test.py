@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from deeplab_contrast.studies import comparison
+from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import results
 from tests import fixtures, processes
 
@@ -65,7 +66,7 @@ def test_a_real_recipe_twice(tmp_path):
   run = tmp_path / 'run'
   for title in ('[1/3] pretrain', '[2/3] finetune', '[3/3] scratch'):
     assert f'{title}, seed 0\n$ ' in first.stdout
-  start = f'Starting from {run}/pretrain/checkpoints/ckpt-2'
+  start = f'Starting from {checkpoints.path_of(run / "pretrain", 2)}'
   assert first.stdout.count('Starting from') == 1 and start in first.stdout
   arms = json.loads((run / 'results.json').read_text())['arms']
   table = comparison.table(arms)

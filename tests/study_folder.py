@@ -1,12 +1,12 @@
 """A small study made by hand: the folders of a finished recipe."""
 
-import csv
 import json
 import os
 
 import numpy as np
 from PIL import Image
 
+from deeplab_contrast.studies import ledger
 from deeplab_contrast.utils import files, results, run_files
 
 ARMS = ('softmax', 'contrastive', 'softmax_pseudo', 'contrastive_pseudo')
@@ -53,24 +53,8 @@ def make(folder, arms=ARMS[:2], budgets=(4, 40), seeds=(0, 1), classes=None):
     'entries': entries,
   }
   files.write_json(os.path.join(folder, 'study.json'), study)
-  write_table(folder, entries)
+  files.write_text(os.path.join(folder, 'results.csv'), ledger.table(entries))
   return folder
-
-
-def write_table(folder, entries):
-  """Writes results.csv of the entries of a study.json."""
-  names = [
-    *('dataset', 'arm', 'labels', 'seed'),
-    *('steps', 'miou', 'minutes', 'commit'),
-  ]
-  path = os.path.join(folder, 'results.csv')
-  with open(path, 'w', encoding='utf-8', newline='') as file:
-    table = csv.DictWriter(file, names, extrasaction='ignore')
-    table.writeheader()
-    for entry in entries:
-      result = results.read(os.path.join(folder, entry['model_dir']))
-      row = {'dataset': 'toys', 'commit': 'abc123', 'miou': result['miou']}
-      table.writerow({**entry, **row})
 
 
 def change(path, **values):
@@ -111,7 +95,9 @@ def _entry(folder, arm, labels, seed, classes):
     'model_dir': name,
     'stages': stages,
     'steps': sum(stage['steps'] for stage in stages),
+    'miou': results.read(run)['miou'],
     'minutes': sum(stage['minutes'] for stage in stages),
+    'commit': 'abc123',
   }
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-  """A tiny training with an evaluation on the way, judged once more."""
+  """A tiny training with evaluations, evaluated once more at the end."""
   folder = tmp_path_factory.mktemp('tensorboard')
   data = f'--data_dir={folder}/data'
   flags = processes.scenes_flags(
@@ -186,7 +186,7 @@ def test_in_a_browser(address, scalars, tmp_path):
 
 
 def _text(browser):
-  """All text of a page, that in shadow trees and frames of its own too."""
+  """All text of a page, including its shadow trees and frames."""
   return browser.execute_script("""
     const texts = [];
     const visit = (node) => {

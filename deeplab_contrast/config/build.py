@@ -61,7 +61,7 @@ def parse(
 
   Args:
     gin_files: later ones override earlier ones; see `gin_text.find_file`.
-    bindings: gin text laid on top of the files, in the names they import.
+    bindings: gin text that overrides the files, using the names they import.
     root: full name of the class to build.
     settings: flags that are parameters of the root, by name.
     scope: makes the context to build in, such as a strategy's scope; called
@@ -69,7 +69,7 @@ def parse(
     allow_imports: packages that the files may import besides our own.
     tolerate_unused_bindings: returns the unused ones of `bindings` rather than
       refusing them; those of the files are always refused.
-    not_needed: macros that may be left open; they are then None.
+    not_needed: macros that may stay unset; they become None.
 
   Returns:
     The object, its configuration, and the unused bindings.
@@ -92,9 +92,9 @@ def parse(
     for binding in _settings(settings or {}, root)
     if binding.parameter in known or not tolerate_unused_bindings
   )
-  with quiet.no_stderr():  # It imports the modules.
+  with quiet.no_stderr():  # The check imports the modules.
     gin_check.check_names(source, (*allowed, root.rpartition('.')[0]))
-  value_types.check(given)  # Not `source`: a hole that was filled is None.
+  value_types.check(given)  # Not `source`, in which unset macros are None.
   with scope() if scope else contextlib.nullcontext():
     built, config = _run(source, root_class)
   unused = {b.name: gin_check.foreign_sentence(b) for b in foreign}
@@ -195,7 +195,7 @@ def _one_sentence(bindings):
 
 
 def _explain(text, bindings):
-  """One sentence for gin's many: whose call failed, and why."""
+  """Shortens gin's error to one sentence: which call failed, and why."""
   call = _AUGMENTATION.search(text)
   if call is None:
     return ' '.join(text.split())
@@ -214,7 +214,7 @@ def _explain(text, bindings):
 
 
 def _place(binding, bindings):
-  """The origin of a value: through macros, to what the user wrote."""
+  """Where the user wrote a value, following macros."""
   if isinstance(binding.value, gin_text.Macro):
     for other in reversed(bindings):
       if not other.selector and other.parameter == binding.value.name:

@@ -17,10 +17,10 @@ _REQUIRED = ('gin.REQUIRED', 'REQUIRED')
 
 
 def check_macros(bindings: list[gin_text.Binding]) -> None:
-  """Refuses undefined macros, macros that lead back to themselves, and holes.
+  """Refuses undefined, circular and unset macros, and unset parameters.
 
   Args:
-    bindings: all that were made; a hole is a %gin.REQUIRED left open.
+    bindings: all that were made; %gin.REQUIRED marks an unset value.
 
   Raises:
     ConfigError: names the place and, of an unknown macro, the nearest one.
@@ -28,7 +28,9 @@ def check_macros(bindings: list[gin_text.Binding]) -> None:
   known = {b.parameter: b for b in bindings if not b.selector}
   for binding in final(bindings):
     if _leads_to_itself(binding, known):
-      gin_text.fail(binding.place, f'{binding.name} is defined by itself')
+      gin_text.fail(
+        binding.place, f'{binding.name} is defined in terms of itself'
+      )
     for leaf in gin_text.leaves(binding.value):
       if not isinstance(leaf, gin_text.Macro) or leaf.name in known:
         continue
@@ -45,7 +47,7 @@ def check_macros(bindings: list[gin_text.Binding]) -> None:
 def fill_holes(
   bindings: list[gin_text.Binding], macros: Iterable[str]
 ) -> list[gin_text.Binding]:
-  """Sets macros that were left open (%gin.REQUIRED) to None.
+  """Sets macros that have no value (%gin.REQUIRED) to None.
 
   Args:
     bindings: all that were made.
@@ -100,7 +102,7 @@ def resolve(binding: gin_text.Binding, selector: str) -> Any:
   """Returns the class or function that a selector refers to in its file.
 
   Raises:
-    ConfigError: no such name.
+    ConfigError: the name does not exist.
   """
   head, *path = selector.split('.')
   if head not in binding.imports:
@@ -144,11 +146,11 @@ def final(
 def unused(
   bindings: list[gin_text.Binding], operative: list[gin_text.Binding]
 ) -> list[gin_text.Binding]:
-  """Returns the bindings that had no part in what was built.
+  """Returns the bindings that were not used.
 
-  Bindings of files that became idle because a later binding replaced the one
-  that named them are left out: an experiment may include another one and
-  replace, say, the optimizer. Bindings of flags are never excused.
+  A binding in a file does not count if it is unused only because a later
+  binding replaced the one that referred to it: an experiment may include
+  another one and replace, say, the optimizer. Those from flags always count.
 
   Args:
     bindings: all that were made, their names checked.
@@ -207,7 +209,7 @@ def called(target: Any) -> Any:
 
 
 def _check_origin(binding, selector, target, allowed):
-  """Stops detours to what may not be imported, such as @trainer.os.system()."""
+  """Refuses detours to forbidden modules, such as @trainer.os.system()."""
   module = getattr(target, '__module__', None) or ''
   if not gin_text.is_allowed(module, allowed):
     gin_text.fail(
@@ -228,7 +230,7 @@ def _check_parameter(binding, target):
 
 
 def _displaced(bindings):
-  """What only overridden bindings lead to, directly or not."""
+  """What overridden bindings refer to, directly or not."""
   last = {id(binding) for binding in final(bindings, _object_key)}
   by_owner: dict[Any, list[gin_text.Binding]] = {}
   for binding in bindings:
@@ -243,7 +245,7 @@ def _displaced(bindings):
 
 
 def _named_by(binding):
-  """The owners that a binding's value names."""
+  """The owners that a binding's value refers to."""
   leaves = gin_text.leaves(binding.value)
   macros = {leaf.name for leaf in leaves if isinstance(leaf, gin_text.Macro)}
   return macros | {resolve(binding, r.selector) for r in references(binding)}
@@ -261,7 +263,7 @@ def _target(binding):
 
 
 def _leads_to_itself(binding, macros):
-  """Whether a macro's value leads back to it."""
+  """Whether a macro's value refers back to it."""
   waiting, seen = [binding], set()
   while waiting:
     for leaf in gin_text.leaves(waiting.pop().value):
@@ -284,5 +286,5 @@ def _text_key(binding):
 
 
 def _reaches(binding, scope):
-  """Whether a binding holds for what was built in a scope."""
+  """Whether a binding applies to what was built in a scope."""
   return not binding.scope or f'{scope}/'.startswith(f'{binding.scope}/')

@@ -16,14 +16,14 @@ def load(statement: gin_text.Import, place: gin_text.Place) -> None:
   """Imports the module of an import statement.
 
   Raises:
-    ConfigError: there is no such module; says which one may be meant.
+    ConfigError: the module does not exist; suggests a similar one.
   """
   try:
     importlib.import_module(statement.module)
   except ModuleNotFoundError as error:
     missing = error.name or ''
     if not f'{statement.module}.'.startswith(f'{missing}.'):
-      raise  # The module is there; something that it imports is not.
+      raise  # The module exists; something that it imports does not.
     parent, _, name = missing.rpartition('.')
     gin_text.fail(place, _unknown(parent, name, place))
 
@@ -31,20 +31,19 @@ def load(statement: gin_text.Import, place: gin_text.Place) -> None:
 def _unknown(parent: str, name: str, place: gin_text.Place) -> str:
   if not parent:
     return (
-      f'there is no package {name}; install it, or give its folder in'
-      ' PYTHONPATH'
+      f'there is no package {name}; install it, or add its folder to PYTHONPATH'
     )
   module = sys.modules[parent]
   if hasattr(module, name):
     return (
-      f'{parent}.{name} is not a module; import {parent} and write the rest'
-      ' where it is used'
+      f'{parent}.{name} is not a module; import {parent} and write {name}'
+      ' where you use it'
     )
   moved = _moved(parent, name)
   if moved and os.path.basename(place.file) == run_files.CONFIG:
     return (
-      f'this run was made by a version from before {parent}.{name} became'
-      f' {moved}: train it again'
+      f'this run was made by a version in which {moved} was still'
+      f' {parent}.{name}: train it again'
     )
   if moved:
     return f'{parent}.{name} is now {moved}; correct the import'

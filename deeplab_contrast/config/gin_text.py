@@ -1,7 +1,7 @@
 """Reads gin files without running them: their bindings and imports.
 
 Gin imports modules and makes references while it parses. This reader does
-neither, so a file can be refused before anything of it is executed, and every
+neither, so a file can be refused before any of it is executed, and every
 error can be reported with its file and line. `build` hands to gin exactly the
 statements read here, so what was checked is what runs.
 """
@@ -18,8 +18,8 @@ from gin import config_parser
 
 from deeplab_contrast.utils import errors, shipped
 
-# A gin file runs code: it imports, and calls what it has imported. Of Keras
-# only what a training is made of; nothing that reads or writes files.
+# A gin file runs code: it imports modules and calls what they define. Of Keras
+# only what training needs is allowed; nothing that reads or writes files.
 ALLOWED_PACKAGES = (
   'deeplab_contrast',
   'keras.initializers',
@@ -132,7 +132,7 @@ def fail(place: Place, sentence: str) -> NoReturn:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-  """Asks '; did you mean x?' with the closest known name; '' if none is."""
+  """'; did you mean x?' with the closest known name, or ''."""
   close = difflib.get_close_matches(name, list(known), n=1)
   return f'; did you mean {close[0]}?' if close else ''
 
@@ -167,7 +167,7 @@ def full_name(selector: str, imports: dict[str, Import]) -> str:
 
 
 def find_file(name: str, place: Place = _GIN_FILE_FLAG) -> str:
-  """Finds a gin file here or among ours, with or without `gin_configs/`."""
+  """Finds a gin file here or a shipped one, with or without `gin_configs/`."""
   for folder in SEARCH_PATH:
     path = os.path.join(folder, name)
     if os.path.isfile(path):
@@ -267,7 +267,7 @@ class _Delegate(config_parser.ParserDelegate):
 
 
 def _statements(text, place_of_line):
-  """Parses `text` to gin's statements, or says where it is not gin."""
+  """Parses `text` into gin's statements; reports where it is not gin."""
   try:
     return list(config_parser.ConfigParser(text, _Delegate()))
   except tokenize.TokenError as error:
@@ -281,7 +281,7 @@ def _syntax_sentence(error):
   _, is_value, token = error.msg.partition('Failed to parse token ')
   if is_value:
     return (
-      f'{token} is not a value; a text needs quotes, a class or function @,'
+      f'{token} is not a value; a string needs quotes, a class or function @,'
       ' a macro %'
     )
   return f'not gin ({error.msg.rstrip(".")}): {(error.text or "").strip()}'
@@ -314,7 +314,7 @@ def is_allowed(module: str, allowed: Iterable[str]) -> bool:
 
 
 def _gin_files():
-  """Our gin files, as a user may name them."""
+  """The shipped gin files, as a user may name them."""
   folder = pathlib.Path(OURS, 'gin_configs')
   for path in folder.rglob('*.gin'):
     yield path.relative_to(folder).as_posix()

@@ -18,7 +18,7 @@ from deeplab_contrast.utils import (
 )
 
 # Parameters that cannot change what is learnt, such as the folder of the data
-# or how often something is written; and classes of such parameters.
+# or how often something is written; and classes with only such parameters.
 FREE = frozenset(
   (
     'data_dir',
@@ -36,7 +36,7 @@ FREE_CLASSES = frozenset(
   ('deeplab_contrast.inference.embedding_judge.EmbeddingJudge',)
 )
 
-# Those of them that may differ between machines that train together.
+# Those that may differ between machines that train together.
 LOCAL = frozenset(('data_dir', 'root', 'sbd'))
 
 # Files of a training that has not logged or saved a step yet.
@@ -85,7 +85,7 @@ def prepare(
   Args:
     model_dir: the folder; made if it is not there.
     config: the text of the operative configuration.
-    allow_config_change: continues although another configuration is stored.
+    allow_config_change: continues even if another configuration is stored.
     part: claims only this subfolder, for a process that shares the work.
     replicas: the number the run trains on, which is stored too; None if it does
       not matter.
@@ -120,7 +120,7 @@ def seen(model_dir: str, seconds: float = 10.0) -> str:
     seconds: how long to wait: network file systems may be late.
 
   Returns:
-    Its text; '' when there is none after that time.
+    Its text; '' if there is none after that time.
   """
   path, until = (
     os.path.join(model_dir, run_files.CONFIG),
@@ -161,7 +161,7 @@ def differences(stored: str, given: str) -> list[str]:
 
 
 def common(config: str) -> str:
-  """The text of what all workers of a training must have in common.
+  """The settings that all workers of a training must share, as text.
 
   Args:
     config: text of an operative configuration.
@@ -204,7 +204,7 @@ def check(
 
   Raises:
     ConfigError: it holds another experiment, unrelated files, or an unfinished
-      run on another number of replicas.
+      run with a different number of replicas.
   """
   path = os.path.join(model_dir, run_files.CONFIG)
   if not os.path.exists(path):
@@ -267,7 +267,7 @@ def _changes(path, config):
 
 
 def _other_replicas(model_dir, given):
-  """A list with a phrase if the run began on another number of replicas."""
+  """A list with a phrase if the run began with different replicas."""
   record = files.read_json(os.path.join(model_dir, run_files.REPLICAS)) or {}
   stored = record.get('replicas')
   # Runs of older versions have no record.
@@ -277,7 +277,7 @@ def _other_replicas(model_dir, given):
 
 
 def _write(model_dir, name, text):
-  """Writes a file in one piece; SystemFault if that fails."""
+  """Writes a file atomically; SystemFault if that fails."""
   path = os.path.join(model_dir, name)
   try:
     files.write_text(path, text, sync=True)

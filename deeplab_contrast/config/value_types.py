@@ -15,7 +15,7 @@ _WORDS = {
   bool: 'True or False',
   int: 'a whole number',
   float: 'a number',
-  str: 'a text in quotes',
+  str: 'a string in quotes',
   dict: 'a dict',
   collections.abc.Mapping: 'a dict',
   types.NoneType: 'None',

@@ -1,7 +1,7 @@
-"""PyTorch's names of EfficientNet-Lite's weights, and ours.
+"""Maps EfficientNet-Lite's weights from PyTorch's names to ours.
 
-The weights are TensorFlow's own, brought to PyTorch: padding and epsilon are
-already those of our network, and the numbers are taken as they are.
+The weights were ported from TensorFlow to PyTorch, so padding and epsilon match
+our network already, and values are copied unchanged.
 """
 
 import re
@@ -34,8 +34,8 @@ def their_names(names: Sequence[str]) -> dict[str, str]:
   """{our name: PyTorch's} of the variables that both sides have.
 
   Args:
-    names: of all variables of our backbone, in the order of the network; the
-      last two parts count: `.../block2a_expand_conv/kernel`.
+    names: names of all variables of our backbone, in network order. Only
+      their last two parts are used: `.../block2a_expand_conv/kernel`.
   """
   result, blocks = {}, []
   for name in names:
@@ -55,11 +55,11 @@ def their_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def why_unneeded(name: str) -> str | None:
-  """Why the backbone does without a tensor of PyTorch's; None if unknown."""
+  """Why the backbone does not need a PyTorch tensor; None if unknown."""
   if name.endswith('.num_batches_tracked'):
-    return 'counter of batches'
+    return 'batch counter'
   if name.split('.')[0] in ('_conv_head', '_bn1', '_fc'):
-    return 'classifier of whole images'
+    return 'image classifier'
   return None
 
 
@@ -68,19 +68,19 @@ def convert(
   tensors: Mapping[str, np.ndarray],
   shapes: Mapping[str, tuple[int, ...]],
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-  """Accounts for every variable of both sides.
+  """Accounts for every variable on both sides.
 
   Args:
-    path: of the file, for messages.
+    path: path of the file, for messages.
     tensors: {PyTorch's name: array}.
     shapes: {our name: shape} of the backbone's variables, in order.
 
   Returns:
     {our name: float32 array}, and {PyTorch's name: why it is not needed}. Of
-    ours, only the counters of stochastic depth are left out.
+    our variables, only the counters of stochastic depth are missing.
 
   Raises:
-    ConfigError: a variable of either side has no place, or another shape.
+    ConfigError: a variable on either side has no match, or shapes differ.
   """
   theirs = their_names(list(shapes))
   lacking = [name for name in theirs.values() if name not in tensors]
@@ -91,21 +91,21 @@ def convert(
     found = f'lacks {lacking[0]}' if lacking else f'also has {unknown[0]}'
     raise errors.ConfigError(
       f'{path} {found} ({len(lacking) + len(unknown)} such tensors), so it is '
-      'of another network; set BACKBONE to that network.'
+      'for a different network; set BACKBONE to that network.'
     )
   arrays = {ours: _turned(tensors[their]) for ours, their in theirs.items()}
   for ours, array in arrays.items():
     if array.shape != shapes[ours]:
       raise errors.ConfigError(
-        f'{path} is of a network of another size: {theirs[ours]} has shape '
-        f'{array.shape}, our {ours} {shapes[ours]}; pretrained weights need '
-        'WIDTH = 1.0 and the BACKBONE they were made for.'
+        f'{path} is for a network of a different size: {theirs[ours]} has '
+        f'shape {array.shape}, our {ours} has {shapes[ours]}; pretrained '
+        'weights need WIDTH = 1.0 and the BACKBONE they were made for.'
       )
   return arrays, {name: why for name, why in unneeded.items() if why}
 
 
 def _turned(array):
-  """PyTorch's order of axes to ours."""
+  """Converts from PyTorch's order of axes to ours."""
   if array.ndim == 4:  # [out, in, height, width]; depthwise [channels, 1, ...].
     depthwise = array.shape[1] == 1
     array = array.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))

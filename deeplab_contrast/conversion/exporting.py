@@ -15,7 +15,7 @@ from deeplab_contrast.utils import checks, errors
 def add_command(commands: argparse._SubParsersAction) -> None:
   """Adds `export` to the subparsers of an argparse parser."""
   parser = commands.add_parser(
-    'export', help='a run to a checkpoint of TensorFlow 1'
+    'export', help='convert a run to a TensorFlow 1 checkpoint'
   )
   parser.add_argument('--model_dir', required=True, help='the run')
   parser.add_argument(
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
       {n: f'{shapes[n]} -> {original}' for n, original in mapped.items()},
     ),
     report.section('Left out', left),
-    [f'Left out: {slots} variables of the optimizer.'] if slots else [],
+    [f'Left out: {slots} optimizer variables.'] if slots else [],
   )
   print(
     f'Wrote {arguments.checkpoint}: {len(mapped)} variables and global_step '
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _plan(
   ours: network.Network, path: str, weights: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, str], dict[str, str]]:
-  """{our name: the original's} of what exists, {name: why not} of the rest.
+  """{our name: the original's} if it has one, {name: why not} of the rest.
 
   Raises:
     ConfigError: a part is incomplete, or two variables have the same name.
@@ -81,7 +81,7 @@ def _plan(
       if absent:
         left[variable.name] = f'the run has no {part}'
       elif variable.original is None:
-        left[variable.name] = 'ours alone; the original has no counterpart'
+        left[variable.name] = 'no counterpart in the original'
       else:
         mapped[variable.name] = variable.original
   if len(set(mapped.values())) < len(mapped):

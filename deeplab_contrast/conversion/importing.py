@@ -14,7 +14,7 @@ from deeplab_contrast.utils import checks, errors, run_files
 def add_command(commands: argparse._SubParsersAction) -> None:
   """Adds `import` to the subparsers of an argparse parser."""
   parser = commands.add_parser(
-    'import', help="a checkpoint of the original, or Keras' weights, to a run"
+    'import', help="make a run from the original's checkpoint or Keras' weights"
   )
   parser.add_argument(
     '--checkpoint',
@@ -91,7 +91,7 @@ def _refuse_existing(model_dir):
 
 
 def _write(model_dir, config, weights):
-  """Writes the run next to its place, then moves it there complete."""
+  """Writes the run to a temporary folder, then moves it into place."""
   parent, base = os.path.split(os.path.abspath(model_dir))
   try:
     os.makedirs(parent, exist_ok=True)
@@ -144,7 +144,7 @@ def _report_end(made, ours, source, model_dir):
     print('Note: It has moving averages too; --use_averages takes them.')
   print(
     f'{len(made.mapped)} variables are converted, {len(made.unneeded)} are '
-    f'not needed, {len(made.fresh)} of ours are newly initialized.'
+    f'not needed, {len(made.fresh)} are newly initialized.'
   )
   print(f'Wrote {model_dir}: {", ".join(made.parts)}.')
   if not made.fresh:

@@ -63,7 +63,7 @@ def open_weights(path: str) -> tf1.Source:
   """Opens a weights file.
 
   Args:
-    path: of `.weights.h5`, or of the classic `.h5` with names of layers.
+    path: path of `.weights.h5`, or of the classic `.h5` with names of layers.
 
   Returns:
     Its tensors, with the original's names.
@@ -183,7 +183,7 @@ def _shift(name, conv):
 
 
 def _fold(norm, shift):
-  """A batch norm that makes up for a missing shift of its input."""
+  """A batch norm that compensates for a missing shift of its input."""
   result = dict(norm)
   for kind, change in (
     ('moving_mean', -shift),

@@ -29,7 +29,7 @@ _BACKBONES = (
 
 @dataclasses.dataclass(frozen=True)
 class Variable:
-  """One variable of ours.
+  """One variable of our network.
 
   Attributes:
     name: in our checkpoints.
@@ -46,12 +46,12 @@ class Variable:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """What a conversion needs of an experiment.
+  """What a conversion needs from an experiment.
 
   Attributes:
     model: with its variables built.
     config: the experiment, as the text of a gin file.
-    variables: of the model, in order.
+    variables: variables of the model, in order.
   """
 
   model: model.DeepLab
@@ -77,7 +77,7 @@ def build(
   """Builds the network of an experiment.
 
   Args:
-    gin_files: of the experiment.
+    gin_files: gin files of the experiment.
     bindings: applied after the files.
     allow_imports: packages that the files may import, besides our own.
 

@@ -1,4 +1,4 @@
-"""What becomes of every variable of both sides."""
+"""What happens to every variable on both sides."""
 
 import dataclasses
 import re
@@ -51,7 +51,7 @@ def make(
     use_averages: takes the moving average of each variable that has one.
 
   Raises:
-    ConfigError: a variable of either side has no place.
+    ConfigError: a variable on either side cannot be matched.
   """
   if use_averages and not any(n.endswith('/' + AVERAGE) for n in source.shapes):
     raise errors.ConfigError(
@@ -109,7 +109,7 @@ def _why_fresh(part, pairs, variables, source, other_classes):
     there, here = _classes(variables, source)
     return f'{there} classes in the checkpoint, {here} here; newly initialized'
   if not pairs:
-    return f'the original has no such {part}; newly initialized'
+    return f'the original has no counterpart of this {part}; newly initialized'
   return f'no {part} in the checkpoint; newly initialized'
 
 
@@ -188,8 +188,8 @@ def _account(ours, source, used, other_classes, use_averages):
     result[name] = reason
   if unknown:
     _fail(
-      f'{source.path} has variables that have no place in the network and are '
-      'not known to be unneeded:',
+      f'{source.path} has variables that the network does not have and that '
+      'are not known to be unneeded:',
       unknown,
     )
   return result
@@ -208,9 +208,9 @@ def _why_unneeded(name, ours):
     return 'mean pixel; the network has it'
   scope = ours.backbone
   if name.startswith((f'{scope}/logits/', f'{scope}/Logits/')):
-    return 'classifier of whole images'
+    return 'image classifier'
   if scope == 'MobilenetV2' and name.startswith(f'{scope}/Conv_1/'):
-    return 'convolution before the classifier of whole images'
+    return 'convolution before the image classifier'
   if name.startswith('logits/') and not ours.classifies:
     return 'classifier; the experiment has a different head'
   return None

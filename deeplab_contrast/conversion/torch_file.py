@@ -1,9 +1,9 @@
-"""Reads the state dicts of PyTorch, without PyTorch and without running them.
+"""Reads PyTorch state dicts, without PyTorch and without running pickles.
 
-Such a file is a pickle, which may call any function when it is loaded. Here its
-operations are read by a small machine of our own that knows only those a state
-dict needs, can name only tensors and dicts, and calls nothing. Both forms are
-read: pickles with the numbers behind them (PyTorch before 1.6), and zip files.
+Such a file is a pickle, which can call any function when it is loaded. The
+small interpreter here has only the operations that a state dict needs, accepts
+only the names of tensors and dicts, and calls nothing. It reads both formats:
+pickles followed by the raw data (PyTorch before 1.6), and zip files.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from deeplab_contrast.utils import errors
 
 _MOST_BYTES = 1 << 30
 _MOST_OPERATIONS = 1_000_000
-_MAGIC = 0x1950A86A20F9469CFC6C  # Of the older form.
+_MAGIC = 0x1950A86A20F9469CFC6C  # Of the older format.
 
 _STORAGES = {
   'torch FloatStorage': '<f4',
@@ -44,7 +44,7 @@ _MARK = object()
 
 
 class _Refused(Exception):
-  """The file is not what a state dict is; its text is a part of a sentence."""
+  """Not a valid state dict; the message continues "<path> ..."."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,21 +66,21 @@ class _Tensor:
   storage: _Storage
   offset: int
   shape: tuple[int, ...]
-  axes: tuple[int, ...]  # In the order in which the numbers are stored.
+  axes: tuple[int, ...]  # In the order in which values are stored.
 
 
 def read(path: str) -> dict[str, np.ndarray]:
   """Reads a state dict.
 
   Args:
-    path: of a `.pth` or `.pt` file.
+    path: path of a `.pth` or `.pt` file.
 
   Returns:
     {name: array}, in the order of the file; read-only.
 
   Raises:
-    DataError: there is no such file, it is damaged, too large, holds values
-      that are not finite, or anything besides tensors.
+    DataError: the file is missing, damaged or too large, or holds values that
+      are not finite, or anything but tensors.
   """
   try:
     if os.path.getsize(path) > _MOST_BYTES:
@@ -93,8 +93,8 @@ def read(path: str) -> dict[str, np.ndarray]:
     ) from error
   except _Refused as error:
     raise errors.DataError(
-      f'{path} {error}; it is not a state dict of PyTorch that can be trusted, '
-      'bring the file from its source again.'
+      f'{path} {error}; it is not a PyTorch state dict that can be trusted: '
+      'get the file from its source again.'
     ) from error
   except (
     *(ValueError, IndexError, KeyError, TypeError, AttributeError),
@@ -102,19 +102,19 @@ def read(path: str) -> dict[str, np.ndarray]:
     *(zipfile.BadZipFile, NotImplementedError),
   ) as error:
     raise errors.DataError(
-      f'{path} is damaged or not a state dict of PyTorch '
-      f'({" ".join(str(error).split())[:200]}); bring the file from its source '
+      f'{path} is damaged or not a PyTorch state dict '
+      f'({" ".join(str(error).split())[:200]}): get the file from its source '
       'again.'
     ) from error
 
 
 def _open(file: BinaryIO) -> tuple[Any, Mapping[str, bytes]]:
-  """(What the pickle holds, {key of a storage: its bytes})."""
+  """(content of the pickle, {storage key: its bytes})."""
   if zipfile.is_zipfile(file):
     return _open_zip(file)
   file.seek(0)
   if _run(file) != _MAGIC:
-    raise _Refused('does not begin as one')
+    raise _Refused('does not start like a state dict')
   _run(file)  # The protocol.
   if not _run(file)['little_endian']:
     raise _Refused('was written by a big-endian machine')
@@ -126,13 +126,13 @@ def _open(file: BinaryIO) -> tuple[Any, Mapping[str, bytes]]:
     or not all(type(key) is str for key in keys)
     or sorted(keys) != sorted(machine.storages)
   ):
-    raise _Refused('lists other storages than its tensors use')
+    raise _Refused('does not list the storages that its tensors use')
   blocks = {}
   for key in keys:
     storage = machine.storages[key]
     (length,) = struct.unpack('<q', file.read(8))
     if length != storage.length:
-      raise _Refused(f'states two sizes of storage {key}')
+      raise _Refused(f'gives two sizes for storage {key}')
     blocks[key] = file.read(length * np.dtype(storage.dtype).itemsize)
   return state, blocks
 
@@ -156,20 +156,20 @@ def _open_zip(file):
 
 
 def _arrays(state: Any, blocks: Mapping[str, bytes]) -> dict[str, np.ndarray]:
-  """The tensors of a state dict, cut out of their storages."""
+  """The tensors of a state dict, as views of their storages."""
   if not isinstance(state, dict) or not state:
     raise _Refused('does not hold a dict of tensors')
   result = {}
   for name, tensor in state.items():
     if not isinstance(tensor, _Tensor):
-      raise _Refused(f'holds something besides tensors at {name[:80]!r}')
+      raise _Refused(f'holds something other than a tensor at {name[:80]!r}')
     storage = tensor.storage
     values = np.frombuffer(blocks[storage.key], storage.dtype)
     if len(values) != storage.length:
-      raise _Refused('is cut off')
+      raise _Refused('is truncated')
     end = tensor.offset + math.prod(tensor.shape)
     if end > len(values):
-      raise _Refused(f'has too few numbers for {name[:80]}')
+      raise _Refused(f'has too few values for {name[:80]}')
     stored = [tensor.shape[axis] for axis in tensor.axes]
     array = values[tensor.offset : end].reshape(stored)
     array = array.transpose(np.argsort(tensor.axes))
@@ -184,10 +184,10 @@ def _run(file):
 
 
 class _Machine:
-  """Runs one pickle on a stack of plain values.
+  """Interprets one pickle, with a stack of plain values.
 
   Attributes:
-    storages: {key: _Storage} of those that tensors have named.
+    storages: {key: _Storage} of those that tensors use.
   """
 
   def __init__(self):
@@ -196,7 +196,7 @@ class _Machine:
     self._memo: dict[int, Any] = {}
 
   def run(self, file: BinaryIO) -> Any:
-    """Reads up to the end of a pickle; returns what it holds."""
+    """Reads one pickle to its end; returns its content."""
     for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
       if count > _MOST_OPERATIONS:
         raise _Refused('has too many operations')
@@ -231,7 +231,7 @@ class _Machine:
     backwards = range(len(stack) - 1, -1, -1)
     at = next((i for i in backwards if stack[i] is _MARK), None)
     if at is None:
-      raise _Refused('ends something that has not begun')
+      raise _Refused('closes a group that was not opened')
     items = stack[at + 1 :]
     del stack[at:]
     return items
@@ -251,9 +251,9 @@ class _Machine:
     target = self._stack[-1]
     if type(target) is not dict or len(items) % 2:
       raise _Refused('sets items of something that is not a dict')
-    # The hash of nested tuples that share parts can take forever.
+    # Hashing nested tuples that share items can take forever.
     if not all(type(key) is str for key in items[::2]):
-      raise _Refused('has a key that is not a text')
+      raise _Refused('has a key that is not a string')
     target.update(zip(items[::2], items[1::2], strict=True))
 
   def _append(self, _):
@@ -270,7 +270,7 @@ class _Machine:
 
   def _global(self, text):
     if text not in (_DICT, _TENSOR, *_STORAGES):
-      raise _Refused(f'asks for {text[:80].replace(" ", ".")}')
+      raise _Refused(f'refers to {text[:80].replace(" ", ".")}')
     self._stack.append(_Name(text))
 
   def _reduce(self, _):
@@ -280,10 +280,10 @@ class _Machine:
     elif function == _Name(_TENSOR):
       self._stack.append(_tensor(*arguments))
     else:
-      raise _Refused('calls something that is not known')
+      raise _Refused('calls something unknown')
 
   def _build(self, _):
-    self._stack.pop()  # Versions of modules, which say nothing to us.
+    self._stack.pop()  # Module versions, which are not needed.
     if type(self._stack[-1]) is not dict:
       raise _Refused('sets the state of something that is not a dict')
 
@@ -297,15 +297,15 @@ class _Machine:
       or type(length) is not int
       or not 0 <= length <= _MOST_BYTES
     ):
-      raise _Refused('describes its numbers in an unknown way')
+      raise _Refused('has a storage of an unknown form')
     storage = _Storage(key, _STORAGES[name.text], length)
     if self.storages.setdefault(key, storage) != storage:
-      raise _Refused(f'states two kinds of storage {key[:80]}')
+      raise _Refused(f'gives two types for storage {key[:80]}')
     self._stack.append(storage)
 
 
 def _tensor(storage, offset, shape, strides, *_):
-  """Checks what describes a tensor, so that nothing has to trust it."""
+  """Checks the description of a tensor before it is used."""
   numbers = (offset, *shape, *strides)
   if (
     not isinstance(storage, _Storage)
@@ -314,7 +314,7 @@ def _tensor(storage, offset, shape, strides, *_):
     or len(shape) > 8
     or not all(type(n) is int and 0 <= n <= _MOST_BYTES for n in numbers)
   ):
-    raise _Refused('describes a tensor in an unknown way')
+    raise _Refused('has a tensor of an unknown form')
   # From the slowest axis to the fastest; those of size 1 may have any stride.
   axes = sorted(range(len(shape)), key=lambda i: (shape[i] == 1, -strides[i]))
   expected = 1

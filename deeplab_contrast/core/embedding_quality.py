@@ -38,7 +38,7 @@ def class_similarities(
     num_classes: int.
 
   Returns:
-    (within, between), floats in [-1, 1]; NaN if there is no such pair.
+    (within, between), floats in [-1, 1]; NaN without any such pair.
   """
   features, labels = _known(features, labels, num_classes)
   if not np.isfinite(features).all():

@@ -48,7 +48,7 @@ def fitting_sizes(size: int, stride: int) -> tuple[int, int]:
 
   Args:
     size: the number of pixels of the side.
-    stride: of the network.
+    stride: stride of the network.
 
   Returns:
     (below, above), both equal to `size` if it fits.

@@ -18,8 +18,8 @@ def of_sources(
   """What identifies the data of a run.
 
   Args:
-    opened: {role: (`Source`, the same, opened)}; every `Dataset` that a source
-      is made of counts.
+    opened: {role: (`Source`, the same, opened)}; covers every `Dataset` inside
+      a source.
     data_dir: where the datasets are prepared.
 
   Returns:
@@ -87,7 +87,7 @@ def check(
   if changes:
     raise errors.DataError(
       f'The data have changed since {model_dir} began: {"; ".join(changes)}. '
-      'Bring the old data back, give another --model_dir, or delete '
+      'Restore the old data, give another --model_dir, or delete '
       f'{path} to continue with the new data.'
     )
 
@@ -95,7 +95,7 @@ def check(
 def check_classes(model_dir: str, class_names: Sequence[str]) -> None:
   """Compares the classes with those the run was trained on.
 
-  Weights know classes by number only: if a description was changed after the
+  Weights identify classes by number only: if a description changed after the
   training, predictions would get wrong names, and masks different ids.
 
   Args:
@@ -114,7 +114,7 @@ def check_classes(model_dir: str, class_names: Sequence[str]) -> None:
     if names[0] != names[1]:
       raise errors.DataError(
         f'The classes have changed since {model_dir} was trained: class {i} '
-        f'was {names[0]!r}, is {names[1]!r}. Bring the old description back; '
+        f'was {names[0]!r}, is {names[1]!r}. Restore the old description; '
         f'if only the name is new, change it in {path} too.'
       )
 
@@ -126,7 +126,7 @@ def _of_dataset(dataset: info.Dataset, data_dir: str | None) -> str:
 
 
 def _datasets(value: Any) -> Iterator[info.Dataset]:
-  """Yields all datasets in a description, however deep."""
+  """Yields all datasets in a description, at any depth."""
   if isinstance(value, info.Dataset):
     yield value
   elif isinstance(value, (tuple, list)):

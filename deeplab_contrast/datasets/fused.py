@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from deeplab_contrast import common
 from deeplab_contrast.core.augment import geometry, window
@@ -59,12 +60,26 @@ def _fusible(transforms: Sequence[Any]) -> int:
       break
     kinds.append(kind)
   if not {steps.Decode, steps.Pad, steps.RandomCrop} <= set(kinds):
+    _report(list(map(type, transforms[len(kinds) :])))
     return 0
   pad, crop = (
     transforms[kinds.index(kind)] for kind in (steps.Pad, steps.RandomCrop)
   )
   is_covered = all(p >= c for p, c in zip(pad.size, crop.size, strict=True))
   return len(kinds) if is_covered and not pad.exact else 0
+
+
+def _report(rest: Sequence[type]) -> None:
+  """Says once which step before RandomCrop keeps the usual ones apart."""
+  if steps.RandomCrop in rest[1:]:
+    logging.log_first_n(
+      logging.WARNING,
+      'The input is slower than usual: %s run as one step only in this order, '
+      'with nothing in between; here %s interrupts them.',
+      1,
+      ', '.join(kind.__name__ for kind in _ORDER),
+      rest[0].__name__,
+    )
 
 
 def _single(transform):

@@ -53,7 +53,7 @@ class DatasetInfo:
 
   @property
   def num_classes(self) -> int:
-    """How many classes there are, the ignored one not counted."""
+    """The number of classes, without the ignored one."""
     return len(self.class_names)
 
   def _check_names(self):
@@ -66,8 +66,8 @@ class DatasetInfo:
     ]
     if odd:
       raise errors.ConfigError(
-        f'Dataset {self.name!r} has {odd[0]!r} for the name of a class: give '
-        'a text that is not blank.'
+        f'Dataset {self.name!r} has {odd[0]!r} as the name of a class: give '
+        'a string that is not blank.'
       )
     repeated = {n for n in self.class_names if self.class_names.count(n) > 1}
     if repeated:

@@ -61,14 +61,14 @@ class Pipeline:
     Args:
       examples: the opened source, `self.source.open(data_dir)`.
       batch_size: examples per batch of this host.
-      seed: of the order and of all augmentation.
+      seed: seed of the order and of all augmentation.
       start: the position of the first example over all hosts: a multiple of
         `num_hosts`.
       host: the number of this host: it takes the positions start + host,
         start + host + num_hosts, ...
       num_hosts: how many hosts share the positions.
       keep_id: whether batches keep ID; accelerators take no strings.
-      stop: the position to end before, over all hosts; None never ends.
+      stop: the position to end before, over all hosts; None for no end.
       is_open: called before each position; once it returns False, nothing more
         is read. An iterator must be read to its end before it is dropped, or it
         may wait forever for a read that waits for Python's lock.
@@ -162,7 +162,7 @@ def ids_at(
 
   Args:
     examples: what the run trains on.
-    seed: of the run.
+    seed: seed of the run.
     positions: for the steps [a, b): range(a * batch, b * batch), with the batch
       size of all hosts together.
 

@@ -152,7 +152,7 @@ def _listening(address):
 def _answers(address):
   try:
     with socket.create_connection(_parts(address), _PATIENCE) as connection:
-      # With a port from the system's own range, a socket can meet itself.
+      # With a port from the system's own range, a socket can connect to itself.
       return connection.getsockname() != connection.getpeername()
   except OSError:
     return False

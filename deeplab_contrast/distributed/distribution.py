@@ -34,7 +34,7 @@ def strategy(name: str) -> Any:
 
   Raises:
     ConfigError: an unknown name, or a wrong TF_CONFIG.
-    SystemFault: there are no such devices, they cannot be reached, or another
+    SystemFault: the devices do not exist or cannot be reached, or another
       worker did not start.
     WorkerLost: another worker started and was lost again.
   """

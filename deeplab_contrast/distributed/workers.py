@@ -91,8 +91,8 @@ class Team:
     if faults:
       self._linger()
       raise errors.ConfigError(
-        f'Not all workers have what {self._tasks.title(0)} has: '
-        f'{"; ".join(faults)} differs; {advice}'
+        f'Workers differ from {self._tasks.title(0)}: {"; ".join(faults)}; '
+        f'{advice}'
       )
 
   def largest(self, number: int) -> int:
@@ -135,8 +135,8 @@ class Team:
         raise
       lost = self._lost(error.message) or 'another worker'
       raise errors.WorkerLost(
-        f'Lost {lost}, whose own output says why; start all workers again to'
-        ' resume from the last checkpoint.'
+        f'Lost {lost} (its own output has the reason); start all workers again'
+        ' to resume from the last checkpoint.'
       ) from error
 
   def _lost(self, message):
@@ -202,6 +202,6 @@ def _summing(strategy, count):
 
 
 def _digest(text):
-  """Two numbers of 64 bits that identify a text."""
+  """Two 64-bit numbers that identify a text."""
   digest = hashlib.sha256(text.encode()).digest()
   return struct.unpack('<2q', digest[:16])

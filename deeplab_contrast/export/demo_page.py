@@ -85,7 +85,7 @@ def serve(page: gr.Blocks, port: int, max_bytes: int) -> str:
   """Serves the page on the loopback interface, in the background.
 
   Args:
-    page: of `build`.
+    page: result of `build`.
     port: to listen on; 0 takes a free one.
     max_bytes: larger files are refused.
 

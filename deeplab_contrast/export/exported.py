@@ -33,9 +33,9 @@ class Exported:
 
   Attributes:
     path: its folder.
-    fingerprint: of its files: 16 hexadecimal digits.
+    fingerprint: fingerprint of its files: 16 hexadecimal digits.
     description: the dict of `assets/labels.json`; without one, defaults.
-    module: of tf.saved_model.load; its functions need it to stay alive.
+    module: result of tf.saved_model.load; its functions need it to stay alive.
   """
 
   path: str
@@ -96,7 +96,7 @@ def load(path: str) -> Exported:
 
   Raises:
     ConfigError: there is no SavedModel.
-    DataError: it is damaged, or its inputs or outputs have other names.
+    DataError: it is damaged, or its inputs or outputs have unexpected names.
   """
   if not os.path.isfile(os.path.join(path, 'saved_model.pb')):
     raise errors.ConfigError(

@@ -93,7 +93,7 @@ def write_saved_model(
   """Writes a SavedModel.
 
   Args:
-    function: of `Serving.frozen` or `Serving.concrete`.
+    function: result of `Serving.frozen` or `Serving.concrete`.
     description: as JSON; becomes `assets/labels.json`.
     folder: where to.
   """
@@ -111,7 +111,7 @@ def write_tflite(
   """Writes `model.tflite`, for images of one size, and labels.json beside it.
 
   Args:
-    frozen: of `Serving.frozen`, with a fixed size.
+    frozen: result of `Serving.frozen`, with a fixed size.
     description: see `write_saved_model`.
     folder: where to.
   """
@@ -133,7 +133,7 @@ def write_onnx(
   """Writes `model.onnx` and labels.json beside it.
 
   Args:
-    frozen: of `Serving.frozen`.
+    frozen: result of `Serving.frozen`.
     description: see `write_saved_model`.
     folder: where to.
   """

@@ -41,17 +41,17 @@ class Export:
 
   Attributes:
     format: 'saved_model', 'tflite' or 'onnx'.
-    precision: of the computation.
-    step: of the weights.
+    precision: precision of the computation.
+    step: step of the weights.
     averaged: whether they are moving averages.
     parameters: number of weights of the network.
     folded: number of batch norms folded into convolutions.
-    scales: of the predictor.
-    flip: of the predictor.
-    tile_size: of the predictor.
+    scales: scales of the predictor.
+    flip: flip setting of the predictor.
+    tile_size: tile size of the predictor.
     crop_size: (height, width) that smaller images are padded to.
     input_size: (height, width) of all images, or None for any.
-    licence: of the weights, as given.
+    licence: licence of the weights, as given.
   """
 
   format: str
@@ -160,7 +160,7 @@ def _recipe(chain, export):
 def _licence(chain, export):
   origins = [link['origin'] for link in chain if link.get('origin')]
   began = [
-    f' Its backbone began with {origin["weights"]}, licence '
+    f' Its backbone started from {origin["weights"]}, licence '
     f'{origin.get("licence", "unknown")}.'
     for origin in origins
   ]
@@ -192,7 +192,7 @@ def _metrics(scores, export):
   if scores['step'] != export.step:
     note += f' (**not** the exported weights, which are of step {export.step})'
   if how and _passes(how) != _passes(vars(export)):
-    note += f' (**not** predicted as by the export, but {_passes(how)})'
+    note += f' (**not** predicted as the export does, but {_passes(how)})'
   return f'{note}, in percent.\n\n{_table(["class", "IoU"], rows)}'
 
 
@@ -224,7 +224,7 @@ def _signature(info, export):
     f'{export.parameters:,} weights; {export.folded} batch norms folded into '
     'convolutions.',
     f'Predicted {_passes(vars(export))}; the mean of probabilities.',
-    'Images are padded inside, at the bottom and the right, with the mean '
+    'The model pads images, at the bottom and the right, with the mean '
     f'pixel, to at least {export.crop_size[0]} x {export.crop_size[1]} (height '
     'x width); outputs are cut to the size of the image.',
     'Decode JPEGs as Pillow and OpenCV do, upright; in TensorFlow with '

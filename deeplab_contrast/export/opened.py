@@ -40,7 +40,7 @@ class Result:
     """Returns the image with its classes in colour, uint8 [height, width, 3].
 
     Args:
-      opacity: of the colours, 0 to 1.
+      opacity: opacity of the colours, 0 to 1.
     """
     return panels.overlay(self.image, self.labels, self.colors, opacity)
 
@@ -84,8 +84,8 @@ class Model:
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
       height, width = pixels.shape[:2]
       raise errors.DataError(
-        f'An image of {width} x {height} pixels needs more memory than there '
-        'is: make it smaller.'
+        f'An image of {width} x {height} pixels needs more memory than is '
+        'available: make it smaller.'
       ) from error
     return Result(pixels, labels, self.names, self.exported.colors, kept)
 

@@ -88,7 +88,7 @@ class Folder:
     """Predicts many images; prints and lists failures in FAILURES.
 
     Args:
-      entries: of the images.
+      entries: entries of the images.
       poll: called before every image, e.g. to stop on a signal.
 
     Returns:
@@ -169,8 +169,8 @@ class Folder:
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
       height, width = image.shape[:2]
       raise errors.DataError(
-        f'{path} needs more memory than there is ({width} x {height} pixels): '
-        'make it smaller.'
+        f'{path} needs more memory than is available ({width} x {height} '
+        'pixels): make it smaller.'
       ) from error
     except tf.errors.OpError as error:
       text = ' '.join(error.message.split())[:200]
@@ -192,7 +192,7 @@ class Folder:
     return buffer.getvalue()
 
   def _write(self, kind, name, data):
-    """Writes a file in one piece."""
+    """Writes a file atomically."""
     path = self.place(kind, name)
     try:
       files.write_bytes(path, data)

@@ -21,11 +21,11 @@ class Settings:
     crop_size: (height, width) that smaller images are padded to; None is the
       size that the evaluation pads to.
     input_size: (height, width) of all images, one at a time. TFLite needs it;
-      an export of another format then takes no other size.
+      an export of another format then takes only this size.
     fold: whether batch norm is folded into convolutions: faster, and equal
       except for rounding, so that labels may differ where two classes are
       nearly equal.
-    licence: of the weights, for the model card.
+    licence: licence of the weights, for the model card.
     overwrite: whether an existing export is replaced.
 
   Raises:

@@ -106,7 +106,7 @@ def module(
   """The module to save: signatures of one function.
 
   Args:
-    function: of `Serving.frozen` or `Serving.concrete`.
+    function: result of `Serving.frozen` or `Serving.concrete`.
     asset: path of a file to put into the SavedModel's `assets`.
 
   Returns:

@@ -17,8 +17,8 @@ class Entry:
   """One image.
 
   Attributes:
-    path: of the file.
-    name: of its outputs: a relative path without an ending, never with `..`.
+    path: path of the file.
+    name: the outputs' relative path, without an extension and never with `..`.
   """
 
   path: str
@@ -30,7 +30,7 @@ def find(arguments: Sequence[str], without: str | None = None) -> list[Entry]:
 
   Outputs have the name of the file, relative to the folder it was found in. If
   two would share a name, all are relative to the folder that contains all of
-  them; if that is not enough (a.jpg, a.png), the ending is added.
+  them; if that is not enough (a.jpg, a.png), the extension is added.
 
   Args:
     arguments: files, folders (with all below them) and glob patterns, with
@@ -57,7 +57,7 @@ def find(arguments: Sequence[str], without: str | None = None) -> list[Entry]:
         found.setdefault(os.path.realpath(path), (path, root))
   if not found:
     raise errors.DataError(
-      f'There are no images in {", ".join(arguments)}; known endings: '
+      f'There are no images in {", ".join(arguments)}; known extensions: '
       f'{", ".join(ENDINGS)}.'
     )
   return _named(list(found.values()))

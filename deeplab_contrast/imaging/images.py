@@ -47,7 +47,7 @@ class Picture:
   Attributes:
     data: its bytes, if they decode to the pixels; else None.
     pixels: uint8 [height, width, 3], as stored.
-    orientation: how to turn them upright, see `orientation`.
+    orientation: how to rotate them upright, see `orientation`.
   """
 
   data: bytes | None
@@ -124,7 +124,7 @@ def palette_image(labels: np.ndarray, colors: Sequence[Color]) -> Image.Image:
 
 
 def write_grey_png(path: FilePath, values: np.ndarray) -> None:
-  """Writes uint8 [height, width] as a grey PNG, in one piece."""
+  """Writes uint8 [height, width] as a grey PNG, atomically."""
   _write(path, encode_png(np.asarray(values, np.uint8)))
 
 
@@ -158,7 +158,7 @@ def plain_pixels(
   """The pixels of a file that needs no conversion, as training sees them.
 
   Args:
-    image: of `open_image`.
+    image: result of `open_image`.
     data: the bytes of the file.
     path: its name in messages.
 
@@ -284,7 +284,7 @@ def to_rgb(image: Image.Image, data: bytes, path: FilePath) -> Image.Image:
   """Converts an image if that is not a guess, see `read_picture`.
 
   Args:
-    image: of `open_image`.
+    image: result of `open_image`.
     data: the bytes of the file.
     path: its name in messages.
 

@@ -23,7 +23,7 @@ def read(path: str | os.PathLike) -> bytes:
   """Reads a label file as a PNG whose grey values are the class ids.
 
   Args:
-    path: of a PNG, with palette or grey; see `masks.read_ids`.
+    path: path of a PNG, with palette or grey; see `masks.read_ids`.
 
   Returns:
     bytes that `tf.io.decode_png` decodes to uint8 [height, width, 1].

@@ -1,4 +1,4 @@
-"""The EXIF orientation: how to turn a photo upright."""
+"""The EXIF orientation: how to rotate a photo upright."""
 
 import struct
 import zlib
@@ -40,13 +40,13 @@ def of(image: Image.Image, data: bytes) -> int:
     data: the bytes of its file.
 
   Returns:
-    UPRIGHT, or a number from 2 to 8 as in EXIF: how the pixels that Pillow
-    loads are still to be turned.
+    UPRIGHT, or a number from 2 to 8 as in EXIF: the rotation that the pixels
+    loaded by Pillow still need.
   """
   if image.format == 'TIFF':
-    return UPRIGHT  # Pillow turns these by itself, when it loads the pixels.
+    return UPRIGHT  # Pillow rotates these itself, when it loads the pixels.
   if image.format == 'PNG' and b'eXIf' not in data:
-    return UPRIGHT  # Pillow would decode all pixels to look after them.
+    return UPRIGHT  # Pillow would decode the whole image to search it.
   try:
     noted = image.getexif().get(_TAG, UPRIGHT)
   except _UNREADABLE:
@@ -55,7 +55,7 @@ def of(image: Image.Image, data: bytes) -> int:
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-  """Turns uint8 [height, width] or [height, width, 3] upright."""
+  """Rotates uint8 [height, width] or [height, width, 3] upright."""
   if orientation == UPRIGHT:
     return pixels
   return np.asarray(Image.fromarray(pixels).transpose(_TURNS[orientation]))

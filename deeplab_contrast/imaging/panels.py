@@ -47,7 +47,7 @@ def overlay(
     image: uint8 [height, width, 3].
     label: int [height, width]; see `colorize`.
     colors: one (red, green, blue) per class.
-    opacity: of the colours, 0 to 1.
+    opacity: opacity of the colours, 0 to 1.
 
   Returns:
     uint8 [height, width, 3].
@@ -84,7 +84,7 @@ def label_map(
   Args:
     label: int [height, width]; ids without a colour are void.
     colors: one (red, green, blue) per class.
-    width: of the result, in pixels.
+    width: width of the result, in pixels.
     padding: bool [height, width], where there is no image.
 
   Returns:
@@ -121,7 +121,7 @@ def grid(
     headings: one string per column.
     legend: (name, colour) pairs; a colour is (red, green, blue), or a uint8
       array [14, 14, 3].
-    width: of every picture, in pixels.
+    width: width of every picture, in pixels.
     captions: one list of strings for each row, written above its pictures.
     group: how many columns belong together; there is a gap after them.
 
@@ -158,7 +158,7 @@ def legend(colors: Mapping[str, Color]) -> list[tuple[str, Color | np.ndarray]]:
 
 
 def save(picture: Image.Image | np.ndarray, path: str) -> None:
-  """Writes a PNG in one piece; a reader never sees half of it."""
+  """Writes a PNG atomically; a reader never sees half of it."""
   if not isinstance(picture, Image.Image):
     picture = Image.fromarray(np.asarray(picture, np.uint8))
   with files.replacing(path) as temporary:
@@ -173,7 +173,7 @@ def _to_width(picture, width):
 
 
 def _height(image, width):
-  """The height of an image at a width; a very high image is squeezed."""
+  """The height of an image at a width; a very tall image is squeezed."""
   height = round(image.height * width / image.width)
   return min(max(1, height), _HIGHEST * width)
 

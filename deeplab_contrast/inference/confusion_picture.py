@@ -17,7 +17,7 @@ _MOST_NUMBERED = 40  # With more classes, numbers would be too small to read.
 
 
 def write(model_dir: str, result: Mapping[str, Any]) -> None:
-  """Writes `eval/confusion_matrix.{csv,png}`, each in one piece.
+  """Writes `eval/confusion_matrix.{csv,png}`, each atomically.
 
   Args:
     model_dir: the run's folder.
@@ -48,7 +48,7 @@ def draw(matrix: np.ndarray, names: Sequence[str], title: str) -> np.ndarray:
 
   Args:
     matrix: int array [classes, classes], rows are truth.
-    names: of the classes.
+    names: names of the classes.
     title: names the data and the weights.
 
   Returns:

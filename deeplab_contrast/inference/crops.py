@@ -28,7 +28,7 @@ class Crop:
   """One example of a run, after all transforms.
 
   Attributes:
-    position: of the run.
+    position: position in the run.
     id: the name of its image.
     views: uint8 [height, width, 3] each: what the network gets, one or two.
     label: uint8 [height, width], class ids or IGNORE_LABEL.

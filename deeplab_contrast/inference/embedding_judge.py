@@ -40,13 +40,13 @@ class EmbeddingJudge:
       `seed` and their ids alone.
     pixels_per_image: at most how many of each image, at the resolution of the
       features; the same number of each class where there are enough.
-    neighbours: of the nearest-neighbour classifier.
+    neighbours: number of neighbours of the nearest-neighbour classifier.
     fit_share: the share of the images that classifiers are fitted to.
-    seed: of the choice of images and pixels.
+    seed: seed of the choice of images and pixels.
     crop_size: (height, width) that images are padded to; None takes the
       largest image of the source, as k * 16 + 1.
-    source: of the images; None is the training data. For example
-      `@sources.Complement()`, the images that a label budget leaves over, or
+    source: source of the images; None is the training data. For example
+      `@sources.Complement()`, the images that a label budget leaves out, or
       the split that fine-tuning is evaluated on.
 
   Raises:
@@ -112,7 +112,7 @@ class EmbeddingJudge:
 
     Raises:
       ConfigError: an image does not fit into `crop_size`.
-      DataError: images of this size would need absurd amounts of memory.
+      DataError: images of this size would need too much memory.
     """
     return Judgement(self, model, examples, scale, pixel)
 

@@ -19,8 +19,8 @@ def pack(folder: str, names: Iterable[str], path: str) -> None:
 
   Args:
     folder: that the names are relative to.
-    names: of the files, with / between folders.
-    path: of the archive: .tgz or .zip.
+    names: names of the files, with / between folders.
+    path: path of the archive: .tgz or .zip.
 
   Raises:
     SystemFault: it cannot be written.

@@ -35,7 +35,7 @@ def collect(
     examples: the opened split.
     indices: which of its examples.
     pixels_per_class: how many to keep of each class, where there are enough.
-    seed: of the draw.
+    seed: seed of the draw.
 
   Returns:
     A dict of arrays, sorted by class: 'features' float32 [n, d], 'labels' int32

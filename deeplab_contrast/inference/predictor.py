@@ -28,8 +28,8 @@ class Predictor:
       memory for one row of tiles (about three times tile_size x width x classes
       floats) besides that of the network for one tile, whatever the height of
       the image; `probabilities` needs memory for its result.
-    overlap: of neighbouring tiles, at least, in pixels, over which one fades
-      into the next; None is a quarter of the tile. See `core.tiles`.
+    overlap: least overlap of neighbouring tiles in pixels, over which one
+      fades into the next; None is a quarter of the tile. See `core.tiles`.
   """
 
   scales: tuple[float, ...] = (1.0,)
@@ -41,7 +41,7 @@ class Predictor:
   def __post_init__(self):
     """Refuses invalid scales, passes and tiles."""
     if not self.scales or min(self.scales) <= 0:
-      raise ValueError(f'scales is {self.scales}; name at least one, all > 0.')
+      raise ValueError(f'scales is {self.scales}; give at least one, all > 0.')
     is_plain = tuple(self.scales) == (1.0,) and not self.flip
     if not self.prediction_with_upsampled_logits and not is_plain:
       raise ValueError(
@@ -85,7 +85,7 @@ class Predictor:
     Args:
       size: (height, width) of the image, ints.
       num_classes: int.
-      labels: of `labels`; otherwise of `probabilities`.
+      labels: for `labels`; otherwise for `probabilities`.
 
     Returns:
       The number of its elements.

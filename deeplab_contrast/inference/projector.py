@@ -24,7 +24,7 @@ def write(
 
   Args:
     model_dir: the run's folder.
-    arrays: of `pixel_features.collect`.
+    arrays: result of `pixel_features.collect`.
     class_names: one name per class.
     colors: one (red, green, blue) per class.
 

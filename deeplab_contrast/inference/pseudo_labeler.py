@@ -18,7 +18,7 @@ class PseudoLabeler:
   Attributes:
     run: model_dir of the softmax run that predicts.
     source: the images to label; None takes those that the label budget of the
-      run leaves over. If they have labels, these are only compared.
+      run leaves out. If they have labels, these are only compared.
     threshold: the smallest probability at which a pixel gets a label.
     class_thresholds: {name of a class: the threshold for pixels predicted as
       that class}.
@@ -83,7 +83,7 @@ class PseudoLabeler:
     budget = budget_of(trained_on)
     if budget is None:
       raise errors.ConfigError(
-        f'The run {self.run} has no label budget that leaves images over; '
+        f'The run {self.run} has no label budget that leaves images out; '
         'bind PseudoLabeler.source to the images to label.'
       )
     return label_budget.Complement(budget)

@@ -41,7 +41,7 @@ def evaluate(
     poll: called now and then, e.g. to stop on a signal.
 
   Raises:
-    ConfigError: there is no such checkpoint, or no split to evaluate on.
+    ConfigError: the run has no checkpoint, or no split to evaluate on.
     DataError: the data are missing or wrong.
   """
   path = best_lib.path_of(model_dir) if best else None
@@ -72,8 +72,8 @@ def watch(
     strategy: the strategy it was built under.
     model_dir: the run's folder.
     timeout: gives up after this many seconds without a new checkpoint; None
-      never does.
-    interval: seconds between two looks for checkpoints.
+      waits forever.
+    interval: seconds between checks for new checkpoints.
     poll: called now and then, e.g. to stop on a signal.
 
   Raises:
@@ -110,8 +110,8 @@ def report(
   Args:
     experiment: an `Experiment`.
     model_dir: the run's folder.
-    step: of the weights.
-    scores: of `evaluation.Evaluation`, or of `embedding_judge.Judgement`.
+    step: step of the weights.
+    scores: from `evaluation.Evaluation` or `embedding_judge.Judgement`.
 
   Returns:
     The text table of the result.

@@ -25,7 +25,7 @@ def open_split(
 
   Args:
     experiment: an `Experiment`; its eval_source names the dataset.
-    split: of that dataset.
+    split: split of that dataset.
     competition: see `test_servers.of_dataset`.
 
   Returns:
@@ -33,13 +33,13 @@ def open_split(
 
   Raises:
     ConfigError: no server is known for the dataset.
-    DataError: it has no such split, or its files are missing.
+    DataError: the split does not exist, or its files are missing.
   """
   source = experiment.eval_source
   if not isinstance(source, sources.TfdsSplit):
     raise errors.ConfigError(
       'The eval_source of this experiment is not a split of a dataset, so '
-      'there is no other split of it.'
+      'it has no other splits.'
     )
   server = test_servers.of_dataset(source.info, competition)
   source = dataclasses.replace(source, split=split)
@@ -130,9 +130,8 @@ def _claim(folder, made_by):
     given = files.as_json(made_by)
     differing = [key for key in given if stored.get(key) != given[key]]
     raise errors.ConfigError(
-      f'{folder} holds a different submission: its {", ".join(differing)} '
-      'differs; '
-      'give another --out, or remove the folder.'
+      f'{folder} holds a different submission (not the same '
+      f'{", ".join(differing)}); give another --out, or remove the folder.'
     )
 
 

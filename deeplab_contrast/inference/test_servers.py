@@ -36,11 +36,11 @@ class Server:
   """The files that one test server expects.
 
   Attributes:
-    folder: of the files in the archive; '' is its top.
-    ending: of their names, after the id of the image.
+    folder: folder of the files in the archive; '' is its top.
+    ending: end of their names, after the id of the image.
     archive: the ending of its name.
     values: the value of class i in the files.
-    colors: of the palette, by value; None for grey files.
+    colors: colours of the palette, by value; None for grey files.
     any_name: whether any folder, and any ending after the id, is accepted.
     hint: the likely cause of other values.
   """
@@ -58,7 +58,7 @@ class Server:
     return '/'.join(filter(None, [self.folder, image_id + self.ending]))
 
   def write(self, path: str, prediction: np.ndarray) -> None:
-    """Writes one file, in one piece.
+    """Writes one file atomically.
 
     Args:
       path: where to.
@@ -76,7 +76,7 @@ class Server:
     """What is wrong with a file: a phrase, or None.
 
     Args:
-      path: of the file.
+      path: path of the file.
       size: (height, width) of its image.
     """
     try:
@@ -118,7 +118,7 @@ def of_dataset(
       values=tuple(range(voc.NUM_CLASSES)),
       colors=images.voc_colormap(256),
       any_name=False,
-      hint='the server knows the classes 0 to 20, and no void (255).',
+      hint='the server accepts the classes 0 to 20, but not void (255).',
     )
   if info.name == 'cityscapes':
     return Server(
@@ -128,7 +128,7 @@ def of_dataset(
       values=cityscapes.LABEL_IDS,
       colors=None,
       any_name=True,
-      hint='the server wants label ids (7, 8, 11, ...), not train ids.',
+      hint='the server expects label ids (7, 8, 11, ...), not train ids.',
     )
   raise errors.ConfigError(
     f'No test server is known for the dataset {info.name}, only for voc2012 '
@@ -143,8 +143,8 @@ def check(
 
   Args:
     server: a `Server`.
-    path: of the archive, or of the folder that it is made from; for VOC also of
-      the folder with the PNGs.
+    path: the archive, or the folder that it is made from; for VOC also the
+      folder with the PNGs.
     sizes: {id: (height, width)} of the images.
 
   Returns:

@@ -170,7 +170,7 @@ def evaluation_size(
 
   Raises:
     ConfigError: an image does not fit into `crop_size`.
-    DataError: images of this size would need absurd amounts of memory.
+    DataError: images of this size would need too much memory.
   """
   size = pad_size(examples.max_size, evaluator.crop_size, 'Evaluator')
   classes = examples.info.num_classes

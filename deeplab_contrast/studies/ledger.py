@@ -4,21 +4,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from deeplab_contrast.studies import stages
 from deeplab_contrast.utils import files, provenance, results, run_files
 
-COLUMNS = (
-  'dataset',
-  'arm',
-  'labels',
-  'seed',
-  'steps',
-  'miou',
-  'minutes',
-  'commit',
-)
+# What an entry of study.json has besides the columns of results.csv.
+_NOT_COLUMNS = ('model_dir', 'stages')
 
 
 class Ledger:
@@ -62,13 +55,8 @@ class Ledger:
     ]
     if not done:
       return
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator='\n')
-    writer.writeheader()
-    for entry in done:
-      writer.writerow({name: entry[name] for name in COLUMNS})
     files.write_text(
-      os.path.join(self._model_dir, run_files.STUDY_TABLE), table.getvalue()
+      os.path.join(self._model_dir, run_files.STUDY_TABLE), table(done)
     )
     study = {
       'dataset': done[0]['dataset'],
@@ -79,7 +67,7 @@ class Ledger:
     files.write_json(os.path.join(self._model_dir, run_files.STUDY), study)
 
   def _entry(self, job, times):
-    """One finished arm."""
+    """One finished arm: a row of `results.csv` and of the report's runs."""
     result = results.read(job.model_dir)
     steps = [self._stage(part, times) for part in stages.chain(job, self._jobs)]
     return {
@@ -124,6 +112,18 @@ class Ledger:
         for name, seconds, commit in filter(None, map(_line, file)):
           found[name] = found.get(name, (0.0, ''))[0] + seconds, commit
     return found
+
+
+def table(entries: Sequence[Mapping[str, Any]]) -> str:
+  """The text of `results.csv`: a row for each entry of `study.json`."""
+  columns = [name for name in entries[0] if name not in _NOT_COLUMNS]
+  text = io.StringIO()
+  writer = csv.DictWriter(
+    text, columns, extrasaction='ignore', lineterminator='\n'
+  )
+  writer.writeheader()
+  writer.writerows(entries)
+  return text.getvalue()
 
 
 def _line(text):

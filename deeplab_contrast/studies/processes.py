@@ -31,7 +31,7 @@ class ChildFailed(errors.UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-  """Flags of a command of this package that it hands on to those it starts.
+  """Flags that a command of this package passes on to those it starts.
 
   Attributes:
     strategy: how to use several devices.
@@ -117,7 +117,7 @@ def run_all(tasks: Sequence[Task], at_once: int = 1) -> None:
     while running or waiting:
       if caught and not running:
         raise errors.Preempted(
-          f'Stopped by {caught[0].name}; give the same command again to resume.'
+          f'Stopped by {caught[0].name}; run the same command again to resume.'
         )
       if not caught:
         _start_some(waiting, running, at_once)
@@ -134,14 +134,14 @@ def run_all(tasks: Sequence[Task], at_once: int = 1) -> None:
 
 
 def _drop(waiting: list[Task], failed: Task, code: int) -> list[Task]:
-  """Takes the tasks off the list that must not run now; returns them."""
+  """Drops the waiting tasks that must not run any more; returns them."""
   lost = {failed.key}
   dropped: list[Task] = []
   while found := [
     task
     for task in waiting
     if code not in _ITS_OWN_FAULT or not lost.isdisjoint(task.needs)
-  ]:  # Until no other needs one of them.
+  ]:  # Until no remaining task needs one of them.
     for task in found:
       waiting.remove(task)
     lost.update(task.key for task in found)
@@ -165,7 +165,7 @@ def _failure(
     more += f'; not run: {_titles(left_out)}'
   return ChildFailed(
     f'{task.title} ended with exit code {code}{where}{more}; fix what it '
-    'reports and give the same command again; it skips finished stages.',
+    'reports and run the same command again; it skips finished stages.',
     code,
   )
 

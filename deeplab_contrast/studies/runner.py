@@ -20,7 +20,7 @@ class Runner:
   Args:
     recipe: what to run.
     model_dir: the folder that holds all stages.
-    flags: handed on to the stages.
+    flags: passed on to the stages.
     given: bindings of the command line, for all stages that use them.
     idle: {name of one of `given`: why it is wrong if no stage uses it}.
     at_once: how many stages may run at the same time.

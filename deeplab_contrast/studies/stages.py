@@ -14,9 +14,9 @@ class Stage:
   """One command, run as its own `python -m deeplab_contrast...` process.
 
   Attributes:
-    name: of the stage; its folder is `<recipe's model_dir>/<name>`.
-    gin_files: of the experiment.
-    bindings: laid on top of the files.
+    name: name of the stage; its folder is `<recipe's model_dir>/<name>`.
+    gin_files: gin files of the experiment.
+    bindings: applied after the files.
     starts_from: the stage whose weights this one starts from, or labels with;
       its folder becomes the macro INIT.
     arm: the name of the stage in the table of results; None leaves it out.

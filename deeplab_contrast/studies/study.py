@@ -66,7 +66,7 @@ def expand(
   scratch_of_many: Sequence[str] = (),
   finetune_of_many: Sequence[str] = (),
 ) -> tuple[stages.Stage, ...]:
-  """The stages of a study; those that several arms need are there once.
+  """The stages of a study; those that several arms need occur once.
 
   'softmax' trains from scratch, 'contrastive' pretrains and fine-tunes. With
   '_pseudo', that network labels the remaining images, and the same is repeated
@@ -85,13 +85,13 @@ def expand(
     joint: gin files that add the contrastive loss to `scratch`.
     consistency: gin files that add the teacher to `scratch` and `finetune`.
     arms: which of ARMS.
-    bindings: laid on top of all trainings.
+    bindings: applied to all trainings, after the files.
     rounds: how often the '_pseudo' arms label and train again.
     total_steps: the steps of each pass of every arm, so that arms cost the
       same; None keeps the schedules of the files.
     pretrain_share: the share of pretraining in `total_steps`.
     many_labels: above this number of images, labelled or pseudo-labelled,
-      trainings use the files `..._of_many`; None never does.
+      trainings use the files `..._of_many`; None for no such limit.
     scratch_of_many: gin files, like `scratch`.
     finetune_of_many: gin files, like `finetune`.
 

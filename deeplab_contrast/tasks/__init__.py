@@ -1,1 +1,1 @@
-"""What one training step teaches."""
+"""The task of a training: a head and its losses."""

@@ -1,1 +1,1 @@
-"""The one training: its loop, its checkpoints, its log."""
+"""Training: the loop, checkpoints, logs."""

@@ -28,7 +28,7 @@ def read(model_dir: str) -> dict[str, Any] | None:
   found = files.read_json(os.path.join(model_dir, run_files.BEST_SCORE))
   if found is None:
     return None
-  path = os.path.join(folder, f'ckpt-{found["step"]}')
+  path = checkpoints.path_in(folder, found['step'])
   if not os.path.exists(path + '.index'):
     return None
   return {'checkpoint': path, **found}
@@ -51,8 +51,8 @@ def is_better(model_dir: str, scores: Mapping[str, Any]) -> bool:
 
   Args:
     model_dir: the run's folder.
-    scores: of an evaluation. Without METRIC, or evaluated differently from the
-      best (`judged_by`), they are never better.
+    scores: from an evaluation. Without METRIC, or evaluated differently from
+      the best (`judged_by`), they are never better.
   """
   score = scores.get(METRIC, math.nan)
   if not math.isfinite(score):
@@ -73,8 +73,8 @@ def keep(model_dir: str, path: str, scores: Mapping[str, Any]) -> bool:
 
   Args:
     model_dir: the run's folder.
-    path: of the checkpoint.
-    scores: of its evaluation; see `is_better`.
+    path: path of the checkpoint.
+    scores: scores of its evaluation; see `is_better`.
 
   Returns:
     Whether it was kept.
@@ -107,13 +107,13 @@ def held(model_dir: str, path: str) -> Iterator[str | None]:
 
   Args:
     model_dir: the run's folder.
-    path: of the checkpoint.
+    path: path of the checkpoint.
 
   Yields:
     The path of the same checkpoint; None if it is gone.
   """
   folder = os.path.join(model_dir, run_files.BEST, _EVALUATING)
-  shutil.rmtree(folder, ignore_errors=True)  # Of a process that was killed.
+  shutil.rmtree(folder, ignore_errors=True)  # Left by a killed process.
   try:
     with _writing(folder):
       found = _copy(path, folder)

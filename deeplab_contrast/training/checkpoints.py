@@ -1,11 +1,10 @@
-"""Checkpoints, read from the newest good one on; and warm starts."""
+"""Checkpoints, read from the newest intact one; and warm starts."""
 
 import contextlib
 import dataclasses
 import glob
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -18,6 +17,9 @@ from deeplab_contrast.training import contents
 from deeplab_contrast.utils import checks, errors, run_files
 
 _T = TypeVar('_T')
+
+# A checkpoint is named by this and its step.
+_PREFIX = 'ckpt-'
 
 
 class Checkpoints:
@@ -69,7 +71,7 @@ class Checkpoints:
     Raises:
       SystemFault: it cannot be written; older checkpoints stay.
     """
-    path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
+    path = path_in(self._folder, _number(self._step))
     if not self._writes:
       return path
     try:
@@ -91,7 +93,7 @@ class Checkpoints:
 
   def current(self) -> str:
     """The checkpoint of the current step, saved if it is not there."""
-    path = os.path.join(self._folder, f'ckpt-{_number(self._step)}')
+    path = path_in(self._folder, _number(self._step))
     return path if tf.io.gfile.exists(path + '.index') else self.save()
 
   def state_digest(self) -> str:
@@ -125,7 +127,7 @@ class Checkpoints:
     if paths:
       raise errors.SystemFault(
         f'None of the checkpoints can be read: {", ".join(paths)}. Remove '
-        f'{self._folder} to start this run from its beginning.'
+        f'{self._folder} to start this run from the beginning.'
       )
     return None
 
@@ -191,7 +193,7 @@ def restore_model(
   Args:
     model_dir: the run's folder.
     model: a built Keras model.
-    path: of a checkpoint to restore instead.
+    path: path of a checkpoint to restore instead.
     averaged: whether to take moving averages of weights where the run keeps
       them.
 
@@ -216,10 +218,10 @@ def restore_model(
 
 def list_checkpoints(folder: str) -> list[str]:
   """Paths of the complete checkpoints in a folder, newest (by step) first."""
-  found = tf.io.gfile.glob(os.path.join(folder, 'ckpt-*.index'))
+  found = tf.io.gfile.glob(os.path.join(folder, f'{_PREFIX}*.index'))
   paths = [p.removesuffix('.index') for p in found]
   return sorted(
-    (p for p in paths if re.search(r'ckpt-\d+$', p)), key=step_of, reverse=True
+    (p for p in paths if _step_in(p).isdecimal()), key=step_of, reverse=True
   )
 
 
@@ -238,12 +240,17 @@ def remove(path: str) -> None:
 
 def path_of(model_dir: str, step: int) -> str:
   """The path of a run's checkpoint of a step."""
-  return os.path.join(model_dir, run_files.CHECKPOINTS, f'ckpt-{step}')
+  return path_in(os.path.join(model_dir, run_files.CHECKPOINTS), step)
+
+
+def path_in(folder: str, step: int) -> str:
+  """The path of the checkpoint of a step in a folder of checkpoints."""
+  return os.path.join(folder, f'{_PREFIX}{step}')
 
 
 def step_of(path: str) -> int:
-  """The step in the name of a checkpoint: 300 for `.../ckpt-300`."""
-  return int(path.rsplit('-', 1)[1])
+  """The step in the name of a checkpoint, see `path_in`."""
+  return int(_step_in(path))
 
 
 def digest(path: str) -> str:
@@ -273,7 +280,7 @@ def newest_readable(
   """(path, read(path)) of the first path that can be read.
 
   Args:
-    paths: of checkpoints.
+    paths: paths of checkpoints.
     read: raises `contents.Unreadable` for a damaged one.
 
   Raises:
@@ -285,8 +292,8 @@ def newest_readable(
     except contents.Unreadable as e:
       logging.warning('%s cannot be read (%s); trying an older one.', path, e)
   raise errors.SystemFault(
-    f'No checkpoint can be read, of: {", ".join(paths)}. Restore them from '
-    'a copy, or train again.'
+    f'None of these checkpoints can be read: {", ".join(paths)}. Restore '
+    'them from a backup, or train again.'
   )
 
 
@@ -323,11 +330,11 @@ def _restore_weights(path, named, averaged=True):
 
 
 def _sweep(folder):
-  """Removes what a killed save has left behind."""
+  """Removes the files of a killed save."""
   inside = glob.escape(folder)
   parts = [
     path
-    for path in glob.glob(os.path.join(inside, 'ckpt-*.data-*'))
+    for path in glob.glob(os.path.join(inside, f'{_PREFIX}*.data-*'))
     if not os.path.exists(path.rpartition('.data-')[0] + '.index')
   ]
   # Earlier versions kept TensorFlow's list of checkpoints, now out of date.
@@ -342,6 +349,10 @@ def _sweep(folder):
       shutil.rmtree(leftover, ignore_errors=True)
     else:
       os.remove(leftover)
+
+
+def _step_in(path):
+  return os.path.basename(path).removeprefix(_PREFIX)
 
 
 def _number(step):

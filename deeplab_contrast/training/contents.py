@@ -42,7 +42,7 @@ def by_path(
   layers kept in lists, and the seed states (keras#19796).
 
   Args:
-    variables: of a `DeepLab`, a part of it, or an optimizer.
+    variables: variables of a `DeepLab`, a part of it, or an optimizer.
     owner: the name of the optimizer.
 
   Raises:
@@ -82,8 +82,8 @@ def averaged(path: str, names: Iterable[str]) -> set[str]:
   """The variables whose moving averages a checkpoint holds.
 
   Args:
-    path: of a checkpoint.
-    names: of variables of the model.
+    path: path of a checkpoint.
+    names: names of variables of the model.
 
   Returns:
     A set of names.
@@ -144,7 +144,7 @@ def check_whole(
     raise errors.ConfigError(
       f'{path} holds only the {" and ".join(held)}, not {absent[0]} and '
       f'{len(absent) - 1} more; a training can start from it '
-      f'(WarmStart.parts = {held[-1:]!r}), but there is no whole network.'
+      f'(WarmStart.parts = {held[-1:]!r}), but it is not a whole network.'
     )
 
 
@@ -166,7 +166,7 @@ def check_part(
         'deeplab_contrast.convert import makes a run of one of TensorFlow 1.'
       )
     if held:
-      advice = f'Of this network it holds: {", ".join(held)}; use only those.'
+      advice = f'Of this network it has {", ".join(held)}; use only those.'
     raise errors.ConfigError(
       f'WarmStart.parts names {part!r}, but {path} lacks {len(absent)} of its '
       f'{len(variables)} variables, such as {absent[0]}. {advice}'
@@ -221,6 +221,6 @@ def part_of(model: keras.Model, name: str) -> keras.layers.Layer:
 
 def first_line(error: BaseException) -> str:
   """The first line of an error's text, as a sentence."""
-  # Without the place in TensorFlow's graph, which helps nobody.
+  # Without the place in TensorFlow's graph, which does not help a user.
   text = re.sub(r'\{\{function_node .*?\}\} ?| \[Op:\w+\]', '', str(error))
   return text.strip().split('\n')[0][:300].rstrip('.') + '.'

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 class Gate:
-  """Stops reading a stream, however its training ends.
+  """Stops reading a stream, no matter how its training ends.
 
   Otherwise there may be a deadlock: an iterator that is deleted while Python
   code reads for it waits for that code, and holds the lock the code needs.

@@ -1,4 +1,4 @@
-"""Where the weights of a new training are from."""
+"""The source of a new training's weights."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -7,24 +7,24 @@ import keras
 
 
 class Pretrained(Protocol):
-  """Gives pretrained weights; see `conversion.pretrained`."""
+  """Provides pretrained weights; see `conversion.pretrained`."""
 
   def origin(self, model: keras.Model) -> dict[str, str] | None:
-    """Says where they are from, without reading them; None without any."""
+    """Describes their source, without reading them; None if there are none."""
 
   def __call__(self, model: keras.Model) -> dict[str, str] | None:
-    """Gives them to a built model; returns `origin`."""
+    """Loads them into a built model; returns `origin`."""
 
 
 def note(trainer: Any, model: keras.Model) -> str:
-  """Says it in one line, which begins with 'Weights: '.
+  """Describes the source in one line that starts with 'Weights: '.
 
   Args:
     trainer: a `Trainer`.
     model: a `DeepLab`.
 
   Raises:
-    ConfigError: there are no such weights for this backbone.
+    ConfigError: the backbone has no such weights.
   """
   start = trainer.warm_start
   if start is not None:

@@ -20,22 +20,22 @@ class ModelLearningRate(keras.optimizers.schedules.LearningRateSchedule):
   counts its steps from the end of the slow start.
 
   Attributes:
-    training_number_of_steps: of the whole training.
+    training_number_of_steps: number of steps of the whole training.
     learning_policy: 'poly': base * (1 - step / decay_steps)^power; 'step': a
       factor every `learning_rate_decay_step` steps; 'cosine': half a wave
       down to 0;
       'multi_steps': constant between boundaries.
     base_learning_rate: at the end of the slow start.
-    learning_rate_decay_step: of 'step', how often.
-    learning_rate_decay_factor: of 'step', the factor.
-    learning_power: of 'poly'.
+    learning_rate_decay_step: for 'step', how often.
+    learning_rate_decay_factor: for 'step', the factor.
+    learning_power: for 'poly'.
     slow_start_step: how long the slow start is.
     slow_start_learning_rate: the rate at its start, or all through it.
     slow_start_burnin_type: 'none', or 'linear' to climb to the base.
-    decay_steps: of 'poly'; 0 means all steps after the slow start.
-    end_learning_rate: of 'poly'.
-    boundaries: of 'multi_steps', ascending steps.
-    boundary_learning_rates: of 'multi_steps', one more than boundaries.
+    decay_steps: for 'poly'; 0 means all steps after the slow start.
+    end_learning_rate: for 'poly'.
+    boundaries: for 'multi_steps', ascending steps.
+    boundary_learning_rates: for 'multi_steps', one more than boundaries.
 
   Raises:
     ValueError: on an unknown policy or burn-in, or missing boundaries.

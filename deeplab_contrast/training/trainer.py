@@ -185,15 +185,15 @@ class Trainer:
   def load_warm_start(self, model: keras.Model, model_dir: str) -> None:
     """Loads the warm start, or pretrained weights, of a run without checkpoint.
 
-    `fit` does so too; this finds a wrong one before data are prepared for
-    hours.
+    `fit` does so too; this finds a wrong one before hours of preparing
+    data.
 
     Args:
       model: a `DeepLab`, its variables built; they get the weights.
       model_dir: the run's folder.
 
     Raises:
-      UserError: of `checkpoints.WarmStart` or `conversion.pretrained`.
+      UserError: see `checkpoints.WarmStart` or `conversion.pretrained`.
     """
     folder = os.path.join(model_dir, run_files.CHECKPOINTS)
     start = self.warm_start or self.pretrained

@@ -113,7 +113,7 @@ class Silent:
 
 
 def write_config(model_dir: str, config: str) -> None:
-  """Shows the operative configuration as a text in TensorBoard.
+  """Shows the operative configuration as text in TensorBoard.
 
   Args:
     model_dir: the run's folder.

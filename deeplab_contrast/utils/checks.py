@@ -65,7 +65,7 @@ def place(path: str, flag: str = '--model_dir') -> None:
   `a[1]`, and then finds nothing there.
 
   Args:
-    path: of a folder, or the path of a checkpoint.
+    path: path of a folder or a checkpoint.
     flag: the name of the setting, for messages.
 
   Raises:

@@ -104,8 +104,8 @@ def user_error(error: BaseException) -> UserError | None:
     )
   if isinstance(error, BrokenPipeError):
     return SystemFault(
-      'The reader of the output of this command has ended (head, tee, a closed '
-      'terminal): start it again with its output in a file; a training resumes '
+      'Nothing reads the output of this command any more (head, tee, a closed '
+      'terminal): run it again with its output in a file; a training resumes '
       'from its last checkpoint.'
     )
   if isinstance(error, OSError) and error.errno in _DISK and error.filename:

@@ -19,7 +19,7 @@ def replacing(path: Any) -> Iterator[Any]:
   raised inside, the old file stays and the temporary one is removed.
 
   Args:
-    path: of the file, a str or a `pathlib.Path` (also the remote ones of TFDS);
+    path: the file, a str or a `pathlib.Path` (also the remote ones of TFDS);
       its folder is made.
   """
   path = pathlib.Path(path) if isinstance(path, str) else path
@@ -37,10 +37,10 @@ def replacing(path: Any) -> Iterator[Any]:
 
 
 def write_bytes(path: Any, content: bytes, sync: bool = False) -> None:
-  """Writes a file in one piece; see `replacing`.
+  """Writes a file atomically; see `replacing`.
 
   Args:
-    path: of the file.
+    path: path of the file.
     content: the bytes.
     sync: whether to wait until they are on the disk (local files only).
   """
@@ -52,17 +52,17 @@ def write_bytes(path: Any, content: bytes, sync: bool = False) -> None:
 
 
 def write_text(path: Any, text: str, sync: bool = False) -> None:
-  """Writes text as UTF-8 in one piece; see `write_bytes`."""
+  """Writes text as UTF-8, atomically; see `write_bytes`."""
   write_bytes(path, text.encode(), sync)
 
 
 def write_json(path: Any, value: Any) -> None:
-  """Writes JSON in one piece; see `write_bytes`."""
+  """Writes JSON atomically; see `write_bytes`."""
   write_text(path, json.dumps(value, indent=1) + '\n')
 
 
 def read_json(path: str | os.PathLike) -> Any:
-  """The content of a JSON file; None if there is no such file.
+  """The content of a JSON file; None if it does not exist.
 
   Raises:
     DataError: it is not JSON.
@@ -75,7 +75,7 @@ def read_json(path: str | os.PathLike) -> Any:
   except ValueError as error:
     raise errors.DataError(
       f'{path} is damaged ({error}): delete it, and it will be made again when '
-      'it is needed.'
+      'needed.'
     ) from error
 
 

@@ -1,7 +1,7 @@
 """Locks on folders: one process at a time.
 
-The lock is the kernel's (flock): it ends with the process, however that ends,
-so no stale lock has to be removed.
+The lock is the kernel's (flock): it ends with the process in any case, so no
+stale lock has to be removed.
 """
 
 import contextlib

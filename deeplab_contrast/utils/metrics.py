@@ -8,7 +8,7 @@ from deeplab_contrast.utils import run_files
 
 
 def read(model_dir: str | os.PathLike) -> list[dict[str, Any]]:
-  """The lines of `metrics.jsonl` as dicts; [] when there is no such file."""
+  """The lines of `metrics.jsonl` as dicts; [] if the file does not exist."""
   path = os.path.join(model_dir, run_files.METRICS)
   if not os.path.exists(path):
     return []

@@ -1,4 +1,4 @@
-"""Ends a command with the command that started it, however that ends.
+"""Ends a command when the command that started it ends, for any reason.
 
 A recipe may be killed by a signal that it cannot pass on. Its stage would then
 keep training, and block a recipe that is started again.
@@ -13,7 +13,7 @@ _PR_SET_PDEATHSIG = 1  # Of Linux; prctl(2).
 
 
 def environment() -> dict[str, str]:
-  """The environment of a command that shall end with this process."""
+  """The environment of a command that must end with this process."""
   return {**os.environ, _PARENT: str(os.getpid())}
 
 
@@ -30,7 +30,7 @@ def follow() -> bool:
   try:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
   except (OSError, AttributeError):
-    return True  # Not Linux: there is no such signal.
+    return True  # Not Linux, which alone has this signal.
   if parent != str(os.getppid()):  # It ended before we asked.
     os.kill(os.getpid(), signal.SIGTERM)
   return True

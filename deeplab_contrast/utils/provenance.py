@@ -1,4 +1,4 @@
-"""Which version of the code made a result."""
+"""Which version of the code produced a result."""
 
 import os
 import subprocess

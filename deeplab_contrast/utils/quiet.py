@@ -10,7 +10,7 @@ from absl import logging
 
 @contextlib.contextmanager
 def no_stderr() -> Iterator[None]:
-  """Drops all output to stderr while inside, also that of C++ code.
+  """Drops all output to stderr while inside, including that of C++ code.
 
   TensorFlow prints lines about processors and CUDA drivers before its log level
   can be set. Exceptions are not affected.

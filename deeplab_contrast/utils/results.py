@@ -14,7 +14,7 @@ _ALWAYS = ('miou', 'pixel_accuracy', 'pixels', 'iou')
 def write(
   model_dir: str, step: int, scores: Mapping[str, Any], info: Any
 ) -> dict[str, Any]:
-  """Writes `model_dir/eval/results.json`, in one piece.
+  """Writes `model_dir/eval/results.json` atomically.
 
   Args:
     model_dir: the run's folder.
@@ -44,7 +44,7 @@ def write(
 def write_embedding(
   model_dir: str, step: int, scores: Mapping[str, Any], info: Any
 ) -> dict[str, Any]:
-  """Writes `model_dir/embedding/results.json`, in one piece.
+  """Writes `model_dir/embedding/results.json` atomically.
 
   Args:
     model_dir: the run's folder.

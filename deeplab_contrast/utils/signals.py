@@ -35,7 +35,7 @@ class StopRequest:
     if self.came():
       name = signal.Signals(self.signal).name
       raise errors.Preempted(
-        f'Stopped by {name}; start the same command again to resume.'
+        f'Stopped by {name}; run the same command again to resume.'
       )
 
 
@@ -52,7 +52,7 @@ def end_at_once() -> None:
     if os.getpid() != owner:  # A worker, forked later.
       os._exit(errors.Preempted.exit_code)
     name = signal.Signals(number).name
-    text = f'error: Stopped by {name}; start the same command again.\n'
+    text = f'error: Stopped by {name}; run the same command again.\n'
     os.write(2, text.encode())
     # Without cleaning up, which could wait for threads that wait for this one.
     os._exit(errors.Preempted.exit_code)

@@ -13,8 +13,8 @@ _ROWS = {
   'pixel_accuracy': 'pixel accuracy',
   'frequency_weighted_iou': 'frequency-weighted IoU',
 }
-# Shown elsewhere in the table, or not at all.
-_OTHERS = frozenset(
+# Not rows of that table: shown elsewhere in it, or not at all.
+_NOT_ROWS = frozenset(
   (*_MEANS.values(), 'category_miou', 'trimap_pixel_accuracy')
 )
 
@@ -72,7 +72,8 @@ def per_class_table(result: Mapping[str, Any]) -> str:
   ]
   means = [percent(result[_MEANS[k]]) if k in _MEANS else '' for k in keys]
   rows.append(['mean (mIoU)', *means])
-  singles = [*_ROWS, *(k for k in other_scores(result) if k not in _ROWS)]
+  others = other_scores(result).keys() - _ROWS.keys() - _NOT_ROWS
+  singles = [*_ROWS, *(k for k in result if k in others)]
   rows += [
     [score_title(key), _cell(key, result[key]), *[''] * (len(keys) - 1)]
     for key in singles
@@ -85,11 +86,11 @@ def per_class_table(result: Mapping[str, Any]) -> str:
 
 
 def other_scores(result: Mapping[str, Any]) -> dict[str, float]:
-  """The single scores of an evaluation other than the usual means."""
+  """The single scores of an evaluation other than the mIoU."""
   return {
     name: value
     for name, value in result.items()
-    if isinstance(value, float) and name not in _OTHERS
+    if isinstance(value, float) and name != 'miou'
   }
 
 

@@ -59,7 +59,9 @@ def test_everything_that_gin_can_say_reaches_the_objects(write):
 )
 def test_a_macro_that_stands_for_itself_is_refused(write, macros):
   path = write(TRAINER + 'parts.Root.trainer = @parts.Trainer()\n' + macros)
-  with pytest.raises(errors.ConfigError, match='STEPS is defined by itself'):
+  with pytest.raises(
+    errors.ConfigError, match='STEPS is defined in terms of itself'
+  ):
     parse(path)
 
 
@@ -301,8 +303,9 @@ wide/layers.Dense.units = 5
   [
     (
       'config.gin',
-      'this run was made by a version from before deeplab_contrast.writers'
-      ' became deeplab_contrast.training.writers: train it again.',
+      'this run was made by a version in which'
+      ' deeplab_contrast.training.writers was still deeplab_contrast.writers:'
+      ' train it again.',
     ),
     (
       'own.gin',

@@ -52,7 +52,7 @@ def test_the_text_of_a_binding_reads_back_the_same(text):
   [
     (
       'A = 1\nB = runs/a',
-      "x.gin:2: 'runs' is not a value; a text needs quotes",
+      "x.gin:2: 'runs' is not a value; a string needs quotes",
     ),
     ('A = 1\nB = true', "x.gin:2: 'true' is not a value"),
     ('A = [1,\n', 'x.gin:2: not gin'),

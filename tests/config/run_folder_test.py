@@ -99,7 +99,7 @@ def test_a_damaged_configuration_is_said_to_be(tmp_path, content, reason):
 
 def test_a_folder_with_foreign_files_is_refused(tmp_path):
   (tmp_path / '.nfs1').touch()
-  prepare(tmp_path)  # Hidden files are nobody's work.
+  prepare(tmp_path)  # Hidden files do not count.
   os.remove(tmp_path / 'config.gin')
   (tmp_path / 'thesis.tex').touch()
   with pytest.raises(errors.ConfigError, match='not empty .thesis.tex.'):
@@ -184,7 +184,7 @@ def test_a_training_that_failed_before_its_first_step_may_change(tmp_path):
   changed = CONFIG.replace('0.1', '0.01')
   run_folder.check(str(tmp_path), changed, replicas=2)
   assert prepare(tmp_path, changed, replicas=2) == changed
-  # The data may be others now, and the features before the first step.
+  # The data may change now, and the features before the first step.
   for name in ('data.json', 'metrics.jsonl'):
     assert not (tmp_path / name).exists()
   (tmp_path / 'metrics.jsonl').write_text('{"step": 1}\n')
@@ -201,7 +201,7 @@ def test_a_run_without_a_record_of_replicas_resumes(tmp_path):
   prepare(tmp_path, replicas=2)
   with pytest.raises(errors.ConfigError, match='replicas stored 2, given 1'):
     prepare(tmp_path, replicas=1)
-  prepare(tmp_path)  # A command that does not train has no say.
+  prepare(tmp_path)  # A command that does not train does not count.
 
 
 def test_replicas_do_not_matter_to_a_finished_run(tmp_path):

@@ -54,7 +54,7 @@ def parse(tmp_path, *bindings):
     ('count = True', 'a whole number or None'),
     ("share = '0.5'", 'a number'),
     ('share = 1e400', 'a number'),
-    ('name = 3', 'a text in quotes'),
+    ('name = 3', 'a string in quotes'),
     ('sizes = 1.0', 'a list, each item a number'),
     ("sizes = (1.0, 'a')", 'a list, each item a number'),
     ("table = 'a'", 'a dict'),

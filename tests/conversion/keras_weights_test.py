@@ -99,7 +99,7 @@ def test_both_forms_of_file(ours, tmp_path, form):
   source = keras_resnet.open_weights(path)
   made = plan.make(ours, source)
   assert len(made.mapped) == len(ours.variables)
-  assert set(made.unneeded.values()) == {'classifier of whole images'}
+  assert set(made.unneeded.values()) == {'image classifier'}
   unit = 'block3/unit_2/bottleneck_v1/conv2'
   bias = layers['conv4_block2_2_conv']['bias']
   norm = layers['conv4_block2_2_bn']
@@ -165,7 +165,7 @@ def test_missing_and_unknown_layers_are_named(ours, tmp_path):
     plan.make(ours, keras_resnet.open_weights(path))
   layers = {**layers_like(ours), 'dense_7': {'kernel': np.zeros([2])}}
   path = write_classic(tmp_path / 'b.h5', layers)
-  with pytest.raises(errors.ConfigError, match='place.* dense_7/kernel'):
+  with pytest.raises(errors.ConfigError, match='unneeded: dense_7/kernel'):
     plan.make(ours, keras_resnet.open_weights(path))
 
 

@@ -69,7 +69,7 @@ def test_another_head_leaves_the_classifier(theirs):
   assert made.parts == ('backbone', 'aspp', 'decoder')
   assert 'a different head' in made.unneeded['logits/semantic/weights']
   assert set(made.fresh.values()) == {
-    'the original has no such head; newly initialized'
+    'the original has no counterpart of this head; newly initialized'
   }
 
 
@@ -123,7 +123,7 @@ _DEPTHWISE = 'aspp1_depthwise/depthwise_weights'
     ),
     (
       replace('attention/weights', np.zeros([3], np.float32)),
-      ('no place in the network', 'attention/weights (1 in all)'),
+      ('that the network does not have', 'attention/weights (1 in all)'),
     ),
     (
       lambda t: t | {f'x{i:02}/weights': np.zeros([1]) for i in range(25)},

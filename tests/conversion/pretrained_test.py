@@ -19,7 +19,7 @@ from deeplab_contrast.conversion import (
 from deeplab_contrast.core.network import keras_cv_backbone
 from deeplab_contrast.studies import stages
 from deeplab_contrast.tasks import softmax
-from deeplab_contrast.training import contents, origins, weights
+from deeplab_contrast.training import checkpoints, contents, origins, weights
 from deeplab_contrast.utils import errors
 from tests import fixtures, processes, tiny
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Holder:
-  """As much of a `DeepLab` as weights need."""
+  """The parts of a `DeepLab` that weights need."""
 
   def __init__(self, backbone):
     self.trunk, self.backbone = self, backbone
@@ -55,7 +55,7 @@ def tensors():
 
 
 def logits(backbone, tensors, images):
-  """What the whole classifier says: float64 [batch, 1000]."""
+  """The logits of the whole classifier: float64 [batch, 1000]."""
   features, _ = backbone(backbone.normalize(tf.cast(images, tf.float32)))
   head = np.asarray(features, np.float64)
   head = head @ tensors['_conv_head.weight'][:, :, 0, 0].T
@@ -77,7 +77,7 @@ def picture(size=224):
 
 
 def test_logits_are_the_stored_ones(backbone, tensors):
-  """Those that PyTorch gave; see the next test."""
+  """Those of PyTorch; see the next test."""
   stored = {722: 9.59123, 417: 6.29562, 818: 6.10655, 470: 5.62631}
   found = logits(backbone, tensors, picture())[0]
   order = np.argsort(found)[::-1][: len(stored)]
@@ -109,7 +109,7 @@ def test_every_variable_of_both_sides_is_accounted_for(backbone, tensors):
   assert all('calls' in name for name in set(shapes) - set(arrays))
   assert len(arrays) + len(unneeded) == len(tensors) == 296
   reasons = set(unneeded.values())
-  assert reasons == {'counter of batches', 'classifier of whole images'}
+  assert reasons == {'batch counter', 'image classifier'}
   for lacking in ('_conv_stem.weight', '_blocks.3._bn2.bias'):
     fewer = {k: v for k, v in tensors.items() if k != lacking}
     with pytest.raises(errors.ConfigError, match=f'x lacks {lacking}'):
@@ -179,10 +179,10 @@ def test_a_training_starts_from_them(tmp_path):
     f'--model_dir={run}',
   )
   assert done.returncode == 0, done.stdout + done.stderr
-  assert f'Starting from {LITE} of ImageNet' in done.stdout
+  assert f'Starting from {LITE} trained on ImageNet' in done.stdout
   origin = json.loads((run / 'origin.json').read_text())
   assert origin['licence'] == 'Apache-2.0'
-  reader = tf.train.load_checkpoint(os.path.join(run, 'checkpoints', 'ckpt-1'))
+  reader = tf.train.load_checkpoint(checkpoints.path_of(run, 1))
   keys = reader.get_variable_to_shape_map()
   (key,) = (k for k in keys if k.startswith('model/') and 'stem_conv' in k)
   expected = torch_file.read(pretrained._path(pretrained.TABLE[0]))
@@ -195,7 +195,7 @@ def test_a_training_starts_from_them(tmp_path):
 def test_a_link_between_stages_is_never_replaced():
   built = launch.parse([FINETUNE], ["INIT = 'runs/pretrain'", IMAGENET]).root
   assert built.trainer.pretrained.source == 'imagenet'
-  # It has no weights for this backbone, and is not asked.
+  # It has no weights for this backbone, but is not used.
   note = origins.note(built.trainer, built.model)
   assert note == 'Weights: trunk of runs/pretrain'
   called = []
@@ -251,5 +251,5 @@ def test_runs_and_checkpoints_give_their_backbone(tmp_path, write, name):
 
 
 def test_weights_of_pytorch_are_not_for_every_backbone():
-  with pytest.raises(errors.ConfigError, match='efficientnet_lite only'):
+  with pytest.raises(errors.ConfigError, match='only efficientnet_lite'):
     pretrained.Pretrained('a.pth')(tiny_network(0))

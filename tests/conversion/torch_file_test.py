@@ -1,4 +1,4 @@
-"""State dicts of PyTorch: those that are read, and the many that are not."""
+"""PyTorch state dicts: valid ones are read, all others are refused."""
 
 import io
 import pickle
@@ -36,7 +36,7 @@ class Stored:
 
 
 class _Pickler(pickle._Pickler):
-  """Python's own, taught to name what is not there."""
+  """Python's pickler, which can also name what does not exist."""
 
   def persistent_id(self, value):
     return value.identity if isinstance(value, Stored) else None
@@ -70,7 +70,7 @@ def tensor(shape=(2, 3), strides=(3, 1), offset=0, **of):
 
 
 def legacy(state, blocks, magic=_MAGIC, keys=None, little=True):
-  """The bytes of the older form; `blocks` are {key: array}."""
+  """The bytes of the older format; `blocks` are {key: array}."""
   head = [magic, 1001, {'little_endian': little}, state]
   keys = sorted(blocks) if keys is None else keys
   body = b''.join(
@@ -146,11 +146,11 @@ _HOSTILE = {
     pickle.dumps(_MAGIC, 2) + b'\x80\x02ccollections\nOrderedDict\n)\x81.',
     'NEWOBJ',
   ),
-  'no tensor': (legacy({'w': 1}, {}), 'besides tensors'),
+  'no tensor': (legacy({'w': 1}, {}), 'other than a tensor'),
   'no dict': (legacy([1], {}), 'a dict of tensors'),
   'no pickle': (b'not a pickle at all', 'damaged'),
   'empty': (b'', 'damaged'),
-  'other magic': (legacy(_GOOD, numbers(), 5), 'does not begin'),
+  'other magic': (legacy(_GOOD, numbers(), 5), 'does not start'),
   'big-endian': (legacy(_GOOD, numbers(), little=False), 'big-endian'),
   'cut off': (legacy(_GOOD, numbers())[:-5], 'damaged'),
   'cut off in the pickle': (legacy(_GOOD, numbers())[:90], 'damaged'),
@@ -158,30 +158,33 @@ _HOSTILE = {
   'huge shape': (legacy({'w': tensor((1 << 29, 8), (8, 1))}, numbers()), 'few'),
   'huge number': (
     legacy({'w': tensor((1 << 70, 1), (1, 1))}, numbers()),
-    'unknown way',
+    'unknown form',
   ),
-  'negative': (legacy({'w': tensor(offset=-3)}, numbers()), 'unknown way'),
+  'negative': (legacy({'w': tensor(offset=-3)}, numbers()), 'unknown form'),
   'one number, many times': (
     legacy({'w': tensor((1 << 20, 1 << 9), (0, 0))}, numbers()),
     'gaps or overlaps',
   ),
-  'huge storage': (legacy({'w': tensor(length=1 << 40)}, numbers()), 'numbers'),
-  'two sizes': (legacy(_GOOD, numbers(5)), 'two sizes'),
+  'huge storage': (
+    legacy({'w': tensor(length=1 << 40)}, numbers()),
+    'storage of',
+  ),
+  'two sizes': (legacy(_GOOD, numbers(5)), 'two sizes for'),
   'two kinds': (
     legacy({'a': tensor(), 'b': tensor(kind='LongStorage')}, numbers()),
-    'two kinds',
+    'two types for',
   ),
-  'other storage': (legacy(_GOOD, numbers(), keys=['9']), 'other storages'),
+  'other storage': (legacy(_GOOD, numbers(), keys=['9']), 'list the storages'),
   'endless list of keys': (
     legacy(_GOOD, numbers(), keys=[_endless()]),
-    'other storages',
+    'list the storages',
   ),
   'endless key': (
     _HEAD + b'\x80\x02}' + pickled(_endless())[2:-1] + b'K\x01s.',
-    'key that is not a text',
+    'key that is not a string',
   ),
-  'no mark': (b'\x80\x02t.', 'has not begun'),
-  'short entry': (zipped(_GOOD, numbers(5)), 'cut off'),
+  'no mark': (b'\x80\x02t.', 'was not opened'),
+  'short entry': (zipped(_GOOD, numbers(5)), 'truncated'),
   'missing entry': (zipped(_GOOD, {}), 'damaged'),
   'zip bomb': (
     zipped(_GOOD, numbers(), zipfile.ZIP_DEFLATED),

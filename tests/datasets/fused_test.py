@@ -105,3 +105,17 @@ def test_an_unlabelled_image_is_ignored_everywhere():
 def test_only_what_is_the_same_is_fused(steps, numbers):
   expected = numbers or [(i,) for i in range(len(steps))]
   assert [stage.numbers for stage in fused.stages(steps)] == expected
+
+
+def test_a_step_before_the_crop_that_makes_it_slower_is_reported(monkeypatch):
+  told = []
+  monkeypatch.setattr(
+    fused.logging, 'log_first_n', lambda _, text, n, *names: told.append(names)
+  )
+  crop = transforms.Pad(9), transforms.RandomCrop(9)
+  fused.stages((DECODE, *crop, transforms.ColorDistortion()))
+  fused.stages((DECODE, transforms.ColorDistortion()))
+  assert not told
+  fused.stages((DECODE, transforms.ColorDistortion(), *crop))
+  ((_, name),) = told
+  assert name == 'ColorDistortion'

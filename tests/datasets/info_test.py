@@ -36,8 +36,8 @@ def test_lists_from_gin_become_tuples():
     ({'colors': ((0, 0, 0), (0, 256, 0))}, "class 'sky'.*three numbers"),
     ({'ignore_label': 254}, 'ignore_label 254, but losses .* 255 only'),
     ({'ignore_label': 0}, 'ignore_label 0, but losses .* 255 only'),
-    ({'class_names': ('sky', ' ')}, "' ' for the name of a class"),
-    ({'class_names': ('sky', 3)}, '3 for the name of a class'),
+    ({'class_names': ('sky', ' ')}, "' ' as the name of a class"),
+    ({'class_names': ('sky', 3)}, '3 as the name of a class'),
   ],
 )
 def test_contradictions_are_refused_in_a_sentence(wrong, sentence):

@@ -72,7 +72,7 @@ def refusal(tree, **about):
   return str(caught.value)
 
 
-# Photos whose EXIF tag says that they are turned.
+# Photos whose EXIF tag says that they are rotated.
 
 
 def tag(tree, orientation, name='train_0001'):
@@ -107,7 +107,7 @@ def test_photos_that_fit_their_masks_both_ways_are_refused(tree, orientation):
   tag(tree, orientation)
   tag(tree, orientation, 'train_0002')
   told = refusal(tree)
-  assert 'train_0001.jpg has an EXIF tag that turns it' in told
+  assert 'train_0001.jpg has an EXIF tag that rotates it' in told
   assert 'Likely cause of 2: photos with an EXIF tag' in told
 
 
@@ -131,7 +131,7 @@ def test_photos_without_masks_are_turned_upright(tree):
 
 @pytest.fixture
 def before(monkeypatch):
-  """A dataset prepared when photos were not turned yet."""
+  """A dataset prepared before photos were rotated."""
   with monkeypatch.context() as patch:
     patch.setattr(dataset_builder, '_MADE', 0)
     patch.setattr(upright, 'turn', lambda picture, labels, _: (picture, labels))

@@ -81,7 +81,7 @@ def test_every_example_is_a_function_of_its_position(kind, folder, monkeypatch):
   source = make(kind, folder)
   count = 3 * len(source.open(None))
   whole = hashes(source, count)
-  # The same image is never seen alike twice.
+  # The same image is never augmented alike twice.
   assert len({digest for _, digest in whole}) == count
   start = count // 2 + 1
   assert hashes(source, count - start, start=start) == whole[start:]

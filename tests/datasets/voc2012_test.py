@@ -35,7 +35,7 @@ def data_dir(tree, tmp_path_factory):
 
 @pytest.fixture
 def copy(tree, tmp_path):
-  """The tree once more, to spoil."""
+  """Another copy of the tree, to damage."""
   return pathlib.Path(shutil.copytree(tree, tmp_path / 'VOC2012'))
 
 
@@ -127,7 +127,7 @@ def test_no_tree_is_refused_with_what_was_expected(tmp_path):
 
 
 def test_a_tree_further_below_is_named(copy, tmp_path):
-  """As the archive of 2011 was, and those of other people are."""
+  """As in the archive of 2011, and in those of other people."""
   above = tmp_path / 'TrainVal' / 'VOCdevkit'
   above.mkdir(parents=True)
   copy.rename(above / 'VOC2012')
@@ -283,7 +283,7 @@ def test_all_faults_are_reported_together(copy, tmp_path):
     f'{image(1)} does not exist',
     f'{mask(1)} has the values [21]: expected the class ids 0 to 20',
     f'{mask(2)} is 56 x 40 (height x width), but its image {image(2)} is 40 x '
-    '56 (height x width) (turned by its EXIF tag?)',
+    '56 (height x width) (rotated by its EXIF tag?)',
     f'{mask(3)} is not a mask: it has the mode RGB',
     f'{image(4)} is a web page',
   ):

@@ -156,7 +156,7 @@ def test_whatever_ends_one_worker_all_resume(folder):
   ended = interrupted(1, signal.SIGTERM, 3)
   assert [code for code, *_ in ended] == [143, 143], ended
   assert {said for *_, said in ended} == {
-    'error: Stopped by SIGTERM; start the same command again to resume.'
+    'error: Stopped by SIGTERM; run the same command again to resume.'
   }
   # Saved by the chief, at the step that is the last for both.
   saved = state(model_dir)[0]
@@ -203,7 +203,7 @@ def test_workers_that_differ_do_not_start(folder, make):
   assert [code for code, *_ in ended] == [2, 2], ended
   assert ended[0][2] == ended[1][2]
   said = ended[0][2]
-  assert said.startswith('error: Not all workers have what worker 0 (local')
+  assert said.startswith('error: Workers differ from worker 0 (localhost:')
   assert 'worker 1 (localhost:' in said and part in said
   assert not (model_dir / 'checkpoints').exists()
   assert not (folder / 'elsewhere').exists()
@@ -215,8 +215,7 @@ def test_a_worker_that_sees_other_checkpoints_does_not_start(folder):
   for name in ('new', 'old'):
     shutil.copytree(folder / 'whole', folder / name)
     os.remove(folder / name / run_files.DONE)
-  for path in (folder / 'old' / 'checkpoints').glob(f'ckpt-{STEPS}.*'):
-    path.unlink()
+  checkpoints.remove(checkpoints.path_of(folder / 'old', STEPS))
   own = [f'--model_dir={folder}/old']
   command = flags(folder)
   ended = end(start(command, folder / 'new', ((), own)))

@@ -54,9 +54,8 @@ def test_all_say_who_differs_and_in_what():
   said = together(lambda team, i: team.agree(parts[i], 'fix it.'))
   assert {type(error) for error in said} == {errors.ConfigError}
   assert {str(error) for error in said} == {
-    'Not all workers have what worker 0 (a:1) has: worker 2 (c:3) in the '
-    'configuration; worker 1 (b:2), worker 2 (c:3) in the data differs; fix '
-    'it.'
+    'Workers differ from worker 0 (a:1): worker 2 (c:3) in the '
+    'configuration; worker 1 (b:2), worker 2 (c:3) in the data; fix it.'
   }
 
 
@@ -116,8 +115,8 @@ def test_a_worker_that_is_lost_is_one_sentence(message, who):
   error = together(lambda team, _: fail(team))[0]
   assert type(error) is errors.WorkerLost and error.exit_code == 143
   assert str(error) == (
-    f'Lost {who}, whose own output says why; start all workers again to resume '
-    'from the last checkpoint.'
+    f'Lost {who} (its own output has the reason); start all workers again to '
+    'resume from the last checkpoint.'
   )
 
 

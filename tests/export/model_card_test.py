@@ -85,7 +85,7 @@ def test_it_says_where_pretrained_weights_are_from(run):
     '2. `pretrain`: Contrastive, 10 steps, from a net of ImageNet (licence MIT,'
     ' sha256 f00)\n' in text
   )
-  assert 'Its backbone began with a net of ImageNet, licence MIT.' in text
+  assert 'Its backbone started from a net of ImageNet, licence MIT.' in text
 
 
 def test_data_and_numbers(run):
@@ -116,7 +116,7 @@ def test_data_and_numbers(run):
     ({}, 'Split test of stripes, step 30, in percent.'),
     ({'limit': 5}, 'Split test of stripes (its first 5 images), step 30, in'),
     ({'flip': False}, 'but at scales 0.5, 1.0; not mirrored), in percent'),
-    ({'scales': [0.5]}, '(**not** predicted as by the export, but at'),
+    ({'scales': [0.5]}, '(**not** predicted as the export does, but at'),
     ({'tile_size': 65}, 'mirrored copy; by tiles of 65 x 65), in percent'),
   ],
 )

@@ -23,7 +23,7 @@ GRID = predictor.Predictor(prediction_with_upsampled_logits=False)
 
 
 def spread(network, seed=0):
-  """Weights and statistics as after a training: nothing is 0 or 1 any more."""
+  """Weights and statistics as after a training: none is still 0 or 1."""
   rng = np.random.default_rng(seed)
   for variable in network.variables:
     name, shape = variable.path.rpartition('/')[2], variable.shape
@@ -114,7 +114,7 @@ def test_labels_are_those_of_the_evaluation(network, predict):
   np.testing.assert_array_equal(labels, expected)
   assert before.shape == (3, 65, 97, 3)
   np.testing.assert_allclose(np.sum(before, -1), 1, atol=1e-5)
-  # Folded, they may differ only where two classes are level up to rounding.
+  # Folded, they may differ only where two classes are tied up to rounding.
   with folding.folded(network):
     labels, after = serve(tf.constant(images))
   np.testing.assert_allclose(after, before, atol=1e-4)

@@ -22,7 +22,7 @@ RECIPES = [
 
 
 def text(name):
-  """What a file of gin_configs says."""
+  """The text of a file of gin_configs."""
   return (FOLDER / name).read_text()
 
 

@@ -70,7 +70,8 @@ def test_two_real_steps(name, trained):
   init = trained(first, network)[0] if first else None
   model_dir, scores, printed = trained(name, network)
   assert ('Starting from' in printed) == (first is not None)
-  assert init is None or f'Starting from {init}/checkpoints/ckpt-2' in printed
+  start = init and f'Starting from {checkpoints.path_of(init, 2)}'
+  assert init is None or start in printed
   lines = metrics.read(model_dir)
   losses = {x['step']: x['loss'] for x in lines if x['split'] == 'train'}
   assert list(losses) == [1, 2]

@@ -40,7 +40,7 @@ def test_the_pixels_are_those_of_training(tmp_path, form, orientation):
 @pytest.mark.parametrize('form', ['PNG', 'TIFF'])
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_cameras_may_be_held_in_any_way(orientation, form):
-  # What must be done to the stored pixels, after the standard's table.
+  # What must be done to the stored pixels, from the standard's table.
   upright = {
     1: lambda x: x,
     2: lambda x: x[:, ::-1],

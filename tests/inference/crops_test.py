@@ -16,7 +16,7 @@ from tests.datasets.in_memory import THREE, Painted, PaintedSource
 
 
 class Head:
-  """Halves what it gets; as much of a network as is looked at."""
+  """Halves its input; has only the parts of a network that are used."""
 
   def __call__(self, features):
     return features[:, ::2, ::2]

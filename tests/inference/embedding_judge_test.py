@@ -1,4 +1,4 @@
-"""What the judge looks at, against the same by hand; the numbers themselves
+"""What the judge evaluates, against the same by hand; the numbers themselves
 are those of `core/embedding_quality_test`."""
 
 import numpy as np
@@ -78,7 +78,7 @@ def test_all_pixels_by_hand(network, examples, scale):
   within, between = embedding_quality.class_similarities(*embeddings, 3)
   assert scores['within_similarity'] == pytest.approx(within, abs=1e-6)
   assert scores['between_similarity'] == pytest.approx(between, abs=1e-6)
-  # Drawn in another order, of which rounding is all that may tell.
+  # Drawn in another order, so that only rounding may differ.
   knn = embedding_quality.knn_miou(*fit, *judged, 3, 3)
   assert scores['knn_miou'] == pytest.approx(knn, abs=0.02)
   probe = embedding_quality.probe_miou(*fit, *judged, 3)

@@ -25,12 +25,12 @@ BINDINGS = (
   'FILTERS = 8',
   'EVAL_CROP = (65, 81)',
   'EVAL_LIMIT = None',
-  # As predict does: other sizes of batches may bring other roundings.
+  # As predict does: different batch sizes may round differently.
   'evaluator.Evaluator.batch_size = 1',
 )
 
-# Ending, mode and EXIF orientation. Pictures that a tag mirrors or turns upside
-# down (2 to 4) cannot have masks; photos_test compares their pixels.
+# Extension, mode and EXIF orientation. Pictures that a tag mirrors or turns
+# upside down (2 to 4) cannot have masks; photos_test compares their pixels.
 PHOTOS = (
   *((ending, mode, 1) for ending in ('jpg', 'png') for mode in ('RGB', 'L')),
   *(('jpg', 'CMYK', 1), ('png', 'RGBA', 1), ('webp', 'RGB', 1)),
@@ -40,7 +40,7 @@ PHOTOS = (
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-  """A `Launch` of drawn weights; the raw data lie beside its model_dir."""
+  """A `Launch` with random weights; the raw data are next to its model_dir."""
   folder = tmp_path_factory.mktemp('equal')
   raw = folder / 'raw'
   for split in ('train', 'val'):
@@ -88,7 +88,7 @@ def test_predict_gives_the_labels_of_eval(run, tmp_path):
   raw = pathlib.Path(run.model_dir).parent / 'raw'
   found = predicted(run, raw, tmp_path / 'plain', fold=False)
   assert len(found) == len(PHOTOS)
-  # What predict gives becomes the truth, of which eval is to miss no pixel.
+  # The output of predict becomes the truth; eval must match every pixel.
   for name, ids in found.items():
     assert len(np.unique(ids)) == 3
     Image.fromarray(ids).save(raw / 'masks/val' / name)
@@ -96,7 +96,7 @@ def test_predict_gives_the_labels_of_eval(run, tmp_path):
   result = results.read(run.model_dir)
   assert result['pixels'] == sum(ids.size for ids in found.values())
   assert result['pixel_accuracy'] == 1.0
-  # Folding changes roundings, so labels only where two classes are level.
+  # Folding changes rounding, so labels only where two classes are tied.
   folded = predicted(run, raw, tmp_path / 'folded', fold=True)
   differing = sum(int((folded[name] != found[name]).sum()) for name in found)
   assert differing <= 1e-4 * result['pixels']

@@ -50,7 +50,7 @@ class Examples(examples_lib.Examples):
 
 
 class Red(predictor.Predictor):
-  """Its prediction is the red channel, and an offset in place of a model."""
+  """Predicts the red channel plus an offset, instead of a model."""
 
   def labels(self, model, images):
     assert images.shape == [1, 17, 17, 3]
@@ -122,7 +122,7 @@ def test_files_of_another_checkpoint_are_not_taken_over(tmp_path):
   write(tmp_path / 'out', examples)
   before = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
   other = {**MADE_BY, 'checkpoint': 'def'}
-  with pytest.raises(errors.ConfigError, match='its checkpoint differs'):
+  with pytest.raises(errors.ConfigError, match='not the same checkpoint'):
     write(tmp_path / 'out', examples, made_by=other)
   after = {p: p.read_bytes() for p in tmp_path.rglob('*') if p.is_file()}
   assert after == before

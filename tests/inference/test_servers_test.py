@@ -19,7 +19,7 @@ CITY_SIZES = {f'berlin_00000{i}_000019': (8, 16) for i in range(3)}
 
 
 def fill(server, folder, sizes):
-  """A submission without a fault."""
+  """A submission without faults."""
   rng = np.random.default_rng(0)
   for image_id, size in sizes.items():
     path = folder / server.name_of(image_id)
@@ -120,7 +120,7 @@ def train_ids(server, folder, sizes):
   path = path_in(server, folder, sizes)
   values = np.arange(8, dtype=np.uint8).repeat(16).reshape(8, 16)
   images.write_grey_png(str(path), values)
-  return 'has the ids [0, 1, 2, 3, 4, 5, 6]: the server wants label ids'
+  return 'has the ids [0, 1, 2, 3, 4, 5, 6]: the server expects label ids'
 
 
 def colors(server, folder, sizes):

@@ -1,4 +1,4 @@
-"""Padding and cutting back; whose sizes: `predictor_test`, `extremes_test`."""
+"""Padding and cutting back; for sizes: `predictor_test`, `extremes_test`."""
 
 import numpy as np
 import pytest

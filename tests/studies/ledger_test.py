@@ -42,9 +42,8 @@ def test_an_arm_costs_all_that_it_needs(tmp_path):
   finish(jobs[1], 50, 0.5)
   book.timer(jobs[1])(30.0)
   (row,) = rows(tmp_path)
-  assert tuple(row) == ledger.COLUMNS
   assert row['commit']
-  assert {**row, 'commit': ''} == {
+  expected = {
     'dataset': 'toy',
     'arm': 'contrastive',
     'labels': '16',
@@ -52,8 +51,9 @@ def test_an_arm_costs_all_that_it_needs(tmp_path):
     'steps': '150',
     'miou': '0.5',
     'minutes': '3.5',
-    'commit': '',
   }
+  assert expected.items() <= row.items()
+  assert not {'model_dir', 'stages'} & row.keys()
   finish(jobs[2], 50)
   book.timer(jobs[2])(60.0)
   finish(jobs[3], 70, 0.6)

@@ -1,8 +1,9 @@
 import os
+import pathlib
 
 import pytest
 
-from deeplab_contrast.training import best
+from deeplab_contrast.training import best, checkpoints
 from deeplab_contrast.utils import errors, run_files
 
 HOW = {'split': 'val', 'scales': (1.0,)}
@@ -10,7 +11,7 @@ HOW = {'split': 'val', 'scales': (1.0,)}
 
 def make(folder, step, content=None):
   """Files that look like a checkpoint; returns its path."""
-  path = folder / 'checkpoints' / f'ckpt-{step}'
+  path = pathlib.Path(checkpoints.path_of(folder, step))
   path.parent.mkdir(parents=True, exist_ok=True)
   text = content or f'weights of {step}'
   (path.parent / f'{path.name}.data-00000-of-00001').write_text(text)
@@ -24,15 +25,9 @@ def keep(folder, step, miou, how=HOW):
 
 
 def kept(folder):
-  """The names of the files kept, and the content of the data file."""
-  found = best.read(str(folder))
-  files = sorted(
-    name
-    for name in os.listdir(folder / run_files.BEST)
-    if name.startswith('ckpt-')
-  )
-  with open(found['checkpoint'] + '.data-00000-of-00001') as file:
-    return files, file.read()
+  """The content of the data file kept."""
+  _, data = checkpoints.files_of(best.read(str(folder))['checkpoint'])
+  return pathlib.Path(data).read_text()
 
 
 def test_only_a_better_one_replaces_it(tmp_path):
@@ -41,18 +36,18 @@ def test_only_a_better_one_replaces_it(tmp_path):
   assert not keep(tmp_path, 20, 0.4)
   assert not keep(tmp_path, 30, 0.5)
   assert not keep(tmp_path, 40, float('nan'))
-  assert kept(tmp_path)[1] == 'weights of 10'
+  assert kept(tmp_path) == 'weights of 10'
   assert keep(tmp_path, 50, 0.6)
-  names = ['ckpt-50.data-00000-of-00001', 'ckpt-50.index']
-  assert kept(tmp_path) == (names, 'weights of 50')
+  assert kept(tmp_path) == 'weights of 50'
+  assert len(list((tmp_path / run_files.BEST).glob('*50.*'))) == 2
+  assert not list((tmp_path / run_files.BEST).glob('*10.*'))
   assert best.read(str(tmp_path))['score'] == 0.6
 
 
 def test_it_stays_when_the_training_removes_its_checkpoint(tmp_path):
   keep(tmp_path, 10, 0.5)
-  for path in (tmp_path / 'checkpoints').glob('ckpt-10.*'):
-    path.unlink()
-  assert kept(tmp_path)[1] == 'weights of 10'
+  checkpoints.remove(checkpoints.path_of(tmp_path, 10))
+  assert kept(tmp_path) == 'weights of 10'
 
 
 def test_without_links_it_is_copied(tmp_path, monkeypatch):
@@ -61,7 +56,7 @@ def test_without_links_it_is_copied(tmp_path, monkeypatch):
 
   monkeypatch.setattr(os, 'link', refuse)
   keep(tmp_path, 10, 0.5)
-  assert kept(tmp_path)[1] == 'weights of 10'
+  assert kept(tmp_path) == 'weights of 10'
 
 
 def test_scores_of_different_evaluations_do_not_compare(tmp_path):
@@ -87,19 +82,18 @@ def test_killed_at_any_moment_the_best_is_whole(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
       keep(tmp_path, 20, 0.6)
     monkeypatch.setattr(os, 'replace', replace)
-    assert kept(tmp_path)[1] == 'weights of 10'
+    assert kept(tmp_path) == 'weights of 10'
   assert keep(tmp_path, 20, 0.6)
-  assert kept(tmp_path)[1] == 'weights of 20'
+  assert kept(tmp_path) == 'weights of 20'
 
 
 def test_held_while_it_is_evaluated(tmp_path):
   path = make(tmp_path, 10)
   with best.held(str(tmp_path), path) as held:
-    for file in (tmp_path / 'checkpoints').glob('ckpt-10.*'):
-      file.unlink()
+    checkpoints.remove(path)
     assert best.keep(str(tmp_path), held, {'miou': 0.5})
   assert not os.path.exists(held + '.index')
-  assert kept(tmp_path)[1] == 'weights of 10'
+  assert kept(tmp_path) == 'weights of 10'
   with best.held(str(tmp_path), path) as held:
     assert held is None
 

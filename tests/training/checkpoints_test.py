@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 import keras
@@ -13,14 +14,20 @@ from deeplab_contrast.utils import errors
 from tests import tiny
 
 
+def saver_of(folder, network, step, **settings):
+  optimizer = tiny.make_trainer().optimizer
+  optimizer.build(network.trainable_variables)
+  return checkpoints.Checkpoints(
+    str(folder), network, optimizer, step, **settings
+  )
+
+
 @pytest.fixture
 def run(tmp_path):
   """A run with checkpoints 1 and 2; the weights of 1 are all below 10."""
   network = tiny.network(contrastive.Contrastive())
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
   step = tf.Variable(1, dtype=tf.int64)
-  saver = checkpoints.Checkpoints(str(tmp_path), network, optimizer, step)
+  saver = saver_of(tmp_path, network, step)
   saver.save()
   step.assign(2)
   variable = network.trunk.trainable_variables[0]
@@ -29,8 +36,13 @@ def run(tmp_path):
   return network, saver, step, tmp_path
 
 
-def damage(folder, pattern, change):
-  (path,) = pathlib.Path(folder, 'checkpoints').glob(pattern)
+def files(folder, step, ending='*'):
+  path = pathlib.Path(checkpoints.path_of(folder, step))
+  return list(path.parent.glob(path.name + ending))
+
+
+def damage(folder, step, ending, change):
+  (path,) = files(folder, step, ending)
   change(path)
 
 
@@ -41,19 +53,19 @@ def flip_a_bit(path):
 
 
 @pytest.mark.parametrize(
-  'pattern, change',
+  'ending, change',
   [
-    ('ckpt-2.data*', flip_a_bit),
-    ('ckpt-2.data*', lambda p: p.write_bytes(p.read_bytes()[:100])),
-    ('ckpt-2.data*', lambda p: p.unlink()),
-    ('ckpt-2.index', lambda p: p.unlink()),
-    ('ckpt-2.index', lambda p: p.write_bytes(b'')),
+    ('.data*', flip_a_bit),
+    ('.data*', lambda p: p.write_bytes(p.read_bytes()[:100])),
+    ('.data*', lambda p: p.unlink()),
+    ('.index', lambda p: p.unlink()),
+    ('.index', lambda p: p.write_bytes(b'')),
   ],
 )
-def test_damaged_newest_falls_back(run, pattern, change):
+def test_damaged_newest_falls_back(run, ending, change):
   network, saver, step, folder = run
-  damage(folder, pattern, change)
-  assert saver.restore().endswith('ckpt-1')
+  damage(folder, 2, ending, change)
+  assert saver.restore() == checkpoints.path_of(folder, 1)
   assert int(step) == 1
   assert np.abs(network.trunk.trainable_variables[0]).max() < 10
 
@@ -61,27 +73,26 @@ def test_damaged_newest_falls_back(run, pattern, change):
 def test_all_damaged_lists_them(run):
   _, saver, _, folder = run
   for number in (1, 2):
-    damage(folder, f'ckpt-{number}.data*', flip_a_bit)
-  with pytest.raises(errors.SystemFault, match='ckpt-2.*ckpt-1'):
+    damage(folder, number, '.data*', flip_a_bit)
+  first, second = (checkpoints.path_of(folder, i) for i in (1, 2))
+  with pytest.raises(errors.SystemFault, match=f'{second}, {first}'):
     saver.restore()
 
 
 def test_leftovers_of_a_killed_save_are_swept(run):
   _, saver, _, folder = run
-  leftover = folder / 'checkpoints' / 'ckpt-3_temp'
+  leftover = pathlib.Path(checkpoints.path_of(folder, 3) + '_temp')
   leftover.mkdir()
   (leftover / 'part-00000').write_text('half')
-  assert saver.restore().endswith('ckpt-2')
+  assert saver.restore() == checkpoints.path_of(folder, 2)
   assert not leftover.exists()
 
 
 def test_newest_is_by_step_not_by_time(run):
   _, saver, _, folder = run
-  import os
-
-  for path in (folder / 'checkpoints').glob('ckpt-2*'):
+  for path in files(folder, 2):
     os.utime(path, (0, 0))
-  assert saver.restore().endswith('ckpt-2')
+  assert saver.restore() == checkpoints.path_of(folder, 2)
 
 
 def test_warm_start_takes_the_trunk_only(run):
@@ -134,7 +145,7 @@ def test_warm_start_says_what_is_not_there(run):
     start(network)
   text = str(caught.value)
   assert "names 'head'" in text and 'logits/semantic/kernel' in text
-  assert 'it holds: backbone, trunk; use only those' in text
+  assert 'it has backbone, trunk; use only those' in text
   for path, value in tiny.weights(network).items():
     np.testing.assert_array_equal(value, before[path])
   with pytest.raises(errors.ConfigError, match="names 'tail'; known: backbone"):
@@ -147,8 +158,8 @@ def test_weights_that_are_no_numbers_are_refused(run, value):
   kernel = network.trunk.trainable_variables[0]
   kernel.assign(np.full(kernel.shape, value))
   step.assign(3)
-  saver.save()
-  wrong = r'ckpt-3 holds values that are NaN or infinite, in trunk/.*\(1 var'
+  path = saver.save()
+  wrong = rf'{path} holds values that are NaN or infinite, in trunk/.*\(1 var'
   with pytest.raises(errors.ConfigError, match=wrong):
     checkpoints.WarmStart(str(folder))(network)
   with pytest.raises(errors.ConfigError, match=wrong):
@@ -186,19 +197,18 @@ def test_weights_of_parts_are_no_run(run, tmp_path):
     named[k]: v for k, v in tiny.weights(network).items() if k in named
   }
   model_dir = str(tmp_path / 'converted')
-  assert weights_lib.write(model_dir, weights).endswith('/ckpt-0')
+  path = weights_lib.write(model_dir, weights)
+  assert path == checkpoints.path_of(model_dir, 0)
   _, read, slots = weights_lib.read(model_dir, network)
   assert slots == 0 and set(read) == set(weights)
   for name, value in weights.items():
     np.testing.assert_array_equal(read[name], value)
   checkpoints.WarmStart(model_dir, ('backbone',))(network)
-  with pytest.raises(errors.ConfigError, match='it holds: backbone; use only'):
+  with pytest.raises(errors.ConfigError, match='it has backbone; use only'):
     checkpoints.WarmStart(model_dir)(network)
   with pytest.raises(errors.ConfigError, match='holds only the backbone'):
     checkpoints.restore_model(model_dir, network)
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
-  saver = checkpoints.Checkpoints(model_dir, network, optimizer, step)
+  saver = saver_of(model_dir, network, step)
   with pytest.raises(errors.ConfigError, match='holds only weights'):
     saver.restore()
 
@@ -228,8 +238,8 @@ def test_weights_without_a_place_are_reported(run):
   }
   weights['trunk/decoder/lost/kernel'] = np.zeros(3, np.float32)
   other = folder / 'other'
-  weights_lib.write(str(other), weights, 7)
-  told = 'ckpt-7 belongs to another network: it also has trunk/decoder/lost/'
+  path = weights_lib.write(str(other), weights, 7)
+  told = f'{path} belongs to another network: it also has trunk/decoder/lost/'
   with pytest.raises(errors.ConfigError, match=told):
     checkpoints.restore_model(str(other), network)
 
@@ -240,29 +250,28 @@ def test_a_warm_start_falls_back_too(run):
   def cut(path):
     path.write_bytes(path.read_bytes()[:100])
 
-  damage(folder, 'ckpt-2.data*', cut)
-  assert checkpoints.WarmStart(str(folder))(network).endswith('ckpt-1')
-  damage(folder, 'ckpt-1.data*', cut)
-  with pytest.raises(errors.SystemFault, match='No checkpoint can be read'):
-    checkpoints.WarmStart(str(folder))(network)
+  damage(folder, 2, '.data*', cut)
+  start = checkpoints.WarmStart(str(folder))
+  assert start(network) == checkpoints.path_of(folder, 1)
+  damage(folder, 1, '.data*', cut)
+  with pytest.raises(errors.SystemFault, match='None of these checkpoints'):
+    start(network)
 
 
 def test_data_without_an_index_are_swept(run):
   _, saver, _, folder = run
-  damage(folder, 'ckpt-2.index', pathlib.Path.unlink)
+  damage(folder, 2, '.index', pathlib.Path.unlink)
   saver.restore()
-  assert not list((folder / 'checkpoints').glob('ckpt-2*'))
-  assert list((folder / 'checkpoints').glob('ckpt-1.data*'))
+  assert not files(folder, 2)
+  assert files(folder, 1, '.data*')
 
 
 def test_a_list_of_tensorflow_is_not_needed_and_not_kept(run):
   network, _, step, folder = run
   for name in ('checkpoint', 'checkpoint.tmp123'):
     (folder / 'checkpoints' / name).write_bytes(b'\x85\xff')
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
-  again = checkpoints.Checkpoints(str(folder), network, optimizer, step)
-  assert again.restore().endswith('ckpt-2')
+  again = saver_of(folder, network, step)
+  assert again.restore() == checkpoints.path_of(folder, 2)
   again.save()
   assert not list((folder / 'checkpoints').glob('checkpoint*'))
 
@@ -270,10 +279,8 @@ def test_a_list_of_tensorflow_is_not_needed_and_not_kept(run):
 def test_old_checkpoints_go_after_a_restart_too(run):
   _, _, step, folder = run
   network = tiny.network(contrastive.Contrastive())
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
-  again = checkpoints.Checkpoints(str(folder), network, optimizer, step, keep=2)
-  assert again.restore().endswith('ckpt-2')
+  again = saver_of(folder, network, step, keep=2)
+  assert again.restore() == checkpoints.path_of(folder, 2)
   for number in (3, 4):
     step.assign(number)
     again.save()
@@ -283,32 +290,26 @@ def test_old_checkpoints_go_after_a_restart_too(run):
 
 def test_what_is_newer_and_damaged_costs_nothing_that_is_good(run):
   _, _, step, folder = run
-  damage(folder, 'ckpt-2.data*', lambda p: p.write_bytes(b''))
+  damage(folder, 2, '.data*', lambda p: p.write_bytes(b''))
   network = tiny.network(contrastive.Contrastive())
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
   step.assign(1)
-  again = checkpoints.Checkpoints(str(folder), network, optimizer, step, keep=1)
-  assert again.restore().endswith('ckpt-1')
+  again = saver_of(folder, network, step, keep=1)
+  good = checkpoints.path_of(folder, 1)
+  assert again.restore() == good
   # Saved before the damaged one is reached again.
-  assert again.save().endswith('ckpt-1')
-  assert again.restore().endswith('ckpt-1')
+  assert again.save() == good
+  assert again.restore() == good
 
 
 def test_who_does_not_write_restores_and_leaves_the_files_alone(run):
   network, _, step, folder = run
-  leftover = folder / 'checkpoints' / 'ckpt-3_temp'
-  leftover.mkdir()
+  pathlib.Path(checkpoints.path_of(folder, 3) + '_temp').mkdir()
   before = sorted(folder.rglob('*'))
-  optimizer = tiny.make_trainer().optimizer
-  optimizer.build(network.trainable_variables)
-  reader = checkpoints.Checkpoints(
-    str(folder), network, optimizer, step, writes=False
-  )
+  reader = saver_of(folder, network, step, writes=False)
   step.assign(1)
-  assert reader.restore().endswith('ckpt-2') and int(step) == 2
+  assert reader.restore() == checkpoints.path_of(folder, 2) and int(step) == 2
   step.assign(7)
-  assert reader.save() == str(folder / 'checkpoints' / 'ckpt-7')
+  assert reader.save() == checkpoints.path_of(folder, 7)
   assert sorted(folder.rglob('*')) == before
 
 
@@ -387,8 +388,7 @@ def test_errors_of_tensorflow_are_reported_without_its_nodes():
     None,
     None,
     '{{function_node __wrapped__SaveV2_device_/job:localhost/device:CPU:0}} '
-    'run/ckpt-2_temp/part-0; No space left on device [Op:SaveV2]\nmore',
+    'a_temp/part-0; No space left on device [Op:SaveV2]\nmore',
   )
-  assert contents.first_line(error) == (
-    'run/ckpt-2_temp/part-0; No space left on device.'
-  )
+  told = 'a_temp/part-0; No space left on device.'
+  assert contents.first_line(error) == told

@@ -37,7 +37,7 @@ def test_golden_learning_rates():
       **{k: int(float(row[k])) for k in _INTS},
     )(int(row['global_step']))
     # 1 - step / steps cancels in float32, so near the end of a decay the last
-    # bit of the quotient decides; a step decay has no such excuse.
+    # bit of the quotient decides; a step decay must be exact.
     is_step = row['policy'] == 'step'
     np.testing.assert_allclose(
       rate,

@@ -17,7 +17,7 @@ from deeplab_contrast.training import (
   trainer,
 )
 from deeplab_contrast.training import weights as weights_lib
-from deeplab_contrast.utils import errors, metrics
+from deeplab_contrast.utils import errors, metrics, run_files
 from tests import processes, tiny
 
 STRATEGY = tf.distribute.get_strategy()
@@ -171,7 +171,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
 
 
 class _MeanOverImages(softmax.Softmax):
-  """Counts images, of which every batch has as many, rather than pixels."""
+  """Counts images, the same number in every batch, rather than pixels."""
 
   def losses(self, model, batch, training, step):
     total, _ = super().losses(model, batch, training, step)['softmax']
@@ -289,7 +289,7 @@ def test_the_best_checkpoint_survives_restarts(tmp_path):
   # 2 and 4; from 4 on again: 4, 6 and 8.
   assert kept == [None, (2, 0.3), (4, 0.6), (4, 0.6), (4, 0.6)]
   path = best.path_of(str(tmp_path))
-  assert path == str(tmp_path / 'checkpoints' / 'best' / 'ckpt-8')
+  assert path == checkpoints.path_in(str(tmp_path / run_files.BEST), 8)
   network = tiny.network(softmax.Softmax(), seed=5)
   restored = checkpoints.restore_model(str(tmp_path), network, path=path)
   assert restored == (path, 8)

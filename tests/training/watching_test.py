@@ -1,23 +1,25 @@
+import pathlib
 import threading
 import time
 
 import pytest
 
-from deeplab_contrast.training import watching
+from deeplab_contrast.training import checkpoints, watching
 from deeplab_contrast.utils import errors, results
 
 
 def save(folder, *steps):
   (folder / 'checkpoints').mkdir(parents=True, exist_ok=True)
   for step in steps:
-    (folder / 'checkpoints' / f'ckpt-{step}.index').write_text('')
+    index = checkpoints.path_of(folder, step) + '.index'
+    pathlib.Path(index).write_text('')
 
 
 def watch(folder, known=(), poll=lambda: None, **kwargs):
   kwargs = {'interval': 0.01, 'timeout': 60.0, **kwargs}
   paths = watching.new_checkpoints(str(folder), set(known), poll, **kwargs)
   for path in paths:
-    yield int(path.rsplit('-')[-1])
+    yield checkpoints.step_of(path)
 
 
 def test_a_finished_run_gives_what_is_there_oldest_first(tmp_path):
@@ -45,7 +47,7 @@ def test_it_gives_up_after_a_time_without_anything_new(tmp_path):
   save(tmp_path, 1)
   paths = watch(tmp_path, timeout=0.3)
   assert next(paths) == 1
-  time.sleep(0.4)  # The time it takes to judge does not count.
+  time.sleep(0.4)  # The time an evaluation takes does not count.
   began = time.monotonic()
   with pytest.raises(errors.SystemFault, match='No new checkpoint .* 0.3 s'):
     next(paths)

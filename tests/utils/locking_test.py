@@ -9,7 +9,7 @@ import pytest
 from deeplab_contrast.utils import errors, locking
 from tests import processes
 
-# Waits for a common start, tries, and holds the lock until told to end.
+# Waits for a common start, tries, and holds the lock until asked to end.
 CONTENDER = """
 import os, sys, time
 from deeplab_contrast.utils import errors, locking

@@ -1,4 +1,4 @@
-"""What becomes of a stage whose recipe is killed."""
+"""What happens to a stage whose recipe is killed."""
 
 import os
 import signal

@@ -131,6 +131,11 @@ def test_table_by_eye(tmp_path):
   )
 
 
+def test_every_number_but_the_miou_is_another_score(tmp_path):
+  result = results.write(str(tmp_path), 30, FULL, INFO)
+  assert {'miou', *tables.other_scores(result)} == set(results.numbers(FULL))
+
+
 def test_full_table_by_eye(tmp_path):
   result = results.write(str(tmp_path), 30, FULL, INFO)
   assert tables.per_class_table(result) == (

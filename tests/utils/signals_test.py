@@ -33,5 +33,5 @@ def test_before_there_is_anything_to_save(number):
   _, told = child.communicate(timeout=120)
   assert child.returncode == 143
   assert told == (
-    f'error: Stopped by {number.name}; start the same command again.\n'
+    f'error: Stopped by {number.name}; run the same command again.\n'
   )

@@ -174,8 +174,8 @@ def _candidate(arguments, tf):
   """A compiled function from the inputs to the loss and its gradients."""
   name = arguments.candidate
   if name.startswith('gemm'):
-    # One of the three products of all pairs of a set, or of so many of its
-    # rows: scores times features, of the three the fastest here.
+    # One of the three products over all pairs of a set, or over `rows` of its
+    # rows: scores times features, the fastest of the three here.
     rows = int(name.partition('_')[2])
     scores = tf.random.stateless_uniform([rows, _set_size(arguments)], (0, 0))
     return tf.function(

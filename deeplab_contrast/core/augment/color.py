@@ -7,8 +7,8 @@ SimCLR defines the steps for values in [0, 1]. Each of them commutes with a
 common factor on all channels, so here they run directly on 0..255, clipped to
 [0, 255] where SimCLR clips to [0, 1]: the same numbers, two passes fewer.
 
-Taken one by one, the four steps of the jitter are some twelve passes over
-memory. Here they are fewer:
+Run one by one, the four steps of the jitter take about twelve passes over
+memory. Here they take fewer:
 
 - Contrast needs the means of what comes before it, so it divides the other
   steps into two segments: one pass for each, and one for the means.

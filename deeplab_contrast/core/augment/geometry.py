@@ -1,4 +1,4 @@
-"""Scales, pads, crops and flips an image and its label alike, statelessly.
+"""Scales, pads, crops and flips an image with its label, statelessly.
 
 Throughout, `image` is float32 [height, width, 3], `label` is int32
 [height, width] and `seed` is int32 [2]: the same seed draws the same numbers.

@@ -24,7 +24,7 @@ def adjusted(
   """The `low`, `span` and `hue` of pixels after changing saturation and hue.
 
   Args:
-    red: float32 of any shape, at least 0; `green` and `blue` alike.
+    red: float32 of any shape, at least 0; the same for `green` and `blue`.
     green: see red.
     blue: see red.
     saturation: float32 [], the factor; pure colours stay pure.

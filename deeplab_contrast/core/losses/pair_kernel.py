@@ -301,7 +301,7 @@ def _sweep_columns(pixels, order, rule, safe, width):
 
 
 def _rows(pixels, places, count, rule):
-  """The anchors at some positions, of which the first `count` count.
+  """The anchors at some positions; only the first `count` count.
 
   Returns:
     A `pair_tile.Set`, its anchors divided by the temperature.
@@ -315,12 +315,12 @@ def _rows(pixels, places, count, rule):
 
 
 def _of_anchors(pixels, change):
-  """A `pair_tile.Set` with a change of everything about its anchors."""
+  """A `pair_tile.Set` with `change` applied to all that belongs to anchors."""
   names = ('anchors', 'labels', 'images', 'weights', 'positives')
   return pixels._replace(**{x: change(getattr(pixels, x)) for x in names})
 
 
 def _of_contrast(pixels, change):
-  """A `pair_tile.Set` with a change of everything about its contrast pixels."""
+  """The same for all that belongs to its contrast pixels."""
   names = ('contrast', 'contrast_labels', 'contrast_images', 'valid')
   return pixels._replace(**{x: change(getattr(pixels, x)) for x in names})

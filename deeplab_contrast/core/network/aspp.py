@@ -23,7 +23,7 @@ class ASPP(keras.layers.Layer):
   network is MobileNetV2.
 
   Args:
-    atrous_rates: of the 3x3 branches; None means (6, 12, 18) at output stride
+    atrous_rates: for the 3x3 branches; None means (6, 12, 18) at output stride
       16 and (12, 24, 36) at 8; () leaves those branches out.
     add_image_level_feature: adds image pooling.
     image_pooling_crop_size: (height, width) of the pooling window in pixels of
@@ -41,8 +41,8 @@ class ASPP(keras.layers.Layer):
     batch_norm_decay: share of the old moving statistics kept at an update. The
       original's default needs about ten thousand steps; use 0.95 for short
       runs.
-    dropout_rate: of the output, in training; fixed at 0.1 in the original.
-    output_stride: of the backbone; set by the trunk.
+    dropout_rate: for the output, in training; fixed at 0.1 in the original.
+    output_stride: output stride of the backbone; set by the trunk.
   """
 
   def __init__(

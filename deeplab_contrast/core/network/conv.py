@@ -41,9 +41,9 @@ class ConvNorm(keras.layers.Layer):
     rate: atrous rate.
     activation: a function of tensors, or None.
     normalize: adds batch norm; without it the convolution has a bias instead.
-    momentum: of the batch norm.
-    epsilon: of the batch norm.
-    initializer: of the kernel; He by default.
+    momentum: momentum of the batch norm.
+    epsilon: epsilon of the batch norm.
+    initializer: initializer of the kernel; He by default.
     explicit_padding: whether a stride pads by hand, see `pad_same`.
     name: the original's scope name.
   """
@@ -93,9 +93,9 @@ class DepthwiseConvNorm(keras.layers.Layer):
     stride: 1 or 2.
     rate: atrous rate.
     activation: a function of tensors, or None.
-    momentum: of the batch norm.
-    epsilon: of the batch norm.
-    initializer: of the kernel; truncated normal of 0.33 by default.
+    momentum: momentum of the batch norm.
+    epsilon: epsilon of the batch norm.
+    initializer: initializer of the kernel; truncated normal of 0.33 by default.
     explicit_padding: whether a stride pads by hand, see `pad_same`.
     name: the original's scope name.
   """
@@ -142,9 +142,9 @@ class SeparableConvNorm(keras.layers.Layer):
   Args:
     filters: number of output channels.
     name: the original's scope name, before `_depthwise` and `_pointwise`.
-    initializers: of the depthwise and the pointwise kernel; by default those of
+    initializers: for the depthwise and pointwise kernels; by default those of
       the ASPP and the decoder.
-    stride: of the depthwise convolution.
+    stride: stride of the depthwise convolution.
     rate: atrous rate of the depthwise convolution.
     explicit_padding: see `DepthwiseConvNorm`.
     **common: arguments of both: activation, momentum, epsilon.

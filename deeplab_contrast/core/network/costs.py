@@ -41,8 +41,8 @@ class Pass:
       counts as 2. With an image pyramid, those of all scales.
     feature_maps: in order; at scale 1 of an image pyramid.
     atrous_rates: {layer: rates above 1}, for layers that have any.
-    receptive_field: of the backbone's features, the side of a square in pixels;
-      None if it is the whole image.
+    receptive_field: side of the square, in pixels, that the backbone's features
+      see; None if it is the whole image.
   """
 
   size: tuple[int, int]

@@ -46,7 +46,7 @@ def folded(model: keras.Model) -> Iterator[int]:
 def _scale_kernel(layer, scale):
   """Multiplies the output of a convolution by a factor per channel."""
   if isinstance(layer, keras.layers.DepthwiseConv2D):
-    # [height, width, channels, multiplier]: outputs are ordered alike.
+    # [height, width, channels, multiplier]: outputs have the same order.
     scale = scale.reshape(layer.kernel.shape[2:])
   kernel = np.asarray(layer.kernel, np.float64) * scale
   layer.kernel.assign(kernel.astype(np.float32))

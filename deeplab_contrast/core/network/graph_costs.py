@@ -35,7 +35,7 @@ def trace(function: Callable[..., Any], *shapes: Any) -> tuple[tf.Graph, Any]:
 
   Args:
     function: takes tensors, or dicts of them.
-    *shapes: of its arguments, fully known: tuples, or dicts of tuples.
+    *shapes: shapes of its arguments, fully known: tuples, or dicts of tuples.
 
   Returns:
     (graph, outputs): a `FuncGraph` and its symbolic outputs, nested as the

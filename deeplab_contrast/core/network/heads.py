@@ -18,7 +18,7 @@ class Classifier(keras.layers.Layer):
   Args:
     num_classes: number of classes of the dataset.
     logits_kernel_size: side of the kernels; must be 1 without rates.
-    atrous_rates: of the convolutions whose sum gives the logits.
+    atrous_rates: rates of the convolutions whose sum gives the logits.
 
   Raises:
     ValueError: on a larger kernel without rates.
@@ -68,7 +68,7 @@ class Projection(keras.layers.Layer):
   Args:
     filters: channels of all three convolutions.
     num_layers: number of convolutions; 3 in the paper.
-    scale: of the resizing, by the k * stride + 1 rule; 0.5 turns stride 4 into
+    scale: resizes by the k * stride + 1 rule; 0.5 turns stride 4 into
       8.
 
   Raises:

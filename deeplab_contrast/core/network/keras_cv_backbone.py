@@ -1,11 +1,11 @@
 """Backbones of keras-cv 0.9.0 with the interface of `resnet_v1`.
 
-Features come at stride 32, or at 16 or 8 with atrous rates, low-level ones at
-4, 8 and 16. Nothing is downloaded. What keras-cv leaves open is fixed here:
+Features have stride 32, or 16 or 8 with atrous rates; low-level features have
+strides 4, 8 and 16. Nothing is downloaded. Differences from keras-cv:
 
 - CSPDarkNet takes even sizes only; odd ones get a row or column of zeros.
-- MobileNetV3 and EfficientNetLite of unknown size pad for even sizes; here they
-  pad for those they meet, which is what TensorFlow calls SAME.
+- MobileNetV3 and EfficientNetLite, built for unknown sizes, pad as for even
+  ones; here they pad for the actual size (TensorFlow's SAME).
 - MiT takes square images of one size; here its layers run on maps of any size.
 - Batch norm and stochastic depth are ours; see `keras_cv_layers.ours`.
 
@@ -31,13 +31,13 @@ from deeplab_contrast.core.network import (
   pixels,
 )
 
-# Whose output is not the last layer: EfficientNetLite ends with a convolution
-# to 1280 channels, made for its classifier of whole images.
+# Families whose output is not the last layer: EfficientNetLite ends with a
+# convolution to 1280 channels, for its image classifier.
 _LAST = {'efficientnet': 'block7a_project_bn'}
 
 
-# Families whose features at a smaller stride are the native ones with others
-# between them.
+# Families whose features at a smaller stride contain the native ones, with new
+# ones in between.
 _ATROUS = ('efficientnet', 'efficientnet_v2', 'resnet_v2')
 
 
@@ -45,17 +45,17 @@ class KerasCvBackbone(keras.layers.Layer):
   """A backbone of keras-cv as the encoder of a DeepLab.
 
   Most families expect pixels from 0 to 1, which is what `normalize` gives
-  (keras-cv's own `include_rescaling`); EfficientNetLite those it was trained
-  with on ImageNet.
+  (keras-cv's own `include_rescaling`); EfficientNetLite expects those of its
+  ImageNet training.
 
   Args:
     variant: one of `keras_cv_variants.NAMES`, such as 'efficientnet_v2_b0',
       'efficientnet_lite0', 'mobilenet_v3_large', 'csp_darknet_s',
       'resnet_v2_50' or 'mit_b0'.
-    output_stride: 32, their native stride; or 16 or 8 where atrous rates keep
-      the features, in the families of `_ATROUS`.
+    output_stride: 32, the native stride; or 16 or 8 for the families in
+      `_ATROUS`, whose features atrous rates keep.
     width: multiplies channels, for small machines.
-    arguments: of keras-cv's constructor, which override those of the variant.
+    arguments: for keras-cv's constructor; they override the variant's.
 
   Raises:
     ValueError: on an unknown variant or a different output stride.
@@ -73,7 +73,7 @@ class KerasCvBackbone(keras.layers.Layer):
     if output_stride != 32 and family not in _ATROUS:
       raise ValueError(
         f'output_stride is {output_stride}; {variant} has only its native '
-        f'stride, 32 (16 and 8: the families {", ".join(_ATROUS)}).'
+        f'stride, 32 (16 and 8 work for {", ".join(_ATROUS)}).'
       )
     super().__init__(name=variant)
     self.output_stride = output_stride

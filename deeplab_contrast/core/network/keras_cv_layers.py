@@ -12,11 +12,11 @@ from deeplab_contrast.core.network import dropout, norm
 
 @contextlib.contextmanager
 def ours() -> Iterator[None]:
-  """Inside, keras-cv builds with our batch norm and our stochastic depth.
+  """While inside, keras-cv uses our batch norm and our stochastic depth.
 
   Our batch norm can be frozen while gamma and beta keep learning, uses the
   batches of all replicas, and is fused on one; our dropout keeps its random
-  state where checkpoints find it.
+  state where checkpoints save it.
   """
   seeds = itertools.count()
 
@@ -41,7 +41,7 @@ def ours() -> Iterator[None]:
 
 
 def pad_by_size(encoder: keras.Model) -> None:
-  """Turns padding for even sizes, then VALID, into SAME."""
+  """Replaces padding for even sizes and VALID convolutions by SAME."""
   for layer in encoder._flatten_layers(include_self=False):
     if isinstance(layer, keras.layers.ZeroPadding2D):
       layer.padding = ((0, 0), (0, 0))
@@ -52,11 +52,11 @@ def pad_by_size(encoder: keras.Model) -> None:
 def make_atrous(encoder: keras.Model, output_stride: int) -> None:
   """Trades strides beyond `output_stride` for atrous rates.
 
-  As `atrous.plan` does, on the graph of a functional model: a layer that gives
-  up its stride still has the rate of before, those after it a larger one.
+  Like `atrous.plan`, but on the graph of a functional model: a layer that gives
+  up its stride keeps the rate so far; layers after it get a larger one.
 
   Args:
-    encoder: a functional model whose branches meet at the same stride.
+    encoder: a functional model; branches that join have the same stride.
     output_stride: the stride of its output.
 
   Raises:
@@ -75,12 +75,14 @@ def make_atrous(encoder: keras.Model, output_stride: int) -> None:
     reached[layer] = state
   stride = reached[encoder.layers[-1]][0]
   if stride != output_stride:
-    raise ValueError(f'The strides of {encoder.name} give {stride} at most.')
+    raise ValueError(
+      f'The strides of {encoder.name} multiply to {stride} only.'
+    )
 
 
 def _dilate(layer, stride, rate, output_stride):
   """Changes one layer; returns (stride, rate) of its output."""
-  if type(layer).__name__ == 'Focus':  # It takes every second pixel by slices.
+  if type(layer).__name__ == 'Focus':  # It slices out every second pixel.
     return stride * 2, rate
   step = max(_pair(getattr(layer, 'strides', 1)))
   if rate > 1 and max(_pair(getattr(layer, 'kernel_size', 1))) > 1:

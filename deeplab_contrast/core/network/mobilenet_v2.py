@@ -43,7 +43,7 @@ class _Block(keras.layers.Layer):
     outputs: number of output channels.
     expansion: factor by which the 1x1 expansion multiplies the channels; 1
       leaves that convolution out.
-    stride: of the depthwise convolution.
+    stride: stride of the depthwise convolution.
     rate: atrous rate of the depthwise convolution.
     name: the original's scope.
   """

@@ -83,7 +83,7 @@ class DeepLab(keras.Model):
     head: `core.network.heads.Classifier` or `core.network.heads.Projection`.
     image_pyramid: scales at which the network sees the image, the original's
       flag; None means (1.0,).
-    merge_method: of the logits of several scales, 'max' or 'avg'.
+    merge_method: how to merge logits of several scales, 'max' or 'avg'.
     projection: a second head, which some tasks train; the model's output does
       not depend on it.
 

@@ -76,7 +76,7 @@ def gradient_multiplier(
 ) -> float:
   """The factor of a variable's gradient (utils/train_utils.py of the original).
 
-  Biases learn twice as fast as the rest, last layers `multiplier` times.
+  Biases learn twice as fast as the rest, the last layers `multiplier` times.
 
   Args:
     path: the Keras path of the variable.

@@ -122,7 +122,7 @@ class ResNetV1(keras.layers.Layer):
       raise ValueError(
         f'Unknown ResNet variant {variant!r}; known: {sorted(self.variants)}.'
       )
-    # As in the original, the scope of a beta variant does not say so.
+    # As in the original, the scope of a beta variant has no `beta`.
     super().__init__(name=variant.removesuffix('_beta'))
     unit, num_units, root, low_units = self.variants[variant]
     atrous.check_output_stride(output_stride)

@@ -31,7 +31,7 @@ class _Module(keras.layers.Layer):
   Args:
     depths: output channels of the three.
     skip: 'conv', 'sum' or 'none'.
-    stride: of the third one, and of the 1x1 of a 'conv' skip.
+    stride: stride of the third one, and of the 1x1 of a 'conv' skip.
     rates: atrous rates of the three.
     activates_inside: an activation after the depthwise and after the pointwise
       convolution, rather than one before both.

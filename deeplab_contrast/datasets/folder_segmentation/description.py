@@ -18,7 +18,7 @@ _OPTIONAL = ('ids', 'lists', 'fractions')
 
 # What JSON (and gin) may give for each attribute.
 _TYPES = {
-  'name': ((str,), 'a text'),
+  'name': ((str,), 'a string'),
   'classes': ((Sequence, Mapping), 'names with their colours'),
   'ids': _LIST,
   'ignored': _LIST,
@@ -34,7 +34,7 @@ class Description:
   """The classes of a folder dataset, and where its files are.
 
   Attributes:
-    name: of the dataset: letters, digits and underscores.
+    name: name of the dataset: letters, digits and underscores.
     classes: (class name, (red, green, blue)) pairs, or a dict of them; class i
       is the label i. At least two. Names alone get the colours of PASCAL VOC.
     masks: 'ids' for masks of grey values or palette indices, 'colors' for masks
@@ -52,7 +52,7 @@ class Description:
     lists: {split: text file of ids in the root}, one way to split.
     fractions: {split: fraction}, another: a seeded draw, and the rest is
       'train'. With neither, the subfolders of image_folder are the splits.
-    seed: of the draw.
+    seed: seed of the draw.
     unlabelled: splits whose images have no masks. With `fractions`, at most
       one, which gets all images without a mask.
 
@@ -154,7 +154,7 @@ class Description:
     for field, (types, kind) in _TYPES.items():
       value = getattr(self, field)
       is_absent = value is None and field in _OPTIONAL
-      # Texts are sequences too, and booleans are numbers.
+      # Strings are sequences too, and booleans are numbers.
       is_odd = isinstance(value, (str, bool)) and str not in types
       if not is_absent and (is_odd or not isinstance(value, types)):
         raise self._wrong(f'has {field} {value!r}: give {kind}')

@@ -24,7 +24,7 @@ def load(path: str | os.PathLike) -> description.Description:
   unknown = sorted(set(values) - set(keys))
   missing = sorted({'name', 'classes'} - set(values))
   if unknown or missing:
-    what = f'does not know {unknown}' if unknown else f'lacks {missing}'
+    what = f'has unknown keys {unknown}' if unknown else f'lacks {missing}'
     raise errors.ConfigError(f'{file} {what}; keys: {", ".join(keys)}.')
   try:
     return description.Description(**values)
@@ -37,7 +37,7 @@ def _find(path: str | os.PathLike) -> pathlib.Path:
   found = [place for place in places if place.is_file()]
   if not any(place.parent.is_dir() for place in places):
     raise errors.ConfigError(
-      f'There is no folder {places[0].parent}, which should have the '
+      f'The folder {places[0].parent} does not exist; it should contain the '
       f'description {places[0].name} of a folder dataset.'
     )
   if not found:
@@ -55,7 +55,7 @@ def _read(file: pathlib.Path) -> dict:
   except json.JSONDecodeError as error:
     raise errors.ConfigError(
       f'{file} is not JSON: {error}. (JSON has no comments, no comma before a '
-      'closing bracket, and texts in double quotes.)'
+      'closing bracket, and strings in double quotes.)'
     ) from error
   except (ValueError, OSError) as error:
     raise errors.ConfigError(f'{file} is not JSON: {error}.') from error

@@ -12,9 +12,9 @@ from deeplab_contrast.datasets.raw import file_pairs, raw_builder, raw_pairs
 from deeplab_contrast.datasets.sources import id_list
 from deeplab_contrast.utils import errors
 
-# Of RawData. 1: photos with an EXIF tag are turned upright. 2: palettes are
+# Of RawData. 1: photos with an EXIF tag are rotated upright. 2: palettes are
 # compared, black and white has one meaning, no bits or bands are dropped;
-# turned photos are decoded like all others.
+# rotated photos are decoded like all others.
 _MADE = 2
 
 
@@ -38,7 +38,7 @@ def _collect(folder, about):
     splits = _by_fractions(folder, about)
   else:
     splits = _by_subfolders(folder, about)
-  # Evaluation splits are last, so that shared files are training's fault.
+  # Evaluation splits are last, so that training is blamed for shared files.
   order = sorted(splits, key=lambda split: not split.startswith('train'))
   return raw_pairs.RawData(
     folder,

@@ -26,7 +26,7 @@ from deeplab_contrast.datasets.sources import tfds_split
 from deeplab_contrast.datasets.voc2012_segmentation import download
 from deeplab_contrast.utils import errors
 
-# Below this, importing TensorFlow in each worker process (some seconds) takes
+# Below this, importing TensorFlow in each worker process (a few seconds) takes
 # longer than the checks in threads (280 pairs a second of VOC on two cores).
 _FEW_PAIRS = 2000
 
@@ -138,7 +138,7 @@ def _get_raw_files(arguments):
 
 
 def _check_raw(builder, dataset, arguments):
-  """Refuses --raw_dir without raw files: it asks for them, not older data."""
+  """Refuses a --raw_dir without raw files, instead of using older data."""
   raw = getattr(builder.builder_config, 'raw', None)
   if arguments.raw_dir is not None and raw is None:
     raise errors.DataError(

@@ -52,7 +52,7 @@ def write(
   _draw(dataset, data_dir, shown, os.path.join(folder, PICTURE))
   text = _text(report)
   files.write_text(os.path.join(folder, TEXT), text + '\n')
-  # Last: with it, the report is complete.
+  # Written last: it marks the report as complete.
   files.write_json(os.path.join(folder, JSON), report)
   return text
 
@@ -87,7 +87,7 @@ def _notes(builder):
 
 
 def _warnings(report):
-  """Yields sentences on what is not a fault, but should be known."""
+  """Yields sentences about what is unusual but not wrong."""
   for split, about in report['splits'].items():
     if not about['labelled']:
       continue

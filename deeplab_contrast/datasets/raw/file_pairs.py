@@ -10,7 +10,7 @@ from deeplab_contrast.datasets.raw import raw_pairs
 IMAGE_ENDINGS = (
   *('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif'),
 )
-# Not JPEG or WebP, really; they are found so that the check can say so.
+# JPEG and WebP are found only so that the check can refuse them.
 MASK_ENDINGS = (
   *('.png', '.bmp', '.tif', '.tiff', '.gif', '.jpg', '.jpeg', '.webp'),
 )

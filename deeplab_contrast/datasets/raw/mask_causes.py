@@ -44,7 +44,7 @@ def of_ids(
   Args:
     mask: uint8 [height, width].
     known: the values with a meaning.
-    colors: of the classes, (red, green, blue).
+    colors: colours of the classes, (red, green, blue).
 
   Returns:
     A phrase, or None.

@@ -1,4 +1,4 @@
-"""What the masks of a dataset mean can only be known from all of them.
+"""Checks what the masks of a dataset mean together.
 
 Each of them may be fine by itself: a palette is wrong next to a different
 palette, and 255 is void or white depending on the other masks.

@@ -1,4 +1,4 @@
-"""A TFDS builder that can be killed and repeated without harm."""
+"""A TFDS builder that can safely be killed and run again."""
 
 import os
 import shutil
@@ -9,21 +9,21 @@ import tensorflow_datasets as tfds
 from deeplab_contrast.utils import locking
 
 
-# The argument is that of a base class without types.
+# The argument belongs to a base class without types.
 class Builder(  # type: ignore[call-arg]
   tfds.core.GeneratorBasedBuilder, skip_registration=True
 ):
   """Lets only one process at a time prepare a folder.
 
-  A second process that wants the same folder waits and then uses it. What a
-  killed process has left is deleted. (TFDS writes into `incomplete.*` and
-  renames that at the end, so remains are never mistaken for data.)
+  A second process waits for the first and then uses its folder. Leftovers of
+  killed processes are deleted. (TFDS writes to `incomplete.*` and renames that
+  at the end, so leftovers are never mistaken for data.)
   """
 
   def download_and_prepare(self, **kwargs: Any) -> None:
     """See base class."""
     folder = os.fspath(self.data_path.parent)
-    message = f'Another process prepares {folder}; waiting for it.'
+    message = f'Another process is preparing {folder}; waiting for it.'
     with locking.waiting_lock(folder, message) as is_ours:
       if is_ours:
         _sweep(folder)

@@ -42,7 +42,7 @@ class Found:
     classes: those with at least one pixel.
     palette: (index, (red, green, blue)) of the indices that are its ids.
     problems: (sentence, likely cause or None) of each fault; if there are any,
-      the other attributes mean nothing.
+      the other attributes are meaningless.
   """
 
   size: tuple[int, int] = (0, 0)
@@ -94,10 +94,10 @@ def examine_all(
   """Reads and checks all pairs, several at a time.
 
   Args:
-    pairs: of files, none twice.
+    pairs: pairs of files, none twice.
     values: what the values in the masks mean.
     workers: processes; 0 for threads of this process.
-    path: of a journal of good pairs, which are not read again; or None.
+    path: path of a journal of good pairs, which are not read again; or None.
 
   Returns:
     What was found about each pair, in their order.
@@ -153,7 +153,7 @@ def _digest(pixels):
 
 
 def _sizes_differ(pair, size, mask_size):
-  turned = ' (turned by its EXIF tag?)' if size == mask_size[::-1] else ''
+  turned = ' (rotated by its EXIF tag?)' if size == mask_size[::-1] else ''
   return (
     f'{pair.mask} is {by(mask_size)}, but its image {pair.image} is '
     f'{by(size)}{turned}.'

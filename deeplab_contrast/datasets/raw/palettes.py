@@ -28,7 +28,7 @@ def to_ids(
   palette of black and white then means the same as 8-bit grey.
 
   Args:
-    path: of the file, for messages.
+    path: path of the file, for messages.
     mask: the mask as read.
     classes: {id: class id or IGNORE_LABEL}, the ids that masks may have.
 

@@ -34,7 +34,7 @@ def in_order(
   """Like map, but several at a time; holds a bounded number of results.
 
   Args:
-    function: of one item; if there are workers it is sent to them, so it and
+    function: takes one item; if there are workers it is sent to them, so it and
       the items must be picklable.
     items: its arguments.
     workers: how many processes; 0 for threads.
@@ -49,7 +49,7 @@ def in_order(
     return
   with _pool(workers) as pool:
     waiting = iter(items)
-    # One by one: a chunk lost with its worker would be much work.
+    # One by one: a dying worker would lose all the work of a chunk.
     ahead = _AHEAD * (workers or os.cpu_count() or 1)
     futures = [
       pool.submit(function, i) for i in itertools.islice(waiting, ahead)
@@ -63,7 +63,7 @@ def in_order(
     except process.BrokenProcessPool as error:
       raise errors.SystemFault(
         'A worker process was killed, most likely for lack of memory: use '
-        'fewer workers, and start again to continue.'
+        'fewer workers, and run the same command again to continue.'
       ) from error
     finally:
       pool.shutdown(wait=False, cancel_futures=True)
@@ -99,7 +99,7 @@ def _pool(workers: int) -> concurrent.futures.Executor:
 
 
 def _start_worker():
-  """Leaves Ctrl-C to the parent, and ends when it ends, for whatever reason."""
+  """Leaves Ctrl-C to the parent, and ends when it ends, for any reason."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   with quiet.no_stderr():
     import tensorflow  # noqa: F401

@@ -30,7 +30,7 @@ class RawConfig(tfds.core.BuilderConfig):
   )
 
 
-# The argument is that of a base class without types.
+# The argument belongs to a base class without types.
 class RawBuilder(  # type: ignore[call-arg]
   one_at_a_time.Builder, skip_registration=True
 ):
@@ -64,7 +64,7 @@ class RawBuilder(  # type: ignore[call-arg]
     return raw_pairs.examples(pairs, values)
 
   def _journal(self):
-    """One for all versions of the raw files: few of them change."""
+    """Shared by all versions of the raw files, since few of them change."""
     folder = self.data_path.parent
     name = re.sub('_[0-9a-f]{16}$', '', folder.name)
     return os.fspath(folder.parent / f'.checked_{name}.jsonl')

@@ -115,7 +115,7 @@ def check(
 def _shared_pictures(
   raw: raw_pairs.RawData, found: Mapping[raw_pairs.Pair, pair_check.Found]
 ) -> Iterator[tuple[raw_pairs.Pair, tuple[str, str]]]:
-  """Yields (pair, problem) of training pictures that also evaluate."""
+  """Yields (pair, problem) of training pictures also used to evaluate."""
   for one, other in raw.disjoint:
     evaluating = {
       found[pair].picture: pair

@@ -84,7 +84,7 @@ class RawData:
   def fingerprint(self) -> str:
     """16 hex digits that change with the lists, the files, and `made`.
 
-    What counts of a file is its name, its size and its last bytes (those of a
+    Only the name, the size and the last bytes of a file are used (those of a
     PNG have a checksum of its pixels), since reading 2 GB at every start takes
     too long. Neither the place of the folder nor the age of the files matters,
     so a copy has the fingerprint of the original.
@@ -161,7 +161,7 @@ def _name_and_mark(path, roots):
 @functools.lru_cache(1 << 18)  # Called several times at each start.
 def _mark(path, size, changed_at):
   """Changes with the contents of a file, without reading all of it."""
-  del changed_at  # Only so that a changed file is read again.
+  del changed_at  # Part of the cache key: a changed file is read again.
   is_packed = not path.lower().endswith(_UNPACKED)
   with open(path, 'rb') as file:
     if is_packed or size > _MOST_READ:
@@ -200,7 +200,7 @@ def _folders_in(folder):
   try:
     with os.scandir(folder) as entries:
       return sorted(pathlib.Path(e.path) for e in entries if e.is_dir())
-  except OSError:  # We may not read it.
+  except OSError:  # No permission to read it.
     return []
 
 

@@ -7,15 +7,15 @@ import numpy as np
 from deeplab_contrast.imaging import images, masks, orientation
 
 BOTH_WAYS = (
-  'photos with an EXIF tag that turns them, and masks that fit both ways: save '
-  'them without the tag, turned like their masks'
+  'photos with an EXIF tag that rotates them, and masks that fit both ways: '
+  'save them without the tag, rotated like their masks'
 )
 
 
 def turn(
   picture: images.Picture, labels: np.ndarray | None, path: str | os.PathLike
 ) -> tuple[images.Picture, np.ndarray | None]:
-  """Turns a photo upright, as viewers and `predict` show it.
+  """Rotates a photo upright, as viewers and `predict` show it.
 
   Some annotation tools respect the EXIF tag of a photo, others use the pixels
   as they are stored. The size of the mask shows which.
@@ -23,7 +23,7 @@ def turn(
   Args:
     picture: the photo as read.
     labels: uint8 [height, width]; None without a mask.
-    path: of the image, for messages.
+    path: path of the image, for messages.
 
   Returns:
     The photo and labels, both upright; labels of a size that fits neither way
@@ -40,8 +40,8 @@ def turn(
   if labels is not None and labels.shape == picture.pixels.shape[:2]:
     if labels.shape == pixels.shape[:2]:
       raise masks.MaskError(
-        f'{path} has an EXIF tag that turns it, and its mask fits it both '
-        'ways: save the image without the tag, turned like its mask.',
+        f'{path} has an EXIF tag that rotates it, and its mask fits both '
+        'ways: save the image without the tag, rotated like its mask.',
         BOTH_WAYS,
       )
     labels = orientation.upright(labels, noted)

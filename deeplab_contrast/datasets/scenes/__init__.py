@@ -25,7 +25,7 @@ class Scenes(info_lib.Dataset):
     train: number of scenes of the split 'train'.
     val: number of scenes of the split 'val'; scene i does not depend on these
       two numbers.
-    height: of every scene, in pixels.
+    height: height of every scene, in pixels.
     width: likewise.
 
   Raises:

@@ -22,11 +22,11 @@ def house(
   Args:
     rng: the source of randomness.
     canvas: to draw on.
-    x: of its wall, metres.
+    x: x of its wall, metres.
     side: -1 left of the street, 1 right.
     near: z of its nearer end.
     far: z of its farther end.
-    height: of its walls, metres.
+    height: height of its walls, metres.
   """
   color = palette.pick(rng, palette.WALL)
   grain = (rng.uniform(0.02, 0.16), rng.uniform(0.02, 0.16))

@@ -16,8 +16,8 @@ class Camera:
   ground, z along the street.
 
   Attributes:
-    width: of the canvas, in pixels.
-    height: of the canvas, in pixels.
+    width: width of the canvas, in pixels.
+    height: height of the canvas, in pixels.
     focal: focal length, in pixels.
     center: where the straight street vanishes, x in pixels.
     horizon: where the ground vanishes, y in pixels at the middle column.

@@ -38,7 +38,7 @@ class Canvas:
 
   Attributes:
     camera: a camera with this canvas' size.
-    light: of the scene.
+    light: light of the scene.
     labels: the label of each thing, by its number.
     grains: (fine, coarse) strength of each thing's texture, by its number.
   """
@@ -54,8 +54,8 @@ class Canvas:
 
     Args:
       camera: a camera with this canvas' size.
-      light: of the scene.
-      labels: of the things in the background.
+      light: light of the scene.
+      labels: labels of the things in the background.
       grains: their textures.
     """
     self.camera, self.light = camera, light

@@ -25,10 +25,10 @@ class ScenesConfig(tfds.core.BuilderConfig):
 
   Attributes:
     name: made from the others; TFDS prepares one folder per name.
-    seed: of all scenes.
+    seed: seed of all scenes.
     train: number of training scenes.
     val: number of validation scenes.
-    height: of every scene, in pixels.
+    height: height of every scene, in pixels.
     width: likewise.
   """
 

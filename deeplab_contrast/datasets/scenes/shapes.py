@@ -147,7 +147,7 @@ def grid(
     face: float [4, 3] as for `inset`.
     columns: how many side by side.
     rows: how many above each other.
-    width: of a rectangle, as a fraction of its cell.
+    width: width of a rectangle, as a fraction of its cell.
     height: likewise.
     shift: how far they move up, as a fraction of a cell.
   """

@@ -147,7 +147,7 @@ def car(
     rng: the source of randomness.
     canvas: to draw on.
     model: the type of vehicle.
-    x: of its middle, metres.
+    x: x of its middle, metres.
     z: likewise.
     yaw: radians; 0 drives away from the camera, pi towards it.
     light: brightness at its place.

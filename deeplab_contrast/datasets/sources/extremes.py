@@ -1,4 +1,4 @@
-"""Errors that name the images which are too large to be predicted together.
+"""Errors that name the images that are too large to be predicted together.
 
 Whole images are padded to one size, the largest height and width of all. So one
 image of 20000 x 20 and one of 20 x 20000 pixels, each harmless, together make

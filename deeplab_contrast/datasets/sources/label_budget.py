@@ -23,7 +23,7 @@ class LabelBudget(examples.Source):
     source: the source to take from.
     count: how many to take: an int, or a float for a fraction of all (0.2 is a
       fifth, 1.0 is all), rounded to the nearest number, at least one.
-    seed: of the random order.
+    seed: seed of the random order.
     ids_file: a text file that lists them instead; see `id_list.read`.
     balanced: whether rare classes come first: the next image is always the
       first one in the random order that shows the class with the fewest images

@@ -18,7 +18,7 @@ def shuffled(position: tf.Tensor, size: int, seed: int) -> tf.Tensor:
   Args:
     position: int64 [], of the run.
     size: how many examples there are.
-    seed: of the run.
+    seed: seed of the run.
 
   Returns:
     int64 [], an index below `size`.

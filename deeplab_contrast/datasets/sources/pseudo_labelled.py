@@ -29,8 +29,8 @@ class PseudoLabelled(examples.Source):
   Opening reads every label once, 2 ms each for VOC images.
 
   Attributes:
-    source: of the images.
-    folder: of the labels.
+    source: source of the images.
+    folder: folder of the labels.
   """
 
   source: examples.Source

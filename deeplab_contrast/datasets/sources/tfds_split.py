@@ -41,7 +41,7 @@ class TfdsSplit(examples.Source):
     if not builder.data_path.exists():
       _check_split(builder, self.split)
       _prepare(builder, self.info)
-      # Read again from disk: another process may have been quicker.
+      # Read again from disk: another process may have prepared it.
       builder = self.dataset.builder(data_dir)
       _write_ids(builder, self.info)
     with _damage_reported(self.info, data_dir):

@@ -19,7 +19,7 @@ class Unlabelled(examples.Source):
   nothing downstream changes and losses count no pixel.
 
   Attributes:
-    source: of the images.
+    source: source of the images.
   """
 
   source: examples.Source

@@ -54,10 +54,10 @@ class ColorDistortion:
   """Distorts colours as SimCLR does: jitter in random order, then gray.
 
   Attributes:
-    strength: of the jitter, 0 to 2.5; SimCLR's default is 1.
-    jitter_probability: of changing brightness, contrast, saturation and hue,
-      all four of them.
-    gray_probability: of dropping the colour.
+    strength: strength of the jitter, 0 to 2.5; SimCLR's default is 1.
+    jitter_probability: probability of changing brightness, contrast,
+      saturation and hue, all four of them.
+    gray_probability: probability of dropping the colour.
   """
 
   strength: float = 1.0
@@ -85,7 +85,7 @@ class GaussianBlur:
   """Blurs as SimCLR does; after ColorDistortion, in TwoViews.distortion.
 
   Attributes:
-    probability: of blurring, 0 to 1.
+    probability: probability of blurring, 0 to 1.
     sigmas: the (lowest, highest) standard deviation in pixels.
     kernel: width of the kernel as a fraction of the image's height.
   """

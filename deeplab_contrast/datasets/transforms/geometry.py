@@ -18,7 +18,7 @@ class ResizeToRange:
 
   Attributes:
     min_size: length of the shorter side in pixels.
-    max_size: the most pixels of the longer side, where it wins over min_size;
+    max_size: limit for the longer side, which takes precedence over min_size;
       None for no limit.
     factor: sides are enlarged to the next k * factor + 1; None to leave them.
   """
@@ -158,7 +158,7 @@ class RandomFlip:
   """Mirrors left and right.
 
   Attributes:
-    probability: of mirroring, 0 to 1.
+    probability: probability of mirroring, 0 to 1.
   """
 
   probability: float = 0.5

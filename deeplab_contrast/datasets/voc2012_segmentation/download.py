@@ -24,7 +24,7 @@ def download(data_dir: str | None, url: str = URL, sha256: str = SHA256) -> str:
 
   Args:
     data_dir: the folder of prepared datasets; None for TFDS' default.
-    url: of the archive of train, val and trainval.
+    url: URL of the archive of train, val and trainval.
     sha256: the hex digest that it must have.
 
   Returns:

@@ -46,7 +46,7 @@ def collect(
 
   Args:
     folder: with ImageSets and JPEGImages.
-    sbd_folder: of SBD, with cls; train_aug is then made from both.
+    sbd_folder: folder of SBD, with cls; train_aug is then made from both.
 
   Raises:
     DataError: there are no lists, or they are wrong.

@@ -159,5 +159,5 @@ def _scatter(axis, places, labels, colors):
 
 def _damaged(path, why):
   return errors.DataError(
-    f'{path} is damaged ({why}); delete it and give the same command again.'
+    f'{path} is damaged ({why}); delete it and run the same command again.'
   )

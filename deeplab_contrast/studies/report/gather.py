@@ -12,19 +12,21 @@ from deeplab_contrast.utils import errors, run_files
 
 # mIoU as a share; larger differences between the table and a run are reported.
 _TOLERANCE = 0.0006
+# What an entry of study.json has that says nothing in a table of runs.
+_NOT_COLUMNS = ('dataset', 'model_dir', 'stages')
 
 
 def read(folder: str) -> Study:
   """Reads `study.json`, or else the `results.json` of a recipe.
 
   Args:
-    folder: of the study.
+    folder: folder of the study.
 
   Returns:
     A study with at least one entry.
 
   Raises:
-    DataError: there is no such folder, nothing is finished, or a file is
+    DataError: the folder does not exist, nothing is finished, or a file is
       damaged.
   """
   if not os.path.isdir(folder):
@@ -101,6 +103,7 @@ def _entry(folder, value, where):
     steps=files.optional(value, 'steps', int, where),
     minutes=files.optional(value, 'minutes', (int, float), where),
     result=files.result(model_dir, where),
+    columns={k: v for k, v in value.items() if k not in _NOT_COLUMNS},
   )
 
 
@@ -197,7 +200,7 @@ def _check_classes(study):
 
 
 def _notes(study):
-  """Notes for the reader on what is missing or does not compare."""
+  """Notes for the reader on what is missing or not comparable."""
   notes = []
   if study.planned > len(study.entries):
     notes.append(
@@ -208,7 +211,7 @@ def _notes(study):
   if different:
     notes.append(
       f'{", ".join(different)}: evaluated differently from the rest (judged_by '
-      f'in {run_files.RESULTS}), so the numbers do not compare.'
+      f'in {run_files.RESULTS}), so their numbers are not comparable.'
     )
   wrong = _other_numbers(study)
   if wrong:

@@ -113,7 +113,7 @@ def _arm_on_axis(arm):
 
 
 def _in_words(study):
-  """The means of the main figure, for those who cannot see it."""
+  """The means of the main figure, for readers who cannot see it."""
   parts = []
   for arm in study.arms:
     values = [

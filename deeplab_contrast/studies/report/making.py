@@ -32,7 +32,7 @@ def make(
 
   Args:
     model_dir: the folder of the study.
-    flags: handed on to the processes that make what is missing.
+    flags: passed on to the processes that make what is missing.
     out: the folder to write to; None is FOLDER in the model_dir.
     num_images: how many pictures to draw of a run that has none.
     tsne: whether to show the features.

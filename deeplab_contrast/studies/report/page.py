@@ -115,6 +115,7 @@ def _results(study):
   if pairs:
     yield _differences(study, pairs)
   yield _other_scores(study)
+  yield _runs(study)
   if not several:
     yield markup.note('One seed: differences of a few points may be chance.')
 
@@ -139,7 +140,7 @@ def _differences(study, pairs):
 
 
 def _other_scores(study: Study) -> str | list:
-  """Every other single score of the evaluations, also one unknown here."""
+  """Every other single score of the evaluations, even unknown ones."""
   names = summary.other_scores(study)
   rows = [
     [
@@ -157,6 +158,20 @@ def _other_scores(study: Study) -> str | list:
   columns = ['arm', 'labelled images', *map(tables.score_title, names)]
   title = 'Other scores, means over seeds'
   return names and markup.details(title, markup.table(columns, rows, title))
+
+
+def _runs(study: Study) -> str | list:
+  """Every run, with all columns of results.csv, also one unknown here."""
+  names = list(dict.fromkeys(n for e in study.entries for n in e.columns))
+  rows = [[_plain(e.columns.get(n)) for n in names] for e in study.entries]
+  columns = [tables.score_title(name) for name in names]
+  return names and markup.details('Runs', markup.table(columns, rows, 'Runs'))
+
+
+def _plain(value: object) -> str:
+  if isinstance(value, float):
+    return str(round(value, 4))
+  return 'n/a' if value is None else str(value)
 
 
 def _budget(labels: int | None) -> str | int:

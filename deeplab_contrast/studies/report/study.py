@@ -19,7 +19,7 @@ class Stage:
   """One process that an arm needed.
 
   Attributes:
-    name: of the stage.
+    name: name of the stage.
     command: 'train', 'pseudo_label' and so on.
     model_dir: path of its folder.
     steps: training steps, or None.
@@ -43,9 +43,10 @@ class Entry:
     seed: its seed.
     model_dir: path of the run that was evaluated, the last stage.
     stages: all that it needed, in order.
-    steps: of all stages, or None.
-    minutes: of all stages, or None.
+    steps: steps of all stages, or None.
+    minutes: minutes of all stages, or None.
     result: the dict of `utils.results`.
+    columns: {name: value} of the study's table of runs, to be shown as it is.
   """
 
   arm: str
@@ -56,6 +57,7 @@ class Entry:
   steps: int | None
   minutes: float | None
   result: dict
+  columns: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Study:
   Attributes:
     folder: its path.
     dataset: its name.
-    commit: of the code, or 'unknown'.
+    commit: commit of the code, or 'unknown'.
     command: that ran it, or ''.
     equal_steps: whether all arms had the same number of steps; None where that
       is not known.

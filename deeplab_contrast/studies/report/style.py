@@ -1,4 +1,4 @@
-"""How figures look: one colour per arm, one font, PNGs in one piece."""
+"""How figures look: one colour per arm, one font, PNGs written atomically."""
 
 import contextlib
 import dataclasses
@@ -35,9 +35,9 @@ class Figure:
   """A picture of the page.
 
   Attributes:
-    name: of the file, without its ending.
+    name: name of the file, without its extension.
     png: bytes.
-    alt: what it shows, for those who cannot see it.
+    alt: what it shows, for readers who cannot see it.
     caption: below it.
     wide: whether it scrolls on a phone rather than shrinking to its width.
     scale: size on the page per pixel of the PNG.
@@ -96,10 +96,10 @@ def subplots(
   """A figure and its axes [rows, columns], to be drawn inside.
 
   Args:
-    rows: of axes.
-    columns: of axes.
+    rows: number of rows of axes.
+    columns: number of columns of axes.
     size: (width, height) of all, in inches.
-    **arguments: of `Figure.subplots`.
+    **arguments: arguments of `Figure.subplots`.
   """
   settings = {
     'font.family': 'DejaVu Sans',
@@ -143,9 +143,9 @@ def legend_below(
   Args:
     figure: that holds the axes.
     axes: whose labels it gathers.
-    columns: of the legend.
+    columns: number of columns of the legend.
     order: labels that come first, in this order.
-    **arguments: of `Figure.legend`.
+    **arguments: arguments of `Figure.legend`.
   """
   found: dict[str, Any] = {}
   for axis in axes:

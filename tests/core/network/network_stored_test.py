@@ -1,6 +1,6 @@
 """The most important golden tests, which need no files but tests/data.
 
-The stored values are explained in tests/data/README.md. Written anew by
+The stored values are explained in tests/data/README.md. Written again by
 
   python -m tests.core.network.network_stored_test
 

@@ -32,7 +32,7 @@ def test_a_description_is_seen_from_here_or_from_the_repository(
     ('{"name": "a", // mine\n "classes": {}}', 'JSON has no comments'),
     ('[]', 'must be a JSON object'),
     ('{"name": "a"}', r"lacks \['classes'\]"),
-    ('{"name": "a", "classes": {}, "x": 1}', r"does not know \['x'\]"),
+    ('{"name": "a", "classes": {}, "x": 1}', r"has unknown keys \['x'\]"),
     (
       '{"name": "a", "classes": {"b": [1, 2, 3], "b": [4, 5, 6]}}',
       "has the key 'b' twice",
@@ -66,7 +66,7 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'classes': None}, 'has classes None: give names with'),
     ({'classes': 'road'}, "has classes 'road': give names with"),
     ({'classes': ['a', 'b'], 'masks': 'colors'}, 'its classes need colours'),
-    ({'name': 5}, 'has name 5: give a text'),
+    ({'name': 5}, 'has name 5: give a string'),
     ({'ids': 5}, 'has ids 5: give a list'),
     ({'ids': '012'}, "has ids '012': give a list"),
     ({'ids': {'road': 0}}, 'has ids .*: give a list'),
@@ -155,7 +155,7 @@ def test_shares_may_name_train():
 
 
 def test_a_folder_that_does_not_exist_is_reported(tmp_path):
-  with pytest.raises(errors.ConfigError, match='There is no folder .*typo'):
+  with pytest.raises(errors.ConfigError, match='folder .*typo does not exist'):
     _ = folder_segmentation.Folder(str(tmp_path / 'typo')).info
 
 

@@ -35,7 +35,7 @@ def original(tmp_path_factory):
 
 @pytest.fixture
 def tree(original, tmp_path):
-  """A copy to spoil."""
+  """A copy to damage."""
   return pathlib.Path(shutil.copytree(original, tmp_path / 'raw'))
 
 

@@ -130,7 +130,7 @@ def test_images_to_train_on_do_not_enlarge_those_to_evaluate_on(
   data = str(tmp_path / 'data')
   judging = sources.TfdsSplit(Voc2012(str(voc)), 'val').open(data)
   assert judging.max_size == (40, 50)
-  # Told when the data are prepared: pseudo-labels of them would fail.
+  # Reported when the data are prepared: pseudo-labels of them would fail.
   told = capsys.readouterr().err
   assert told.count('can be trained on, but not evaluated') == 1
   assert 'train, train_aug, trainval can be' in told
@@ -167,7 +167,7 @@ def test_padding_counts_among_the_pixels_of_a_photo(size, least, is_good):
 
 def test_an_image_on_its_side_is_padded_upright():
   exif = Image.Exif()
-  exif[0x0112] = 6  # Turned by 90 degrees, so 600 pixels high.
+  exif[0x0112] = 6  # Rotated by 90 degrees, so 600 pixels high.
   buffer = io.BytesIO()
   Image.new('RGB', (600, 1)).save(buffer, 'JPEG', exif=exif)
   image = photos.decode(buffer.getvalue(), 'x', 300_000, (513, 500))

@@ -27,7 +27,7 @@ def shared(tree, tmp_path_factory):
 
 @pytest.fixture
 def own(tree, tmp_path):
-  """A data_dir where the tree is prepared, to spoil."""
+  """A data_dir where the tree is prepared, to damage."""
   sources.TfdsSplit(Voc2012(tree), 'train').open(str(tmp_path))
   return tmp_path
 

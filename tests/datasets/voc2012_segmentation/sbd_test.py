@@ -24,7 +24,7 @@ def tree(tmp_path_factory):
 
 @pytest.fixture
 def copy(tree, tmp_path):
-  """The tree once more, to spoil."""
+  """Another copy of the tree, to damage."""
   return pathlib.Path(shutil.copytree(tree, tmp_path / 'VOC2012'))
 
 

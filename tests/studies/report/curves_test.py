@@ -1,4 +1,4 @@
-"""Figures whose content matters beyond that they are drawn."""
+"""Figures whose content is checked, not only that they are drawn."""
 
 import json
 import os

@@ -16,7 +16,7 @@ def folder(tmp_path):
 
 
 def refuse(folder, *sentences):
-  """Reading ends with one sentence that holds these parts."""
+  """Reading ends with one sentence that contains these parts."""
   with pytest.raises(errors.DataError) as caught:
     gather.read(str(folder))
   told = str(caught.value)
@@ -71,7 +71,7 @@ def test_another_table_is_noted(folder):
   table = folder / 'results.csv'
   lines = table.read_text().splitlines()
   cells = lines[1].split(',')
-  cells[5] = '0.987'
+  cells[lines[0].split(',').index('miou')] = '0.987'
   table.write_text('\n'.join([lines[0], ','.join(cells), *lines[2:]]) + '\n')
   (note,) = gather.read(str(folder)).notes
   assert 'results.csv differs from the evaluations' in note
@@ -85,7 +85,7 @@ def test_a_run_that_was_evaluated_differently_is_noted(folder):
   study_folder.change(folder / 'softmax_4_seed1' / run_files.RESULTS, **how)
   assert gather.read(str(folder)).notes == (
     'softmax with 4 labels, seed 1: evaluated differently from the rest '
-    '(judged_by in eval/results.json), so the numbers do not compare.',
+    '(judged_by in eval/results.json), so their numbers are not comparable.',
   )
 
 

@@ -152,6 +152,15 @@ def test_one_budget_and_one_seed(tmp_path):
   assert 'Pseudo-labels' not in report.html
 
 
+def test_a_new_column_of_the_runs_is_shown_by_itself(tmp_path):
+  path = os.path.join(study_folder.make(tmp_path, budgets=(4,)), 'study.json')
+  entries = gather.files.read_json(path)['entries']
+  entries[0]['kilowatt_hours'] = 12.34567
+  study_folder.change(path, entries=entries)
+  words = ' '.join(Reader(page.build(gather.read(str(tmp_path))).html).words)
+  assert 'kilowatt hours' in words and '12.3457' in words
+
+
 def test_what_is_missing_is_left_out(tmp_path):
   study = read(tmp_path, budgets=(4,), seeds=(0,))
   for entry in study.entries:
