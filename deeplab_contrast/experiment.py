@@ -166,9 +166,12 @@ class Experiment:
     examples = self.train.source.open(self.data_dir)
     opened = {'train': (self.train.source, examples)}
     evaluate = self._open_evaluation(strategy, opened)
-    stream = functools.partial(self.train.dataset, examples, seed=self.seed)
+    stream: Callable[..., tf.data.Dataset] = functools.partial(
+      self.train.dataset, examples, seed=self.seed
+    )
     if common.UNLABELLED in self.task.needs and self.unlabelled is not None:
       others = second_stream.open_images(self, opened)
+      opened['unlabelled'] = (self.unlabelled.source, others)
       stream = second_stream.Joined(stream, self.unlabelled, others, self.seed)
     self._check_data(strategy, model_dir, opened)
     with pipeline.data_errors():

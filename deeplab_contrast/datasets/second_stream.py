@@ -55,8 +55,7 @@ def open_images(
 
   Args:
     experiment: an `Experiment` with `unlabelled`.
-    opened: {role: (source, the same, opened)}, of the other data; gets the
-      role 'unlabelled'.
+    opened: {role: (source, the same, opened)}, of the other data.
 
   Returns:
     The opened images.
@@ -78,7 +77,6 @@ def open_images(
   for role, (_, others) in opened.items():
     what = {'train': 'training', 'eval': 'evaluation'}.get(role, role)
     overlap.refuse(examples, others, what)
-  opened['unlabelled'] = (described.source, examples)
   return examples
 
 

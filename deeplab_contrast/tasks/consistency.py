@@ -5,7 +5,6 @@ one strong view and no channel dropout it is FixMatch with an averaged teacher;
 with threshold 0 and no CutMix, mean teacher with hard labels.
 """
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -174,6 +173,7 @@ class Consistency(task.Task):
       )
     if isinstance(self.contrast, feature_bank.FeatureBank):
       features = model.trunk(tf.zeros([1, 65, 65, 3]), training=False)
+      assert model.projection is not None
       channels = model.projection(features).shape[-1]
       self._bank = self.contrast.make(model.head.num_classes, channels)
     return state | self._bank
@@ -213,7 +213,7 @@ class Consistency(task.Task):
     guess, confidence = self._taught(unlabelled[common.VIEWS][:, 0], valid)
     sure = valid & (confidence >= self._thresholds(guess))
     if training and self._moving is not None:
-      self._move_threshold(confidence, valid)
+      self._move(self._moving, confidence, valid)
     taught = tf.where(sure, guess, common.IGNORE_LABEL)
     images, labels, counted = _mixed(unlabelled, taught)
     features, logits = self._strong(model, unlabelled, images, training)
@@ -249,25 +249,23 @@ class Consistency(task.Task):
       return tf.gather(tf.constant(self.threshold, tf.float32), guess)
     return self.threshold
 
-  def _move_threshold(self, confidence, valid):
+  def _move(self, threshold, confidence, valid):
     total = tf.reduce_sum(tf.where(valid, confidence, 0.0))
     total, count = _sum_over_replicas([total, _count(valid)])
     mean = tf.math.divide_no_nan(total, count)
     keep = self.threshold_momentum
-    self._moving.assign(keep * self._moving + (1.0 - keep) * mean)
+    threshold.assign(keep * threshold + (1.0 - keep) * mean)
 
   def _strong(self, model, unlabelled, images, training):
     """Features and logits of the strong views [views * batch, ...]."""
-    kept = contextlib.nullcontext()
-    if self.moves_statistics == 'labelled':
-      kept = norm.moving_statistics_kept()
     perturb = None
     if self.channel_dropout:
       views = images.shape[0] // unlabelled[common.VIEWS].shape[0]
       perturb = channel_dropout.ChannelDropout(
         unlabelled[common.SEED], self.channel_dropout, views
       )
-    with kept:
+    is_kept = self.moves_statistics == 'labelled'
+    with norm.moving_statistics_kept(is_kept):
       features = model.trunk(images, training=training, perturb=perturb)
       return features, model.head(features, training=training)
 
@@ -283,23 +281,33 @@ class Consistency(task.Task):
     size = resize.spatial_size(embeddings)
     labels = [resize.labels_nearest(x.labels, size) for x in seen]
     seeds = tf.concat([x.seeds for x in seen], 0)
-    weight: float | tf.Tensor = self.contrast_weight
-    if self.contrast_start:
-      weight *= tf.cast(step >= self.contrast_start, tf.float32)
-    if not self._bank:
+    if isinstance(self.contrast, feature_bank.FeatureBank):
+      loss = self._against_bank(self.contrast, embeddings, labels, seeds)
+      if training:
+        self._add_to_bank(self.contrast, embeddings, labels[0], seeds, logits)
+    else:
+      assert self.contrast is not None
       seed = tf.random.experimental.stateless_fold_in(
         seeds[0], _CONTRAST_SEED, 'philox'
       )
-      found = self.contrast(embeddings, embeddings, tf.concat(labels, 0), seed)
-      return common.Term(*found, weight)
-    bank = self._bank['bank'], self._bank['bank_count']
-    found = self.contrast.loss(*bank, embeddings, tf.concat(labels, 0), seeds)
-    if training:
-      guess = tf.argmax(resize.bilinear(logits, size), -1, output_type=tf.int32)
-      right = tf.where(guess == labels[0], labels[0], common.IGNORE_LABEL)
-      count = right.shape[0]
-      self.contrast.add(*bank, embeddings[:count], right, seeds[:count])
-    return common.Term(*found, weight)
+      loss = self.contrast(embeddings, embeddings, tf.concat(labels, 0), seed)
+    weight: float | tf.Tensor = self.contrast_weight
+    if self.contrast_start:
+      weight *= tf.cast(step >= self.contrast_start, tf.float32)
+    return common.Term(loss.total, loss.count, weight)
+
+  def _against_bank(self, bank, embeddings, labels, seeds):
+    kept = self._bank['bank'], self._bank['bank_count']
+    return bank.loss(*kept, embeddings, tf.concat(labels, 0), seeds)
+
+  def _add_to_bank(self, bank, embeddings, labels, seeds, logits):
+    """Adds labelled pixels that are predicted rightly."""
+    logits = resize.bilinear(logits, resize.spatial_size(labels))
+    guess = tf.argmax(logits, -1, output_type=tf.int32)
+    right = tf.where(guess == labels, labels, common.IGNORE_LABEL)
+    kept = self._bank['bank'], self._bank['bank_count']
+    count = labels.shape[0]
+    bank.add(*kept, embeddings[:count], right, seeds[:count])
 
 
 class _Seen(NamedTuple):

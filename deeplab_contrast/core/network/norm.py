@@ -17,13 +17,16 @@ _kept = threading.local()
 
 
 @contextlib.contextmanager
-def moving_statistics_kept() -> Iterator[None]:
+def moving_statistics_kept(is_on: bool = True) -> Iterator[None]:
   """Batch norm called inside leaves its moving statistics as they are.
 
   In training it still normalizes with the statistics of the batch.
+
+  Args:
+    is_on: False changes nothing.
   """
   before = getattr(_kept, 'is_on', False)
-  _kept.is_on = True
+  _kept.is_on = before or is_on
   try:
     yield
   finally:
