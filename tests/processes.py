@@ -117,7 +117,10 @@ def _restore_flags(before):
       own |= {flag.name for flag in defined}
   for name in own:
     delattr(values, name)
-  # Libraries imported meanwhile have defined flags that they still need.
+  # Modules imported meanwhile have defined flags that they still need, but not
+  # the values of this command line, to which the next one would append.
+  for name in set(values) - set(before):
+    values[name].unparse()
   now = flagsaver.save_flag_values(values)
   flagsaver.restore_flag_values({**now, **before}, values)
 
