@@ -359,13 +359,13 @@ def functional_network(seed):
 def test_layers_built_outside_the_network_are_kept(tmp_path):
   network = functional_network(seed=0)
   assert 'conv0/kernel' in {v.path for v in network.variables}
-  optimizer = keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)
+  optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
   optimizer.build(network.trainable_variables)
-  moving = averages.of(optimizer, network)
-  for variable in network.trainable_variables:
-    moving[variable.path].assign(variable)
+  moving = averages.Averages(network, 0.9)
   step = tf.Variable(1, dtype=tf.int64)
-  checkpoints.Checkpoints(str(tmp_path), network, optimizer, step).save()
+  checkpoints.Checkpoints(
+    str(tmp_path), network, optimizer, step, averages=moving.variables
+  ).save()
   expected = tiny.weights(network)
   whole, started = functional_network(seed=1), functional_network(seed=2)
   checkpoints.restore_model(str(tmp_path), whole)

@@ -183,11 +183,9 @@ def test_averaged_weights_are_evaluated_saved_and_resumed(tmp_path):
   judged, model_dir = [], str(tmp_path)
 
   def run(steps, network):
-    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
-    current = trainer.Trainer(
-      optimizer, steps, 2, save_every=1, log_every=1, eval_first=True
-    )
-    current.fit(
+    optimizer = keras.optimizers.SGD(0.1)
+    settings = {'save_every': 1, 'log_every': 1, 'eval_first': True}
+    trainer.Trainer(optimizer, steps, 2, average_decay=0.6, **settings).fit(
       network,
       softmax.Softmax(),
       tiny.make_stream(),
@@ -199,14 +197,17 @@ def test_averaged_weights_are_evaluated_saved_and_resumed(tmp_path):
 
   fresh = tiny.weights(tiny.network(softmax.Softmax(), seed=1))
   weights = [run(n, tiny.network(softmax.Softmax(), seed=n)) for n in (1, 2, 3)]
-  # Before the first step there is no average yet.
+  # Before the first step they are the initial weights.
   for name, value in judged.pop(0).items():
     np.testing.assert_array_equal(value, fresh[name], err_msg=name)
-  path = next(p for p in weights[0] if p.endswith('logits/semantic/kernel'))
-  average = weights[0][path]
-  for trained, seen in zip(weights[1:], judged[1:], strict=True):
-    average = 0.5 * average + 0.5 * trained[path]
-    np.testing.assert_allclose(seen[path], average, rtol=1e-5)
+  ends = 'logits/semantic/kernel', 'BatchNorm/moving_mean'
+  for path in (next(p for p in fresh if p.endswith(end)) for end in ends):
+    average = 0.0
+    for trained, seen, decay in zip(
+      weights, judged, (0, 0.5, 0.6), strict=True
+    ):
+      average = decay * average + (1 - decay) * trained[path]
+      np.testing.assert_allclose(seen[path], average, rtol=1e-5, atol=1e-7)
     assert not np.allclose(trained[path], average)
   restored = tiny.network(softmax.Softmax(), seed=9)
   started = tiny.network(softmax.Softmax(), seed=8)
@@ -217,6 +218,9 @@ def test_averaged_weights_are_evaluated_saved_and_resumed(tmp_path):
     for found in (tiny.weights(restored), tiny.weights(started)):
       np.testing.assert_array_equal(found[name], value, err_msg=name)
     np.testing.assert_array_equal(read[contents.name_of(name)], value)
+  checkpoints.restore_model(model_dir, restored, averaged=False)
+  for name, value in weights[-1].items():
+    np.testing.assert_array_equal(tiny.weights(restored)[name], value, name)
 
 
 def test_not_finite_stops_at_the_step_and_saves_nothing_after(tmp_path):
