@@ -7,9 +7,9 @@ from deeplab_contrast import common
 from deeplab_contrast.core import resize
 from deeplab_contrast.core.losses import pixel_contrast
 from deeplab_contrast.tasks import consistency, softmax
-from deeplab_contrast.training import trainer
+from deeplab_contrast.training import checkpoints, trainer
 from deeplab_contrast.utils import errors, metrics
-from tests import tiny
+from tests import processes, tiny
 
 STRATEGY = tf.distribute.get_strategy()
 STEP = tf.constant(0, tf.int64)
@@ -185,7 +185,7 @@ def test_a_broken_run_ends_bit_identical(tmp_path):
   for path, value in tiny.weights(whole).items():
     np.testing.assert_array_equal(tiny.weights(resumed)[path], value, path)
   saved = [
-    tf.train.load_checkpoint(str(tmp_path / name / 'checkpoints' / 'ckpt-4'))
+    tf.train.load_checkpoint(checkpoints.path_of(str(tmp_path / name), 4))
     for name in ('whole', 'broken')
   ]
   keys = saved[0].get_variable_to_shape_map()
@@ -242,3 +242,46 @@ def test_bad_settings_are_named():
   ):
     with pytest.raises(ValueError, match=message):
       make_task(**settings)
+
+
+@pytest.mark.slow
+def test_two_replicas_equal_one(tmp_path):
+  """Teacher, moving threshold and bank included."""
+  code = """
+    import sys
+    from tests import processes
+    two = processes.two_replicas() if sys.argv[2] == 'two' else None
+    import tensorflow as tf
+    from deeplab_contrast.core.losses import feature_bank
+    from tests import tiny
+    from tests.tasks import consistency_test
+    strategy = two or tf.distribute.get_strategy()
+    with strategy.scope():
+      task = consistency_test.make_task(
+        channel_dropout=0.5,
+        threshold_momentum=0.9,
+        contrast=feature_bank.FeatureBank(size=16),
+      )
+      network = consistency_test.opinionated(task)
+      trainer = tiny.make_trainer(
+        3, learning_rate=0.01, batch_size=4, average_decay=0.9
+      )
+    trainer.fit(network, task, tiny.with_unlabelled(tiny.make_stream()),
+                strategy, sys.argv[1])
+    """
+  for replicas in ('one', 'two'):
+    processes.run_python(code, tmp_path / replicas, replicas)
+  one, two = (metrics.read(tmp_path / r) for r in ('one', 'two'))
+  # Batch statistics amplify rounding from step to step.
+  for a, b, tolerance in zip(one, two, (1e-5, 1e-3, 1e-3), strict=True):
+    for name in ('softmax', 'consistency', 'contrast', 'confident', 'loss'):
+      assert a[name] == pytest.approx(b[name], rel=tolerance, abs=1e-6), name
+  for name in ('task/bank_count', 'task/threshold', 'task/bank'):
+    key = f'{name}/.ATTRIBUTES/VARIABLE_VALUE'
+    values = [
+      tf.train.load_checkpoint(
+        checkpoints.path_of(str(tmp_path / r), 3)
+      ).get_tensor(key)
+      for r in ('one', 'two')
+    ]
+    np.testing.assert_allclose(*values, atol=1e-3, err_msg=name)

@@ -165,8 +165,9 @@ def _drawn(embeddings, labels, seeds, classes, number):
 def _gathered(value):
   """The values of all replicas, in their order, one after the other."""
   context = tf.distribute.get_replica_context()
-  if context is None or context.num_replicas_in_sync == 1:
+  replicas = 1 if context is None else context.num_replicas_in_sync
+  if replicas == 1:
     return value
-  if value.dtype == tf.bool:
-    return context.all_gather(tf.cast(value, tf.int32), axis=0) > 0
-  return context.all_gather(value, axis=0)
+  gathered = context.all_gather(tf.cast(value, tf.float32), axis=0)
+  shape = [replicas * value.shape[0], *value.shape[1:]]
+  return tf.cast(tf.ensure_shape(gathered, shape), value.dtype)
