@@ -20,9 +20,8 @@ def _kinds(jobs):
 
 @pytest.mark.parametrize('name', experiments.RECIPES)
 def test_every_stage_of_a_recipe_builds(name, tmp_path):
-  own = (
-    experiments.describe_own_data(tmp_path) if name == 'recipes/own.gin' else ()
-  )
+  is_own = name.endswith('/own.gin')
+  own = experiments.describe_own_data(tmp_path) if is_own else ()
   recipe = launch.parse([f'gin_configs/{name}'], root=experiments.RECIPE).root
   for job in _kinds(stages.plan(recipe, str(tmp_path), ())):
     link = job.stage.starts_from and f'{tmp_path}/{job.stage.starts_from}'
