@@ -20,7 +20,8 @@ ARMS = (
 )
 _PAPER = ARMS[:4]
 
-# Arms that lay an overlay on the training of another arm.
+# Arms that lay an overlay on the training of another one: a contrastive loss
+# beside cross entropy, or a teacher for the remaining images.
 _OVERLAID = {
   'joint': ('softmax', 'joint'),
   'consistency': ('softmax', 'consistency'),
@@ -70,10 +71,8 @@ def expand(
 
   'softmax' trains from scratch, 'contrastive' pretrains and fine-tunes. With
   '_pseudo', that network labels the remaining images, and the same is repeated
-  with both kinds of labels (the paper's semi-supervised protocol). 'joint' is
-  'softmax' with a contrastive loss beside cross entropy; 'consistency' and
-  'contrastive_consistency' are 'softmax' and 'contrastive' with a teacher for
-  the remaining images (tasks.consistency).
+  with both kinds of labels (the paper's semi-supervised protocol). 'joint',
+  'consistency' and 'contrastive_consistency' have overlays: see _OVERLAID.
 
   Args:
     labels: numbers of labelled images.
@@ -107,10 +106,15 @@ def expand(
   files |= {'scratch_of_many': scratch_of_many}
   files |= {'finetune_of_many': finetune_of_many}
   steps = _steps(total_steps, pretrain_share)
-  study = _Study(labels, files, arms, bindings, rounds, steps, many_labels)
+  return _expand(
+    _Study(labels, files, arms, bindings, rounds, steps, many_labels)
+  )
+
+
+def _expand(study: _Study) -> tuple[stages.Stage, ...]:
   _check(study)
   return tuple(
-    stage for count in labels for stage in _Budget(count, study).make()
+    stage for count in study.labels for stage in _Budget(count, study).make()
   )
 
 

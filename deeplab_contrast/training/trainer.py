@@ -158,16 +158,9 @@ class Trainer:
       counter = step.make_counter()
       averaged = self._averages(model, task)
       state = task.begin(model, averaged)
-    saver = checkpoints.Checkpoints(
-      model_dir,
-      model,
-      self.optimizer,
-      counter,
-      self.keep,
-      team.is_chief,
-      averaged.variables if averaged else None,
-      state,
-    )
+    moving = averaged and averaged.variables
+    kept = (self.optimizer, counter, self.keep, team.is_chief, moving, state)
+    saver = checkpoints.Checkpoints(model_dir, model, *kept)
     start = self._start(model, saver, counter, team, model_dir)
     if averaged and not start:
       averaged.restart()
