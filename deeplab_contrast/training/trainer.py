@@ -155,7 +155,7 @@ class Trainer:
     if evaluate is not None:
       evaluate = self._on_averages(evaluate, model)
     run = loop.Loop(self, team, saver, model_dir, evaluate, ids_at, split)
-    train_step = self._step().compiled(model, task, strategy, counter)
+    train_step = self.step.compiled(model, task, strategy, counter)
     batches = iter(dataset)
     with gate.drained(batches):
       return run.run(train_step, batches, start)
@@ -185,7 +185,9 @@ class Trainer:
       rate = rate(step)
     return float(tf.convert_to_tensor(rate))
 
-  def _step(self):
+  @property
+  def step(self) -> step.Step:
+    """What one step does, with these settings."""
     return step.Step(
       self.optimizer,
       self.weight_decay,
