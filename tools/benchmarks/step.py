@@ -123,7 +123,7 @@ class _Process:
     if name == 'convs_torch':
       found = json.dumps(others['convs_tf'].convolutions)
       command.append(f'--convolutions={found}')
-    self._log = tempfile.TemporaryFile('w+')
+    self._log = tempfile.TemporaryFile('w+')  # noqa: SIM115
     quiet = {'TF_CPP_MIN_LOG_LEVEL': '3', 'CUDA_VISIBLE_DEVICES': ''}
     self._process = subprocess.Popen(
       command,

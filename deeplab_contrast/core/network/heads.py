@@ -38,7 +38,7 @@ class Classifier(keras.layers.Layer):
     super().__init__(name='logits')
     self.num_classes = num_classes
     self.branches = [
-      keras.layers.Conv2D(
+      conv.Conv2D(
         num_classes,
         logits_kernel_size,
         padding='same',
