@@ -16,6 +16,7 @@ from deeplab_contrast.tasks import task as task_lib
 from deeplab_contrast.training import (
   averages,
   checkpoints,
+  fused,
   gates,
   loop,
   origins,
@@ -88,6 +89,7 @@ class Trainer:
         "precision = 'mixed_bfloat16'."
       )
     self.optimizer = optimizer
+    fused.fuse(optimizer)
     self.steps = steps
     self.batch_size = batch_size
     self.weight_decay = weight_decay
