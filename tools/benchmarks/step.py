@@ -222,8 +222,7 @@ def _limit(processes):
       found = [
         turn[3 * i + part] for process in timed for turn in process.seconds
       ]
-      found = [x for x in found if x is not None]
-      total += count * min(found, default=0.0)
+      total += count * min(found)
   return total
 
 
