@@ -105,11 +105,19 @@ class Projection(keras.layers.Layer):
       unit length along the last axis.
     """
     del training
+    return self.project(self.resized(features))
+
+  def resized(self, features: tf.Tensor) -> tf.Tensor:
+    """Features at the resolution of the loss, float32."""
     size = [
       resize.scale_dimension(s, self.scale)
       for s in resize.spatial_size(features)
     ]
-    net = resize.bilinear(features, size)
+    return resize.bilinear(features, size)
+
+  def project(self, features: tf.Tensor) -> tf.Tensor:
+    """What follows the resizing; each pixel is projected on its own."""
+    net = features
     for layer in self.convs:
       net = layer(net)
     return tf.math.l2_normalize(tf.cast(net, tf.float32), axis=-1)
