@@ -51,7 +51,8 @@ class Experiment:
     evaluator: how classifiers are evaluated; None takes the defaults.
     embedding_judge: how pretraining is evaluated while it runs; None leaves
       that to the `eval` command.
-    precision: 'float32' or 'mixed_bfloat16'.
+    precision: 'float32' or 'mixed_bfloat16'; in gin files also 'auto', the
+      faster one on this machine, see `config.automatic`.
     seed: seed of the weights, the order of the data and all augmentation.
     data_dir: where prepared datasets are kept; None is TFDS's default.
 

@@ -300,6 +300,7 @@ def _configured(
     allow_imports=_ALLOW_IMPORT.value,
     tolerate_unused_bindings=tolerate_unused_bindings,
     not_needed=not_needed,
+    model_dirs=[_MODEL_DIR.value] if _MODEL_DIR.value else [],
   )
   return _launch(built, distribution.strategy(name) if distribute else None)
 

@@ -61,6 +61,7 @@ class Training:
       self.bindings,
       settings={k: v for k, v in settings.items() if v is not None},
       allow_imports=self.allow_imports,
+      model_dirs=[model_dir] if model_dir else [],
     )
     strategy = tf.distribute.get_strategy()
     return launch.Launch(built.root, strategy, model_dir, built.config)

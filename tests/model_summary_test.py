@@ -68,14 +68,15 @@ def test_a_small_network_by_hand():
     'logits': (4, 17, 25, 3),
   }
   coarse, fine = 5 * 7, 17 * 25
-  # Pooling and 1x1; three depthwise 3x3 with 1x1; the 1x1 of all.
-  aspp = 64 * 8 + coarse * (64 * 8 + 3 * (9 * 64 + 64 * 8) + 5 * 8 * 8)
+  # Pooling and 1x1; three depthwise with 1x1; the 1x1 of all. Of the depthwise
+  # 3x3 kernels, rate 6 has a row of taps on the map, 12 and 18 only the middle.
+  aspp = 64 * 8 + coarse * (64 * 8 + (3 + 1 + 1) * 64 + 3 * 64 * 8 + 5 * 8 * 8)
   # The 1x1 of the low-level feature, two depthwise 3x3 with 1x1.
   decoder = fine * (8 * 48 + 9 * 56 + 56 * 8 + 9 * 8 + 8 * 8)
   assert seen.flops['aspp'] == 2 * aspp
   assert seen.flops['decoder'] == 2 * decoder
   assert seen.flops['head'] == 2 * fine * 8 * 3
-  assert seen.atrous_rates == {'backbone': [2], 'aspp': [6, 12, 18]}
+  assert seen.atrous_rates == {'backbone': [2], 'aspp': [6]}
   assert costs.weights(network)['head'] == {
     'trainable': 27,
     'fixed': 0,

@@ -15,7 +15,7 @@ from typing import Any
 import gin
 from gin import config_parser
 
-from deeplab_contrast.config import gin_check, gin_text, value_types
+from deeplab_contrast.config import automatic, gin_check, gin_text, value_types
 from deeplab_contrast.utils import errors, quiet
 
 EXPERIMENT = 'deeplab_contrast.experiment.Experiment'
@@ -36,11 +36,14 @@ class Built:
       gin file that makes the same object.
     unused: bindings of the command line that the object does not use: {left
       side as written: a sentence that says so}. Empty unless tolerated.
+    resolved: the binding that replaces a precision 'auto'; None if there is
+      none.
   """
 
   root: Any
   config: str
   unused: Mapping[str, str]
+  resolved: str | None = None
 
 
 def parse(
@@ -53,6 +56,7 @@ def parse(
   allow_imports: Sequence[str] = (),
   tolerate_unused_bindings: bool = False,
   not_needed: Sequence[str] = (),
+  model_dirs: Sequence[str] = (),
 ) -> Built:
   """Builds the root object of an experiment; needs no flags.
 
@@ -70,6 +74,7 @@ def parse(
     tolerate_unused_bindings: returns the unused ones of `bindings` rather than
       refusing them; those of the files are always refused.
     not_needed: macros that may stay unset; they become None.
+    model_dirs: see `automatic.resolve`.
 
   Returns:
     The object, its configuration, and the unused bindings.
@@ -95,11 +100,12 @@ def parse(
   with quiet.no_stderr():  # The check imports the modules.
     gin_check.check_names(source, (*allowed, root.rpartition('.')[0]))
   value_types.check(given)  # Not `source`, in which unset macros are None.
+  source.bindings, resolved = automatic.resolve(source.bindings, model_dirs)
   with scope() if scope else contextlib.nullcontext():
     built, config = _run(source, root_class)
   unused = {b.name: gin_check.foreign_sentence(b) for b in foreign}
   unused |= _unused(source.bindings, config, tolerate_unused_bindings)
-  return Built(built, config, unused)
+  return Built(built, config, unused, resolved)
 
 
 def _read(gin_files, texts, allowed):

@@ -91,9 +91,17 @@ def bilinear(images: tf.Tensor, size: Sequence[Side] | tf.Tensor) -> tf.Tensor:
   Returns:
     float32 [batch, size[0], size[1], channels].
   """
+  if _has_size(images, size):
+    return tf.cast(images, tf.float32)
   return tf.raw_ops.ResizeBilinear(
     images=images, size=tf.stack(size), align_corners=True
   )
+
+
+def _has_size(images, size):
+  """Whether images are known to have a size."""
+  is_known = not tf.is_tensor(size) and all(isinstance(x, int) for x in size)
+  return is_known and tuple(images.shape[1:3]) == tuple(size)
 
 
 def by_factor(images: tf.Tensor, scale: float) -> tf.Tensor:

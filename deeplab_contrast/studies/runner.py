@@ -72,8 +72,10 @@ class Runner:
     """
     idle = dict(self._idle)
     checked = []
-    for job in stages.plan(self._recipe, self._model_dir, self._given):
-      built = self._build(job)
+    jobs = stages.plan(self._recipe, self._model_dir, self._given)
+    folders = [job.model_dir for job in jobs]
+    for job in jobs:
+      built = self._build(job, folders)
       for binding in job.bindings:
         if _name(binding) in built.unused:
           raise errors.ConfigError(
@@ -83,12 +85,14 @@ class Runner:
       useful = [b for b in job.given if _name(b) not in built.unused]
       allow_change = self._flags.allow_config_change
       run_folder.check(job.model_dir, built.config, allow_change)
+      if built.resolved:  # Found for the first job, and the same for all.
+        useful.append(built.resolved)
       checked.append(dataclasses.replace(job, given=tuple(useful)))
     for why in idle.values():
       raise errors.ConfigError(why)
     return checked
 
-  def _build(self, job):
+  def _build(self, job, folders):
     """Builds the experiment of a job; errors name its stage."""
     settings = {'seed': job.seed} if job.stage.command == 'train' else {}
     if self._flags.data_dir is not None:
@@ -101,6 +105,7 @@ class Runner:
         settings=settings,
         allow_imports=self._flags.allow_imports,
         tolerate_unused_bindings=True,
+        model_dirs=folders,
       )
     except errors.UserError as error:
       raise type(error)(f'Stage {job.stage.name!r}: {error}') from error

@@ -59,21 +59,34 @@ class Contrastive(task.Task):
   ) -> dict[str, common.Weighted]:
     """Returns `{'contrastive': Weighted}`; see `Task.losses`."""
     del step
-    anchors, contrast = self._embeddings(model, batch, training)
-    size = resize.spatial_size(anchors)
+    maps, project = self._maps(model, self._images(batch), training)
+    size = resize.spatial_size(maps)
     labels = resize.labels_nearest(batch[common.LABEL], size)
     # One draw for the batch of a replica, from the seed of its first example.
     seed = tf.random.experimental.stateless_fold_in(
       batch[common.SEED][0], _LOSS_SEED, 'philox'
     )
-    return {'contrastive': self.loss(anchors, contrast, labels, seed)}
+    chosen = self.loss.choose(labels, seed)
+    views = [chosen.take(view) for view in tf.split(maps, self.views)]
+    # Only the chosen pixels are projected.
+    pixels = project(tf.concat(views, axis=0)[:, tf.newaxis])[:, 0]
+    views = tf.split(pixels, self.views)
+    loss = self.loss.of_chosen(views[0], views[-1], chosen.labels, seed)
+    return {'contrastive': loss}
 
-  def _embeddings(self, model, batch, training):
-    """The embeddings of the image and of its distorted view."""
+  def _images(self, batch):
+    """All views, one after the other.
+
+    They go through the network together and share its statistics.
+    """
     if self.views == 1:
-      embeddings = model(batch[common.IMAGE], training=training)
-      return embeddings, embeddings
+      return batch[common.IMAGE]
     views = batch[common.VIEWS]
-    # Both views go through the network together and share its statistics.
-    images = tf.concat([views[:, 0], views[:, 1]], axis=0)
-    return tf.split(model(images, training=training), 2)
+    return tf.concat([views[:, 0], views[:, 1]], axis=0)
+
+  def _maps(self, model, images, training):
+    """The maps of images, and what makes embeddings of their pixels."""
+    if isinstance(model.head, heads.Projection):
+      features = model.trunk(images, training=training)
+      return model.head.resized(features), model.head.project
+    return model(images, training=training), tf.identity

@@ -16,6 +16,7 @@ from deeplab_contrast.tasks import task as task_lib
 from deeplab_contrast.training import (
   averages,
   checkpoints,
+  fused,
   gates,
   loop,
   origins,
@@ -98,6 +99,7 @@ class Trainer:
         f'average_decay is {average_decay}; it must be between 0 and 1.'
       )
     self.optimizer = optimizer
+    fused.fuse(optimizer)
     self.steps = steps
     self.batch_size = batch_size
     self.weight_decay = weight_decay
@@ -170,7 +172,7 @@ class Trainer:
     if evaluate is not None and averaged is not None:
       evaluate = _on_averages(evaluate, averaged)
     run = loop.Loop(self, team, saver, model_dir, evaluate, ids_at, split)
-    train_step = self._step().compiled(model, task, strategy, counter, averaged)
+    train_step = self.step.compiled(model, task, strategy, counter, averaged)
     batches = iter(dataset)
     with gate.drained(batches):
       return run.run(train_step, batches, start)
@@ -200,7 +202,9 @@ class Trainer:
       rate = rate(step)
     return float(tf.convert_to_tensor(rate))
 
-  def _step(self):
+  @property
+  def step(self) -> step.Step:
+    """What one step does, with these settings."""
     return step.Step(
       self.optimizer,
       self.weight_decay,

@@ -1,4 +1,4 @@
-"""Our ResNet-50 DeepLabV3+ (beta root, output stride 16) in PyTorch.
+"""Our DeepLabV3+ on a beta ResNet at output stride 16, in PyTorch.
 
 For the benchmark only: the same number of weights, shapes, strides and rates.
 """
@@ -6,6 +6,8 @@ For the benchmark only: the same number of weights, shapes, strides and rates.
 import torch
 from torch import nn
 from torch.nn import functional
+
+from tools.benchmarks import networks
 
 
 class _Conv(nn.Sequential):
@@ -36,20 +38,25 @@ class _Separable(nn.Sequential):
 
 
 class _Unit(nn.Module):
-  """A bottleneck; the stride is on its 3x3 convolution."""
+  """A residual unit; the stride is on its last 3x3 convolution."""
 
-  def __init__(self, inputs, base, stride, rate):
+  def __init__(self, inputs, unit, bottleneck):
     super().__init__()
-    depth = 4 * base
-    self.stride = stride
+    base, depth, self.stride, rate, project = unit
     self.shortcut = None
-    if inputs != depth:
-      self.shortcut = _Conv(inputs, depth, stride=stride, relu=False)
-    self.residual = nn.Sequential(
-      _Conv(inputs, base),
-      _Conv(base, base, 3, stride, rate),
-      _Conv(base, depth, relu=False),
-    )
+    if project:
+      self.shortcut = _Conv(inputs, depth, stride=self.stride, relu=False)
+    if bottleneck:
+      self.residual = nn.Sequential(
+        _Conv(inputs, base),
+        _Conv(base, base, 3, self.stride, rate),
+        _Conv(base, depth, relu=False),
+      )
+    else:
+      self.residual = nn.Sequential(
+        _Conv(inputs, base, 3, rate=rate),
+        _Conv(base, depth, 3, self.stride, rate, relu=False),
+      )
 
   def forward(self, net):
     """Returns the output and the residual."""
@@ -62,41 +69,44 @@ class _Unit(nn.Module):
 
 
 class DeepLab(nn.Module):
-  """uint8 [batch, 3, height, width] to labels [batch, height, width].
+  """uint8 or float [batch, 3, height, width] to labels [batch, height, width].
 
   Args:
     classes: number of classes.
+    plan: a `networks.Plan`; None is ResNet-50.
   """
 
-  def __init__(self, classes):
+  def __init__(self, classes, plan=None):
     super().__init__()
+    plan = plan or networks.plan()
+    root = (3, *plan.root)
     self.root = nn.Sequential(
-      _Conv(3, 64, 3, 2), _Conv(64, 64, 3), _Conv(64, 128, 3)
+      *(_Conv(root[i], root[i + 1], 3, 1 if i else 2) for i in range(3))
     )
-    self.units = nn.ModuleList()
-    channels = 128
-    for block, count in enumerate((3, 4, 6, 3)):
-      for unit in range(count):
-        # The third stride would exceed 16; block 4 has rate 2 instead.
-        stride = 2 if block < 2 and unit == count - 1 else 1
-        rate = 2 if block == 3 else 1
-        self.units.append(_Unit(channels, 64 * 2**block, stride, rate))
-        channels = 256 * 2**block
-    self.low_unit = 1  # The second unit of block 1.
-    self.pooling = _Conv(channels, 256)
+    depths = [plan.root[-1], *(unit.depth for unit in plan.units)]
+    self.units = nn.ModuleList(
+      _Unit(inputs, unit, plan.bottleneck)
+      for inputs, unit in zip(depths, plan.units, strict=False)
+    )
+    self.low_unit = plan.low
+    channels, low, filters = depths[-1], depths[plan.low + 1], plan.filters
+    self.pooling = _Conv(channels, filters)
     self.branches = nn.ModuleList(
       [
-        _Conv(channels, 256),
-        *(_Separable(channels, 256, rate) for rate in (6, 12, 18)),
+        _Conv(channels, filters),
+        *(_Separable(channels, filters, rate) for rate in networks.RATES),
       ]
     )
-    self.joined = _Conv(5 * 256, 256)
-    self.low = _Conv(256, 48)
-    self.decoder = nn.Sequential(_Separable(304, 256), _Separable(256, 256))
-    self.logits = nn.Conv2d(256, classes, 1)
+    self.joined = _Conv(5 * filters, filters)
+    self.dropout = nn.Dropout(0.1)
+    self.low = _Conv(low, 48)
+    self.decoder = nn.Sequential(
+      _Separable(filters + 48, filters), _Separable(filters, filters)
+    )
+    self.last = nn.Conv2d(filters, classes, 1)
 
-  def forward(self, images):
-    """Predicts."""
+  def logits(self, images):
+    """float32 [batch, classes, height, width]."""
     net = self.root(images.float() * (2 / 255) - 1)
     net = functional.max_pool2d(net, 3, 2, 1)
     for i, unit in enumerate(self.units):
@@ -106,10 +116,13 @@ class DeepLab(nn.Module):
     pooled = self.pooling(net.mean((2, 3), keepdim=True))
     pooled = pooled.expand(-1, -1, *net.shape[2:])
     net = torch.cat([pooled, *(branch(net) for branch in self.branches)], 1)
-    net = _resize(self.joined(net), low.shape[2:])
+    net = _resize(self.dropout(self.joined(net)), low.shape[2:])
     net = self.decoder(torch.cat([net, self.low(low)], 1))
-    logits = _resize(self.logits(net).float(), images.shape[2:])
-    return logits.softmax(1).argmax(1)
+    return _resize(self.last(net).float(), images.shape[2:])
+
+  def forward(self, images):
+    """Predicts."""
+    return self.logits(images).softmax(1).argmax(1)
 
 
 def _resize(net, size):

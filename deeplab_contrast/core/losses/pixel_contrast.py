@@ -11,6 +11,7 @@ use all pixels; see `pair_kernel` for their cost.
 
 import abc
 import dataclasses
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -26,6 +27,24 @@ _NO_SEED = (0, 0)
 
 # Below this, similarity / temperature overflows float32.
 _LEAST_TEMPERATURE = 1e-6
+
+
+class Chosen(NamedTuple):
+  """The pixels that take part in a loss.
+
+  Attributes:
+    labels: int32 [batch, pixels].
+    places: int32 [batch, pixels], their positions in the map; None for all.
+  """
+
+  labels: tf.Tensor
+  places: tf.Tensor | None
+
+  def take(self, features: tf.Tensor) -> tf.Tensor:
+    """Their features: [batch, height, width, c] to [batch, pixels, c]."""
+    size = tf.shape(features)
+    flat = tf.reshape(features, [size[0], -1, features.shape[-1]])
+    return _take(flat, self.places)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,23 +95,42 @@ class PixelContrast(abc.ABC):
       `Weighted`: the sum of the losses, and their number. An image without a
       labelled pixel adds nothing.
     """
+    chosen = self.choose(labels, seed)
+    prepared = chosen.take(anchors)
+    # With one view, both are the same tensor, which needs only one gradient.
+    twin = prepared if contrast is anchors else chosen.take(contrast)
+    return self.of_chosen(prepared, twin, chosen.labels, seed)
+
+  def choose(
+    self, labels: tf.Tensor, seed: tf.Tensor | tuple[int, int] = _NO_SEED
+  ) -> 'Chosen':
+    """The pixels that take part; arguments as of the loss."""
     labels = tf.cast(labels, tf.int32)
     pixels = labels.shape[1:].num_elements()
     if pixels is None:
       pixels = tf.reduce_prod(tf.shape(labels)[1:])
-    labels = tf.reshape(labels, [-1, pixels])
-    labels = self.selection.labels(labels)
+    labels = self.selection.labels(tf.reshape(labels, [-1, pixels]))
     places = self.selection.draw(labels, seed)
+    return Chosen(_take(labels, places), places)
 
-    def prepare(features):
-      shape = [-1, pixels, features.shape[-1]]
-      flat = tf.reshape(tf.cast(features, tf.float32), shape)
-      return _take(flat, places)
+  def of_chosen(
+    self,
+    anchors: tf.Tensor,
+    contrast: tf.Tensor,
+    labels: tf.Tensor,
+    seed: tf.Tensor | tuple[int, int] = _NO_SEED,
+  ) -> common.Weighted:
+    """The loss of chosen pixels.
 
-    prepared = prepare(anchors)
-    # With one view, both are the same tensor, which needs only one gradient.
-    twin = prepared if contrast is anchors else prepare(contrast)
-    return self._sum(prepared, twin, _take(labels, places), seed)
+    Args:
+      anchors: float [batch, pixels, channels], unit length.
+      contrast: the same shape, or the same tensor with one view.
+      labels: int32 [batch, pixels].
+      seed: int32 [2].
+    """
+    first = tf.cast(anchors, tf.float32)
+    twin = first if contrast is anchors else tf.cast(contrast, tf.float32)
+    return self._sum(first, twin, labels, seed)
 
   @abc.abstractmethod
   def _sum(self, anchors, contrast, labels, seed):

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from deeplab_contrast.core.network import norm
+from deeplab_contrast.core.network import atrous_conv, norm
 
 
 def he_normal() -> keras.Initializer:
@@ -29,6 +29,32 @@ def pad_same(inputs: tf.Tensor, kernel_size: int, rate: int = 1) -> tf.Tensor:
   before = total // 2
   after = total - before
   return tf.pad(inputs, [[0, 0], [before, after], [before, after], [0, 0]])
+
+
+class Conv2D(keras.layers.Conv2D):
+  """Keras' convolution with faster atrous rates, see `atrous_conv`."""
+
+  def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """See base class."""
+    rate = self.dilation_rate[0]
+    if rate == 1 or self.padding != 'same':
+      return super().convolution_op(inputs, kernel)
+    return atrous_conv.conv2d(inputs, tf.convert_to_tensor(kernel), rate)
+
+
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+  """Keras' depthwise convolution, without taps that only meet padding."""
+
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    """See base class."""
+    rate = self.dilation_rate[0]
+    kernel = tf.convert_to_tensor(self.kernel)
+    useful = atrous_conv.useful_taps(kernel, inputs.shape[1:3], rate)
+    if useful is kernel or self.strides != (1, 1) or self.padding != 'same':
+      return super().call(inputs)
+    return tf.nn.depthwise_conv2d(
+      inputs, useful, [1] * 4, 'SAME', dilations=_needed(useful, rate)
+    )
 
 
 class ConvNorm(keras.layers.Layer):
@@ -67,7 +93,7 @@ class ConvNorm(keras.layers.Layer):
     self.rate = rate
     self.activation = activation
     self.pads = stride > 1 and explicit_padding
-    self.conv = keras.layers.Conv2D(
+    self.conv = Conv2D(
       filters,
       kernel_size,
       strides=stride,
@@ -115,7 +141,7 @@ class DepthwiseConvNorm(keras.layers.Layer):
     self.rate = rate
     self.activation = activation
     self.pads = stride > 1 and explicit_padding
-    self.conv = keras.layers.DepthwiseConv2D(
+    self.conv = DepthwiseConv2D(
       3,
       strides=stride,
       padding='valid' if self.pads else 'same',
@@ -191,3 +217,8 @@ def _finish(layer, outputs, training):
   if layer.norm is not None:
     outputs = layer.norm(outputs, training=training)
   return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def _needed(kernel, rate):
+  """The rates along both sides; 1 where the kernel has a single tap."""
+  return [rate if k > 1 else 1 for k in kernel.shape[:2]]

@@ -40,7 +40,8 @@ class Pass:
     flops: {layer: of its convolutions and matrix products}; a multiply-add
       counts as 2. With an image pyramid, those of all scales.
     feature_maps: in order; at scale 1 of an image pyramid.
-    atrous_rates: {layer: rates above 1}, for layers that have any.
+    atrous_rates: {layer: rates above 1}, for layers that have any; without
+      those that reach beyond the map of this size.
     receptive_field: side of the square, in pixels, that the backbone's features
       see; None if it is the whole image.
   """

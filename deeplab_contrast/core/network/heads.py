@@ -38,7 +38,7 @@ class Classifier(keras.layers.Layer):
     super().__init__(name='logits')
     self.num_classes = num_classes
     self.branches = [
-      keras.layers.Conv2D(
+      conv.Conv2D(
         num_classes,
         logits_kernel_size,
         padding='same',
@@ -105,11 +105,19 @@ class Projection(keras.layers.Layer):
       unit length along the last axis.
     """
     del training
+    return self.project(self.resized(features))
+
+  def resized(self, features: tf.Tensor) -> tf.Tensor:
+    """Features at the resolution of the loss, float32."""
     size = [
       resize.scale_dimension(s, self.scale)
       for s in resize.spatial_size(features)
     ]
-    net = resize.bilinear(features, size)
+    return resize.bilinear(features, size)
+
+  def project(self, features: tf.Tensor) -> tf.Tensor:
+    """What follows the resizing; each pixel is projected on its own."""
+    net = features
     for layer in self.convs:
       net = layer(net)
     return tf.math.l2_normalize(tf.cast(net, tf.float32), axis=-1)
