@@ -1,11 +1,13 @@
 """Images without labels beside labelled ones."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets import pipeline
+from deeplab_contrast.datasets import pipeline, second_stream
 from deeplab_contrast.datasets import transforms as t
 from deeplab_contrast.utils import errors
 from tests.datasets import in_memory
@@ -66,3 +68,71 @@ def test_bad_settings_are_named():
   ):
     with pytest.raises(errors.ConfigError, match=message):
       t.WeakAndStrong(**settings)
+
+
+def joined(seed=5):
+  labelled = pipeline.Pipeline(
+    in_memory.PaintedSource(count=3),
+    (t.Decode(), t.Pad(17), t.RandomCrop(17)),
+  )
+  unlabelled = pipeline.Pipeline(
+    in_memory.PaintedSource('u', 5),
+    (t.Decode(marks_void=True), t.Pad(17), t.RandomCrop(17), t.WeakAndStrong()),
+  )
+
+  def stream(**where):
+    return labelled.dataset(labelled.source.open(None), seed=seed, **where)
+
+  others = unlabelled.source.open(None)
+  return second_stream.Joined(stream, unlabelled, others, seed)
+
+
+def flat(batch):
+  """{name: array} of a batch and of its unlabelled examples."""
+  others = batch[common.UNLABELLED]
+  rest = {k: v for k, v in batch.items() if k != common.UNLABELLED}
+  named = {**rest, **{f'unlabelled {k}': v for k, v in others.items()}}
+  return {name: value.numpy() for name, value in named.items()}
+
+
+def test_both_streams_start_anywhere():
+  whole = [flat(x) for x in joined()(batch_size=2, start=0, stop=8)]
+  assert len(whole) == 4
+  assert whole[0]['unlabelled views'].shape == (2, 2, 17, 17, 3)
+  resumed = [flat(x) for x in joined()(batch_size=2, start=4, stop=8)]
+  for expected, found in zip(whole[2:], resumed, strict=True):
+    for name, value in expected.items():
+      np.testing.assert_array_equal(found[name], value, err_msg=name)
+  # The two draw different numbers.
+  assert not np.array_equal(whole[0]['seed'], whole[0]['unlabelled seed'])
+
+
+def test_hosts_share_both_streams():
+  whole = [flat(x) for x in joined()(batch_size=2, start=0, stop=8)]
+  hosts = [
+    [
+      flat(x)
+      for x in joined()(batch_size=1, start=0, stop=8, host=host, num_hosts=2)
+    ]
+    for host in (0, 1)
+  ]
+  for step, expected in enumerate(whole):
+    for name, value in expected.items():
+      parts = [hosts[host][step][name] for host in (0, 1)]
+      np.testing.assert_array_equal(np.concatenate(parts), value, name)
+
+
+def test_images_in_both_sets_are_refused():
+  source = in_memory.PaintedSource(count=3)
+  opened = source.open(None)
+  experiment = types.SimpleNamespace(
+    unlabelled=pipeline.Pipeline(source, STEPS),
+    data_dir=None,
+    trainer=types.SimpleNamespace(batch_size=2),
+  )
+  for role, name in (('train', 'training'), ('eval', 'evaluation')):
+    with pytest.raises(
+      errors.DataError, match=f'3 of the .* are {name} images'
+    ):
+      second_stream.open_images(experiment, {role: (source, opened)})
+  assert len(second_stream.open_images(experiment, {})) == 3
