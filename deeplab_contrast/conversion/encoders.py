@@ -121,6 +121,6 @@ def _check_pixels(path, backbone, row):
   if np.abs(np.asarray(backbone.normalize(pixel))).max() > 1e-3:
     raise errors.ConfigError(
       f'{path} expects pixels normalized as {row.pixels}, but {backbone.name} '
-      f"normalizes differently; set KerasCvBackbone.normalization = 'keras', as "
-      f'gin_configs/models/{row.overlay} does.'
+      "normalizes differently; set KerasCvBackbone.normalization = 'keras', "
+      f'as gin_configs/models/{row.overlay} does.'
     )

@@ -19,7 +19,7 @@ from deeplab_contrast.conversion import (
 from deeplab_contrast.core.network import keras_cv_backbone
 from deeplab_contrast.studies import stages
 from deeplab_contrast.tasks import softmax
-from deeplab_contrast.training import checkpoints, contents, origins, weights
+from deeplab_contrast.training import contents, origins, weights
 from deeplab_contrast.utils import errors
 from tests import processes, tiny
 from tests.conversion import narrow
