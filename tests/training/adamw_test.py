@@ -74,39 +74,40 @@ def test_settings_that_would_do_nothing_are_refused():
   trainer.Trainer(theirs, 2)
 
 
-def train(folder, steps, until=None, seed=0):
-  """Steps of a tiny network; returns (weights before, weights after)."""
-  network = tiny.network(softmax.Softmax(), seed, dropout_rate=0.0)
+def train(folder, steps):
+  """Trains a tiny network; returns (it, weights before, weights after)."""
+  network = tiny.network(softmax.Softmax(), dropout_rate=0.0)
   before = tiny.weights(network)
   result = trainer.Trainer(
     adamw.AdamW(1e-3, weight_decay=0.0),
-    until or steps,
+    steps,
     2,
     0.0,
     last_layer_gradient_multiplier=10.0,
     save_every=1,
     log_every=1,
   )
-  result.steps = steps
   stream = tiny.make_stream()
   result.fit(network, softmax.Softmax(), stream, STRATEGY, str(folder))
-  return before, tiny.weights(network)
+  return network, before, tiny.weights(network)
 
 
 def test_last_layers_learn_faster_and_runs_resume(tmp_path):
-  before, after = train(tmp_path / 'whole', 1)
-  _, end = train(tmp_path / 'whole', 2)  # Resumes.
-  _, whole = train(tmp_path / 'once', 2)
+  network, before, after = train(tmp_path / 'whole', 1)
+  *_, end = train(tmp_path / 'whole', 2)  # Resumes.
+  *_, whole = train(tmp_path / 'once', 2)
   for path, value in end.items():
     np.testing.assert_array_equal(value, whole[path], err_msg=path)
-  # The first update of Adam is nearly the rate, where there is a gradient.
-  largest = {k: np.abs(after[k] - before[k]).max() for k in before}
-  for path, moved in largest.items():
-    if path.endswith(('kernel', 'gamma', 'beta')):
-      rate = 1e-3 if '/resnet_v1_18/' in path else 1e-2
-      assert moved == pytest.approx(rate, rel=0.2), path
-    elif path.endswith('bias'):
-      assert moved == pytest.approx(2e-2, rel=0.2), path
+  # The first update of Adam is the rate, unless gradients are tiny.
+  whole_rate = []
+  for variable in network.trainable_variables:
+    path = variable.path
+    rate = 1e-3 if '/resnet_v1_18/' in path else 1e-2
+    rate *= 2 if path.endswith('bias') else 1
+    moved = np.abs(after[path] - before[path]).max()
+    assert moved < 1.01 * rate, path
+    whole_rate.append(moved > 0.99 * rate)
+  assert np.mean(whole_rate) > 0.9
 
 
 @pytest.mark.slow
