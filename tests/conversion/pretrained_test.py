@@ -114,9 +114,9 @@ def test_every_variable_of_both_sides_is_accounted_for(backbone, tensors):
 
 
 def test_of_another_width_they_are_refused():
-  narrow = keras_cv_backbone.KerasCvBackbone(LITE, width=0.5)
+  small = keras_cv_backbone.KerasCvBackbone(LITE, width=0.5)
   with pytest.raises(errors.ConfigError, match='WIDTH = 1.0'):
-    pretrained.Pretrained('imagenet')(narrow.Holder(narrow))
+    pretrained.Pretrained('imagenet')(narrow.Holder(small))
 
 
 def test_a_backbone_without_weights_names_those_with_some():
