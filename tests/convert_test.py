@@ -28,16 +28,18 @@ def ours():
 @pytest.fixture(autouse=True)
 def built_once(ours, monkeypatch):
   """The narrow network is not built again for every command."""
-  build = network.build
+  load = network.load
   command_line = (list(narrow.SCENES), list(narrow.BINDINGS))
 
   def cached(gin_files, bindings=(), allow_imports=()):
     is_narrow = (gin_files, bindings) == command_line or (
       pathlib.Path(gin_files[0]).read_text() == ours.config
     )
-    return ours if is_narrow else build(gin_files, bindings, allow_imports)
+    if is_narrow:
+      return ours.model, ours.config
+    return load(gin_files, bindings, allow_imports)
 
-  monkeypatch.setattr(network, 'build', cached)
+  monkeypatch.setattr(network, 'load', cached)
 
 
 @pytest.fixture

@@ -112,8 +112,9 @@ def make_stream(views=False, fail_at=None, spoil_at=None, period=None, size=33):
     fail_at: the position at which reading raises an error.
     spoil_at: the position whose pixels are not finite.
     period: number of examples after which they repeat.
+    size: height and width of images.
   """
-  first = example(0, views=views)
+  first = example(0, size, views)
 
   def stream(batch_size, start, stop, host, num_hosts, is_open):
     def generate():
@@ -121,7 +122,7 @@ def make_stream(views=False, fail_at=None, spoil_at=None, period=None, size=33):
       while position < stop and is_open():
         if position == fail_at:
           raise RuntimeError('The power went off.')
-        values = example(position % (period or sys.maxsize), views=views)
+        values = example(position % (period or sys.maxsize), size, views)
         if position == spoil_at:
           values = {
             k: v * np.float32('nan') if v.dtype == np.float32 else v

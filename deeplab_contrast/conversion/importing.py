@@ -5,7 +5,16 @@ import os
 import shutil
 import tempfile
 
-from deeplab_contrast.conversion import keras_resnet, network, plan, report, tf1
+from deeplab_contrast.conversion import (
+  encoders,
+  hdf5_file,
+  keras_applications,
+  keras_resnet,
+  network,
+  plan,
+  report,
+  tf1,
+)
 from deeplab_contrast.training import contents
 from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import checks, errors, run_files
@@ -20,7 +29,8 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     '--checkpoint',
     required=True,
     help='of TensorFlow 1: its path without .index, or its folder; or an .h5 '
-    'file of weights of keras.applications.ResNet50 or ResNet101',
+    'file of weights of Keras Applications, or a .pth file of '
+    'EfficientNet-Lite (see the command list)',
   )
   parser.add_argument('--model_dir', required=True, help='the run to make')
   parser.add_argument(
@@ -47,10 +57,15 @@ def run(arguments: argparse.Namespace) -> None:
   """
   model_dir = arguments.model_dir.rstrip('/') or '/'
   _refuse_existing(model_dir)
-  source = open_source(arguments.checkpoint)
-  ours = network.build(
+  path = arguments.checkpoint
+  model, config = network.load(
     arguments.gin_file, arguments.gin_bindings, arguments.allow_import
   )
+  if encoders.takes(path, model.trunk.backbone):
+    _import_encoder(path, model, config, model_dir)
+    return
+  ours = network.of(model, config)
+  source = open_source(path, ours.backbone)
   made = plan.make(ours, source, arguments.use_averages)
   weights = {v.name: v.value for v in ours.variables if v.part in made.parts}
   weights |= {name: source.read(their) for name, their in made.mapped.items()}
@@ -62,8 +77,38 @@ def run(arguments: argparse.Namespace) -> None:
   _report_end(made, ours, source, model_dir)
 
 
-def open_source(path: str) -> tf1.Source:
+def _import_encoder(path, model, config, model_dir):
+  """From a file of PyTorch or Keras to an encoder the original lacks."""
+  backbone = model.trunk.backbone
+  converted = encoders.read(path, backbone)
+  variables = contents.by_path(backbone.variables)
+  weights = {name: variable.numpy() for name, variable in variables.items()}
+  weights |= converted.arrays
+  _write(model_dir, config, weights)
+  alone = [name for name in variables if name not in converted.arrays]
+  rest = len(model.variables) - len(variables)
+  report.show(
+    _taken(path, converted.names, weights),
+    report.section(f'Not needed from {path}', converted.unneeded),
+    report.section(
+      'Without a counterpart', dict.fromkeys(alone, 'keeps its initial value')
+    ),
+  )
+  print(
+    f'{len(converted.arrays)} variables are converted, '
+    f'{len(converted.unneeded)} are not needed, {rest} of ours are newly '
+    'initialized.'
+  )
+  print(f'Wrote {model_dir}: backbone.')
+  _advise('backbone', 'imagenet_backbone', model_dir)
+
+
+def open_source(path: str, backbone: str = '') -> tf1.Source:
   """Opens a checkpoint of TensorFlow 1, or a file of Keras' weights.
+
+  Args:
+    path: of it.
+    backbone: the name of ours, which says what a file of Keras must be.
 
   Returns:
     A `tf1.Source`.
@@ -71,7 +116,9 @@ def open_source(path: str) -> tf1.Source:
   Raises:
     UserError: it is neither, or cannot be read.
   """
-  if keras_resnet.is_hdf5(path):
+  if hdf5_file.is_hdf5(path):
+    if backbone == 'MobilenetV2':
+      return keras_applications.open_mobilenet_v2(path)
     return keras_resnet.open_weights(path)
   if path.endswith(('.h5', '.hdf5', '.keras')) and os.path.isfile(path):
     raise errors.DataError(
@@ -124,16 +171,20 @@ def _cannot_write(model_dir, error):
 
 def _report(made, source, weights):
   report.show(
-    report.section(
-      f'Taken from {source.path}',
-      {
-        their: f'{"x".join(map(str, weights[name].shape))} -> {name}'
-        for name, their in made.mapped.items()
-      },
-    ),
+    _taken(source.path, made.mapped, weights),
     report.section(f'Not needed from {source.path}', made.unneeded),
     report.section('Without a counterpart', made.ours_alone),
     report.section('Not in the converted run', made.fresh),
+  )
+
+
+def _taken(path, mapped, weights):
+  return report.section(
+    f'Taken from {path}',
+    {
+      their: f'{"x".join(map(str, weights[name].shape))} -> {name}'
+      for name, their in mapped.items()
+    },
   )
 
 
@@ -161,6 +212,10 @@ def _report_end(made, ours, source, model_dir):
   }
   part = 'trunk' if whole else 'backbone'
   overlay = 'warm_start' if whole else 'imagenet_backbone'
+  _advise(part, overlay, model_dir)
+
+
+def _advise(part, overlay, model_dir):
   print(
     f'Start training from its {part}: --gin_file=gin_configs/tasks/{overlay}'
     f'.gin --gin_bindings="INIT = \'{model_dir}\'"'

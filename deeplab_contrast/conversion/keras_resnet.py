@@ -25,7 +25,7 @@ from collections.abc import Mapping
 import h5py
 import numpy as np
 
-from deeplab_contrast.conversion import tf1
+from deeplab_contrast.conversion import hdf5_file, tf1
 from deeplab_contrast.core.network import pixels
 from deeplab_contrast.training import contents
 from deeplab_contrast.utils import errors
@@ -51,14 +51,6 @@ NOTES = (
 )
 
 
-def is_hdf5(path: str) -> bool:
-  """Whether a file is HDF5, by its first bytes."""
-  try:
-    return h5py.is_hdf5(path)
-  except OSError:
-    return False
-
-
 def open_weights(path: str) -> tf1.Source:
   """Opens a weights file.
 
@@ -72,16 +64,16 @@ def open_weights(path: str) -> tf1.Source:
     ConfigError: the file is of a different kind.
     DataError: it cannot be read.
   """
-  try:
-    with h5py.File(path, 'r') as file:
-      _refuse_models(path, file)
-      layers = _layers(file)
-  except (OSError, RuntimeError, KeyError) as error:
-    raise errors.DataError(
-      f'{path} cannot be read as HDF5: {contents.first_line(error)}'
-    ) from error
+  with hdf5_file.opened(path) as file:
+    layers = _layers(file)
   _refuse_others(path, layers)
-  tensors = _convert(layers)
+  try:
+    tensors = _convert(layers)
+  except (ValueError, IndexError) as error:
+    raise errors.DataError(
+      f'{path} has arrays whose shapes do not belong together '
+      f'({contents.first_line(error)}); bring the file from its source again.'
+    ) from error
   return tf1.Source(
     path,
     {name: value.shape for name, value in tensors.items()},
@@ -89,14 +81,6 @@ def open_weights(path: str) -> tf1.Source:
     tensors.__getitem__,
     NOTES,
   )
-
-
-def _refuse_models(path, file):
-  if 'model_weights' in file or 'model_config' in file.attrs:
-    raise errors.ConfigError(
-      f'{path} is a whole saved model; give only its weights, as '
-      'model.save_weights writes them.'
-    )
 
 
 def _layers(file: h5py.File) -> dict[str, dict[str, np.ndarray]]:

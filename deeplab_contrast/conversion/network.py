@@ -85,10 +85,18 @@ def build(
     ConfigError: on a wrong configuration, or a backbone that the original does
       not have.
   """
+  return of(*load(gin_files, bindings, allow_imports))
+
+
+def load(
+  gin_files: Sequence[str],
+  bindings: Sequence[str] = (),
+  allow_imports: Sequence[str] = (),
+) -> tuple[model.DeepLab, str]:
+  """(The built model of an experiment, the experiment as a gin file)."""
   built = launch.parse(gin_files, bindings, allow_imports=allow_imports)
-  _check_backbone(built.root.model)
   built.root.model.build_variables()
-  return of(built.root.model, built.config)
+  return built.root.model, built.config
 
 
 def of(net: model.DeepLab, config: str = '') -> Network:

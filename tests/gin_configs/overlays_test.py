@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
+from deeplab_contrast.core.network import norm
 from deeplab_contrast.inference import whole_images
-from deeplab_contrast.training import checkpoints
+from deeplab_contrast.training import adamw, checkpoints
 from deeplab_contrast.utils import errors
 from tests.datasets import in_memory
 from tests.gin_configs import experiments
@@ -77,9 +78,13 @@ def test_any_experiment_may_start_from_an_imagenet_backbone(name):
     experiments.parse(name, overlay)
 
 
-# Not those of keras-cv, which the original does not have.
+# Those with weights, here or for others to convert.
 @pytest.mark.parametrize(
-  'overlay', ['resnet_v1_50', 'xception_65', 'mobilenet_v2']
+  'overlay',
+  [
+    *('resnet_v1_50', 'xception_65', 'mobilenet_v2', 'efficientnet_lite0'),
+    *('keras_cv_efficientnet_v2', 'keras_cv_mobilenet_v3'),
+  ],
 )
 def test_images_are_padded_with_what_the_network_normalizes_to_0(overlay):
   file = f'gin_configs/models/{overlay}.gin'
@@ -88,6 +93,31 @@ def test_images_are_padded_with_what_the_network_normalizes_to_0(overlay):
     pixel = np.broadcast_to(np.float32(built.root.pad_pixel), [1, 1, 1, 3])
     zero = built.root.model.trunk.backbone.normalize(tf.constant(pixel))
     np.testing.assert_allclose(zero, np.zeros_like(pixel), atol=1e-5)
+
+
+def test_adamw_warms_up_and_trains_the_backbone_slowly():
+  overlay = 'gin_configs/tasks/adamw.gin'
+  trainer = _shallow('voc2012/softmax_scratch.gin', overlay).root.trainer
+  assert isinstance(trainer.optimizer, adamw.AdamW)
+  assert trainer.weight_decay == 0.0
+  assert float(trainer.optimizer.weight_decay) == 0.01
+  assert trainer.last_layer_gradient_multiplier == 10.0
+  rates = [trainer.learning_rate_at(step) for step in (0, 50, 100)]
+  np.testing.assert_allclose(rates, [0.0, 3e-5, 6e-5], rtol=1e-5)
+
+
+def test_a_pretrained_backbone_learns_slowly_and_keeps_its_statistics():
+  overlays = [
+    f'gin_configs/tasks/{name}.gin'
+    for name in ('lower_backbone_rate', 'frozen_backbone_norm')
+  ]
+  root = _shallow('scenes/softmax_scratch.gin', *overlays).root
+  assert root.trainer.last_layer_gradient_multiplier == 10.0
+  assert root.trainer.learning_rate_at(0) == pytest.approx(0.01)
+  trunk = root.model.trunk
+  for part, frozen in ((trunk.backbone, True), (trunk.aspp, False)):
+    norms = [x for x in part._flatten_layers() if isinstance(x, norm.BatchNorm)]
+    assert norms and {x.is_frozen for x in norms} == {frozen}
 
 
 def test_a_network_keeps_the_width_of_the_experiment():

@@ -8,6 +8,10 @@ import numpy as np
 
 from deeplab_contrast.core.network import conv, norm
 
+# The blocks of keras-cv that are layers of their own, and what they connect.
+_BLOCKS = ('MBConvBlock', 'FusedMBConvBlock')
+_MB = (('conv1', 'bn1'), ('depthwise', 'bn2'), ('output_conv', 'bn3'))
+
 
 @contextlib.contextmanager
 def folded(model: keras.Model) -> Iterator[int]:
@@ -15,19 +19,14 @@ def folded(model: keras.Model) -> Iterator[int]:
 
   With fixed statistics batch norm is one scale and one offset per channel: the
   scale goes into the kernel, computed in float64 and stored as float32; the
-  offset stays as a bias. Only convolutions followed directly by our own batch
-  norm are folded, not the layers of keras-cv backbones. Functions traced inside
-  stay folded only if they are frozen inside as well.
+  offset stays as a bias. Only convolutions followed directly, and by nothing
+  else, by our own batch norm are folded. Functions traced inside stay folded
+  only if they are frozen inside as well.
 
   Args:
     model: a built Keras model; restored afterwards.
   """
-  units = [
-    (layer.conv, layer.norm)
-    for layer in model._flatten_layers()
-    if isinstance(layer, (conv.ConvNorm, conv.DepthwiseConvNorm))
-    and isinstance(layer.norm, norm.BatchNorm)
-  ]
+  units = [x for layer in model._flatten_layers() for x in _units(layer)]
   changed = [
     v for layer, batch_norm in units for v in (layer.kernel, batch_norm.beta)
   ]
@@ -41,6 +40,31 @@ def folded(model: keras.Model) -> Iterator[int]:
       batch_norm.is_folded = False
     for variable, value in zip(changed, kept, strict=True):
       variable.assign(value)
+
+
+def _units(layer):
+  """(convolution, batch norm) pairs that a layer itself connects."""
+  if isinstance(layer, (conv.ConvNorm, conv.DepthwiseConvNorm)):
+    is_ours = isinstance(layer.norm, norm.BatchNorm)
+    return [(layer.conv, layer.norm)] if is_ours else []
+  if type(layer).__name__ in _BLOCKS:
+    pairs = [(getattr(layer, c, None), getattr(layer, n, None)) for c, n in _MB]
+    return [(c, n) for c, n in pairs if c is not None and c.built]
+  if isinstance(layer, keras.Model) and hasattr(layer, 'operations'):
+    return [
+      (before, x)
+      for x in layer.layers
+      if isinstance(x, norm.BatchNorm) and (before := _before(x)) is not None
+    ]
+  return []
+
+
+def _before(batch_norm):
+  """The convolution without a bias that only this layer uses, or None."""
+  (parent,) = (n.operation for n in batch_norm._inbound_nodes[0].parent_nodes)
+  kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+  alone = isinstance(parent, kinds) and len(parent._outbound_nodes) == 1
+  return parent if alone and not parent.use_bias else None
 
 
 def _scale_kernel(layer, scale):

@@ -44,9 +44,8 @@ _ATROUS = ('efficientnet', 'efficientnet_v2', 'resnet_v2')
 class KerasCvBackbone(keras.layers.Layer):
   """A backbone of keras-cv as the encoder of a DeepLab.
 
-  Most families expect pixels from 0 to 1, which is what `normalize` gives
-  (keras-cv's own `include_rescaling`); EfficientNetLite expects those of its
-  ImageNet training.
+  Most families get pixels from 0 to 1 (keras-cv's own `include_rescaling`);
+  EfficientNetLite gets those of its ImageNet training.
 
   Args:
     variant: one of `keras_cv_variants.NAMES`, such as 'efficientnet_v2_b0',
@@ -55,10 +54,13 @@ class KerasCvBackbone(keras.layers.Layer):
     output_stride: 32, the native stride; or 16 or 8 for the families in
       `_ATROUS`, whose features atrous rates keep.
     width: multiplies channels, for small machines.
-    arguments: for keras-cv's constructor; they override the variant's.
+    arguments: of keras-cv's constructor, which override those of the variant.
+    normalization: of pixels; 'keras' is what the ImageNet weights of Keras
+      Applications expect, for EfficientNetV2 and MobileNetV3; None is as above.
 
   Raises:
-    ValueError: on an unknown variant or a different output stride.
+    ValueError: on an unknown variant, a different output stride, or a
+      normalization that the variant does not have.
   """
 
   def __init__(
@@ -67,6 +69,7 @@ class KerasCvBackbone(keras.layers.Layer):
     output_stride: int = 32,
     width: float = 1.0,
     arguments: Mapping[str, Any] | None = None,
+    normalization: str | None = None,
   ):
     family, size = keras_cv_variants.find(variant)
     atrous.check_output_stride(output_stride)
@@ -77,8 +80,7 @@ class KerasCvBackbone(keras.layers.Layer):
       )
     super().__init__(name=variant)
     self.output_stride = output_stride
-    lite = family == 'efficientnet'
-    self.normalize = pixels.lite if lite else pixels.unit_range
+    self.normalize = _normalize(family, size, normalization)
     self._pads_to_even = family == 'csp_darknet'
     class_name, make_arguments, _, levels = keras_cv_variants.FAMILIES[family]
     arguments = {**make_arguments(size, width), **(arguments or {})}
@@ -120,6 +122,21 @@ class KerasCvBackbone(keras.layers.Layer):
       outputs = self.encoder(images, training=training)
     low = zip((4, 8, 16), outputs, strict=False)
     return outputs[-1], {k: v for k, v in low if k <= self.output_stride}
+
+
+def _normalize(family, size, normalization):
+  """The function that maps pixels 0..255 to what the backbone expects."""
+  if normalization is None:
+    return pixels.lite if family == 'efficientnet' else pixels.unit_range
+  if normalization == 'keras' and family == 'mobilenet_v3':
+    return pixels.zero_mean_unit_range
+  if normalization == 'keras' and family == 'efficientnet_v2':
+    base = size.startswith('b')
+    return pixels.standard_scores if base else pixels.half_range
+  raise ValueError(
+    f"normalization is {normalization!r}; use None, or 'keras' for variants of "
+    'efficientnet_v2 and mobilenet_v3.'
+  )
 
 
 def _build(class_name, arguments):

@@ -24,6 +24,8 @@ class Trunk(keras.layers.Layer):
     fine_tune_batch_norm: whether batch norm uses and updates the statistics of
       batches in training, or keeps its initial ones. Scale and offset are
       trained either way.
+    freeze_backbone_norm: whether the backbone alone keeps its initial ones:
+      those of pretrained weights, with small batches.
   """
 
   def __init__(
@@ -33,6 +35,7 @@ class Trunk(keras.layers.Layer):
     decoder: Callable[[], decoder_lib.Decoder] = decoder_lib.Decoder,
     aspp_with_batch_norm: bool = True,
     fine_tune_batch_norm: bool = True,
+    freeze_backbone_norm: bool = False,
   ):
     super().__init__(name='trunk')
     self.backbone = backbone
@@ -44,6 +47,8 @@ class Trunk(keras.layers.Layer):
     self.fine_tune_batch_norm = fine_tune_batch_norm
     if not fine_tune_batch_norm:
       _freeze(self._flatten_layers(include_self=False))
+    elif freeze_backbone_norm:
+      _freeze(backbone._flatten_layers(include_self=False))
 
   def call(
     self,

@@ -28,6 +28,17 @@ def lite(images: tf.Tensor) -> tf.Tensor:
   return (images - 127.0) / 128.0
 
 
+def half_range(images: tf.Tensor) -> tf.Tensor:
+  """To -1..1 with 128 at 0: Keras' EfficientNetV2 S, M and L."""
+  return images / 128.0 - 1.0
+
+
+def standard_scores(images: tf.Tensor) -> tf.Tensor:
+  """By mean and deviation of ImageNet: Keras' EfficientNetV2 B0 to B3."""
+  mean = tf.constant((0.485, 0.456, 0.406))
+  return (images / 255.0 - mean) / tf.constant((0.229, 0.224, 0.225))
+
+
 def subtract_imagenet_mean(images: tf.Tensor) -> tf.Tensor:
   """Subtracts the mean: ResNets with the 7x7 root."""
   return images - tf.constant(MEAN_RGB)

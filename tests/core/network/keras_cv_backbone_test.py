@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from deeplab_contrast.core.network import (
+  folding,
   keras_cv_backbone,
   keras_cv_variants,
   model,
@@ -240,6 +241,30 @@ def test_batch_norm_can_be_frozen():
     learning = [v.path for v in result.trunk.backbone.trainable_variables]
     assert any('gamma' in path for path in learning)
     assert any('calls' in p for p in moved)
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['efficientnet_lite0', *_slow('efficientnet_v2_b0', 'mobilenet_v3_small')],
+)
+def test_batch_norm_folds_into_convolutions(name):
+  backbone = make(name)
+  fill(backbone)
+  images = tf.random.stateless_uniform((1, 65, 65, 3), (0, 0))
+  expected, _ = backbone(images)
+  norms = [
+    x
+    for x in backbone._flatten_layers()
+    if isinstance(x, norm.BatchNorm) and x.built
+  ]
+  with folding.folded(backbone) as count:
+    assert count == len(norms) and all(x.is_folded for x in norms)
+    actual, _ = backbone(images)
+  assert np.abs(expected).max() > 0
+  np.testing.assert_allclose(
+    actual, expected, atol=1e-5 * np.abs(expected).max()
+  )
+  np.testing.assert_array_equal(backbone(images)[0], expected)
 
 
 def test_stochastic_depth_drops_only_in_training():
