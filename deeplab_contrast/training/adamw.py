@@ -24,8 +24,6 @@ class AdamW(keras.optimizers.AdamW):
     beta_1: of the mean gradient.
     beta_2: of the mean squared gradient.
     epsilon: added to the root of the latter.
-    use_ema: as in all Keras optimizers: whether weights are averaged.
-    ema_momentum: of these averages.
     gradient_accumulation_steps: as in all Keras optimizers.
   """
 
@@ -36,8 +34,6 @@ class AdamW(keras.optimizers.AdamW):
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
-    use_ema: bool = False,
-    ema_momentum: float = 0.99,
     gradient_accumulation_steps: int | None = None,
   ):
     super().__init__(
@@ -46,8 +42,6 @@ class AdamW(keras.optimizers.AdamW):
       beta_1,
       beta_2,
       epsilon,
-      use_ema=use_ema,
-      ema_momentum=ema_momentum,
       gradient_accumulation_steps=gradient_accumulation_steps,
     )
     self._factors: dict[str, float] = {}
