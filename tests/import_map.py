@@ -127,11 +127,10 @@ MAY_IMPORT = {
 }
 
 _LAYERS = (
-  'core.network.atrous',
-  'core.network.conv',
-  'core.network.dropout',
-  'core.network.norm',
-  'core.network.pixels',
+  *(
+    f'core.network.{name}'
+    for name in ('atrous', 'atrous_conv', 'conv', 'dropout', 'norm', 'pixels')
+  ),
   'core.resize',
 )
 # Rules inside of rooms, instead of the room's row: here a module may not import

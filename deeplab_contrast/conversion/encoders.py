@@ -58,13 +58,13 @@ def read(path: str, backbone: keras.layers.Layer) -> Converted:
   """Reads the weights of an encoder.
 
   Args:
-    path: of a file that it `takes`.
+    path: path of a file for which `takes` is true.
     backbone: its variables built; they are not changed.
 
   Raises:
-    ConfigError: the file is of a different network, or the backbone normalizes
+    ConfigError: the file is for a different network, or the backbone normalizes
       pixels differently.
-    DataError: it is damaged or hostile.
+    DataError: the file is damaged or malicious.
   """
   variables = contents.by_path(backbone.variables)
   shapes = {name: tuple(v.shape) for name, v in variables.items()}
@@ -79,8 +79,9 @@ def read(path: str, backbone: keras.layers.Layer) -> Converted:
     there = None if their not in arrays else arrays[their].shape
     if there != shapes[ours]:
       raise errors.ConfigError(
-        f'{path} is of a network of another size: {their} has shape {there}, '
-        f'our {ours} {shapes[ours]}; pretrained weights need WIDTH = 1.0.'
+        f'{path} is for a network of a different size: {their} has shape '
+        f'{there}, our {ours} has {shapes[ours]}; pretrained weights need '
+        'WIDTH = 1.0.'
       )
   contents.check_finite(path, arrays)
   rest = sorted(set(arrays) - set(theirs.values()))

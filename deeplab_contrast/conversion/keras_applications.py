@@ -1,9 +1,8 @@
 """ImageNet weights of Keras Applications' MobileNets and EfficientNetV2.
 
-Keras itself puts the arrays of a file into its own network, since files of
-different years name layers differently; here they go on by the names of that
-network's layers. Padding, epsilon and activations agree with those of our
-networks, so the numbers are taken as they are.
+Keras loads a file into its own network, because files from different years name
+layers differently; from there the weights are converted by layer name. Padding,
+epsilon and activations equal ours, so the numbers do not change.
 """
 
 import re
@@ -25,7 +24,7 @@ _EXCITED = re.compile(r'squeeze_and_excite2d(?:_\d+)?')
 
 
 def read(path: str, application: str) -> dict[str, np.ndarray]:
-  """Reads a file of weights without the classifier ('no_top').
+  """Reads a weight file without the classifier ("notop").
 
   Args:
     path: of an `.h5` or `.weights.h5` file.
@@ -36,7 +35,7 @@ def read(path: str, application: str) -> dict[str, np.ndarray]:
     the network.
 
   Raises:
-    ConfigError: the file is of a different network, or a whole saved model.
+    ConfigError: the file is for a different network, or a whole saved model.
     DataError: it cannot be read.
   """
   with hdf5_file.opened(path):
@@ -62,7 +61,7 @@ def read(path: str, application: str) -> dict[str, np.ndarray]:
 
 
 def open_mobilenet_v2(path: str) -> tf1.Source:
-  """A file of MobileNetV2, by the original's names; raises as `read`."""
+  """Opens a file of MobileNetV2 under the original's names; see `read`."""
   tensors = _original_names(read(path, 'MobileNetV2'))
   return tf1.Source(
     path,
@@ -73,7 +72,7 @@ def open_mobilenet_v2(path: str) -> tf1.Source:
 
 
 def _original_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """The arrays of MobileNetV2 by the original's names."""
+  """Renames the arrays of MobileNetV2 as in the original."""
   result = {}
   for name, array in arrays.items():
     layer, kind = name.split('/')
@@ -100,8 +99,7 @@ def their_names(names: Sequence[str]) -> dict[str, str]:
   """{our name: Keras'} of the variables of a keras-cv encoder.
 
   Args:
-    names: of all its variables, in the order of the network; the last two or,
-      inside of a squeeze, three parts count.
+    names: names of all its variables, in the order of the network.
   """
   result: dict[str, str] = {}
   squeezes: list[str] = []  # The convolutions inside, in order.

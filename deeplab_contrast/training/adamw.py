@@ -1,8 +1,8 @@
-"""AdamW whose learning rate has a factor for each variable.
+"""AdamW with a factor on the learning rate of each variable.
 
-Adam divides a gradient by its own size, so that a factor on the gradient, the
-original's last_layer_gradient_multiplier, does nothing. Here it is a factor on
-the learning rate, which is also that of the decay.
+Adam divides gradients by their size, so a factor on a gradient, such as the
+original's last_layer_gradient_multiplier, has no effect. Here it multiplies the
+learning rate, and with it the weight decay.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ import tensorflow as tf
 class AdamW(keras.optimizers.AdamW):
   """AdamW (Loshchilov and Hutter, ICLR 2019) for `Trainer`.
 
-  Each step subtracts rate * weight_decay * kernel from the kernels of
-  convolutions; biases, and scale and offset of norms, do not decay.
+  Each step subtracts rate * weight_decay * kernel from each kernel; biases and
+  the scale and offset of norms do not decay.
 
   Args:
     learning_rate: a number or a schedule.
-    weight_decay: a share of the learning rate, not a part of the loss.
-    beta_1: of the mean gradient.
-    beta_2: of the mean squared gradient.
-    epsilon: added to the root of the latter.
+    weight_decay: multiplied by the learning rate; not part of the loss.
+    beta_1: decay of the mean gradient.
+    beta_2: decay of the mean squared gradient.
+    epsilon: added to the root of the mean squared gradient.
     gradient_accumulation_steps: as in all Keras optimizers.
   """
 
@@ -64,7 +64,7 @@ class AdamW(keras.optimizers.AdamW):
     super().update_step(gradient, variable, rate)
 
   def _apply_weight_decay(self, variables):
-    """Nothing: Keras' own decay knows one rate only; see `update_step`."""
+    """Does nothing: Keras has one rate for all; see `update_step`."""
 
 
 def gradient_factors(
@@ -72,7 +72,7 @@ def gradient_factors(
   variables: Sequence[keras.Variable],
   factors: Sequence[float],
 ) -> list[float]:
-  """The factors that remain for gradients; an `AdamW` takes them as rates."""
+  """The factors for gradients; all 1 for `AdamW`, which scales rates."""
   if not isinstance(optimizer, AdamW):
     return list(factors)
   optimizer.set_factors(variables, factors)
@@ -82,7 +82,7 @@ def gradient_factors(
 def check(
   optimizer: keras.optimizers.Optimizer, weight_decay: float, multiplier: float
 ) -> None:
-  """Refuses settings of `Trainer` that do nothing or harm with this optimizer.
+  """Refuses settings of `Trainer` that are wrong for this optimizer.
 
   Raises:
     ValueError: weight decay in the loss with `AdamW`, or faster last layers
@@ -91,15 +91,14 @@ def check(
   if isinstance(optimizer, AdamW):
     if weight_decay:
       raise ValueError(
-        f'Trainer.weight_decay is {weight_decay}, which Adam would divide by '
-        'the size of gradients; set it to 0.0, and AdamW.weight_decay instead.'
+        f'Trainer.weight_decay is {weight_decay}, which AdamW would scale like '
+        'a gradient; set it to 0.0 and use AdamW.weight_decay.'
       )
     return
   kinds: Any = keras.optimizers
   divide = (kinds.Adam, kinds.Nadam, kinds.Adamax, kinds.Lion, kinds.RMSprop)
   if multiplier != 1.0 and isinstance(optimizer, divide):
     raise ValueError(
-      f'last_layer_gradient_multiplier is {multiplier}, which does nothing '
-      f'with {type(optimizer).__name__}: it divides gradients by their size. '
-      'Use deeplab_contrast.training.adamw.AdamW.'
+      f'last_layer_gradient_multiplier is {multiplier}, which has no effect '
+      f'with {type(optimizer).__name__}; use training.adamw.AdamW.'
     )

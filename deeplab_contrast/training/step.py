@@ -44,12 +44,7 @@ class Step:
     """
     kernels = model.decayed_kernels()
     variables = [v.value for v in model.trainable_variables]
-    multipliers = model.gradient_multipliers(
-      self.last_layer_gradient_multiplier, self.last_layers_contain_logits_only
-    )
-    multipliers = adamw.gradient_factors(
-      self.optimizer, model.trainable_variables, multipliers
-    )
+    multipliers = self._multipliers(model)
 
     def on_replica(batch):
       with tf.GradientTape() as tape:
@@ -84,6 +79,15 @@ class Step:
       )
 
     return train_step
+
+  def _multipliers(self, model):
+    """The factor on the gradient of each trainable variable."""
+    multipliers = model.gradient_multipliers(
+      self.last_layer_gradient_multiplier, self.last_layers_contain_logits_only
+    )
+    return adamw.gradient_factors(
+      self.optimizer, model.trainable_variables, multipliers
+    )
 
   def _objective(
     self,

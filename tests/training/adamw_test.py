@@ -1,4 +1,4 @@
-"""AdamW: rates of its own for variables, decay of kernels alone."""
+"""AdamW: a rate for each variable; only kernels decay."""
 
 import keras
 import numpy as np
@@ -69,7 +69,7 @@ def test_settings_that_would_do_nothing_are_refused():
   ours, theirs = adamw.AdamW(0.1), keras.optimizers.AdamW(0.1)
   with pytest.raises(ValueError, match='weight_decay is 4e-05, .* set it to'):
     trainer.Trainer(ours, 2)
-  with pytest.raises(ValueError, match='does nothing with AdamW'):
+  with pytest.raises(ValueError, match='has no effect with AdamW'):
     trainer.Trainer(theirs, 2, last_layer_gradient_multiplier=10.0)
   trainer.Trainer(theirs, 2)
 
