@@ -128,14 +128,14 @@ MAY_IMPORT = {
 
 _LAYERS = (
   'core.network.atrous',
+  'core.network.atrous_conv',
   'core.network.conv',
   'core.network.dropout',
   'core.network.norm',
   'core.network.pixels',
   'core.resize',
 )
-# Rules inside of rooms, instead of the room's row: here a module may not import
-# its neighbours either, such as other backbones or tasks.
+# Inside of rooms, instead of the room's row: neither other backbones nor tasks.
 INSIDE = {
   'core.network': _LAYERS,
   'core.network.keras_cv_backbone': (

@@ -101,8 +101,10 @@ def write_saved_model(
     path = os.path.join(place, exported.DESCRIPTION)
     _write_description(description, path)
     module, signatures = serving.module(function, path)
+    # For prediction: gradients that we define ourselves are left out.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     with quiet.no_stderr():
-      tf.saved_model.save(module, folder, signatures=signatures)
+      tf.saved_model.save(module, folder, signatures, options)
 
 
 def write_tflite(
