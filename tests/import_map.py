@@ -133,8 +133,7 @@ _LAYERS = (
   ),
   'core.resize',
 )
-# Rules inside of rooms, instead of the room's row: here a module may not import
-# its neighbours either, such as other backbones or tasks.
+# Inside of rooms, instead of the room's row: neither other backbones nor tasks.
 INSIDE = {
   'core.network': _LAYERS,
   'core.network.keras_cv_backbone': (

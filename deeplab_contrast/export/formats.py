@@ -101,8 +101,14 @@ def write_saved_model(
     path = os.path.join(place, exported.DESCRIPTION)
     _write_description(description, path)
     module, signatures = serving.module(function, path)
-    with quiet.no_stderr():
-      tf.saved_model.save(module, folder, signatures=signatures)
+    _save(module, signatures, folder)
+
+
+def _save(module, signatures, folder):
+  # For prediction: gradients that we define ourselves are left out.
+  options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+  with quiet.no_stderr():
+    tf.saved_model.save(module, folder, signatures, options)
 
 
 def write_tflite(
@@ -116,12 +122,12 @@ def write_tflite(
     folder: where to.
   """
   module, signatures = serving.module(frozen)
-  signature = signatures['serving_default'].get_concrete_function()
-  with quiet.no_stderr():
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-      [signature], module
-    )
-    data = converter.convert()
+  key = 'serving_default'
+  with tempfile.TemporaryDirectory() as place:
+    _save(module, {key: signatures[key]}, place)
+    with quiet.no_stderr():
+      converter = tf.lite.TFLiteConverter.from_saved_model(place)
+      data = converter.convert()
   with open(os.path.join(folder, TFLITE_FILE), 'wb') as file:
     file.write(data)
   _write_description(description, os.path.join(folder, exported.DESCRIPTION))

@@ -43,11 +43,12 @@ class Evaluation:
     # Of one replica; rounded up, since all take the same number.
     self._count = -(-experiment.evaluator.batch_size // self._replicas)
     self._images = whole_images.of(experiment, examples, self._count)
-    self.batches()  # Faults of the data are reported now.
+    # Made once, so that faults of the data are reported now.
+    self._batches = self._images.batches(self._count * self._replicas)
 
   def batches(self) -> tf.data.Dataset:
     """Whole images, padded to one size, each once and in order."""
-    return self._images.batches(self._count * self._replicas)
+    return self._batches
 
   def scores(self, poll: Callable[[], object] = lambda: None) -> dict[str, Any]:
     """Scores the current weights.
@@ -70,6 +71,7 @@ class Evaluation:
         self._examples.info,
         self._strategy,
         poll,
+        self._counter,
       )
     return {**scores, 'judged_by': experiment.judged_by}
 
@@ -89,6 +91,13 @@ class Evaluation:
     if not workers.of(self._strategy).is_chief:
       return scores
     return {**scores, writers.SHOWN: self._shown(scores)}
+
+  @functools.cached_property
+  def _counter(self):
+    experiment = self._experiment
+    return experiment.evaluator.counter(
+      experiment.model, self._examples.info.num_classes, self._strategy
+    )
 
   @functools.cached_property
   def _shown(self):

@@ -89,6 +89,7 @@ class Evaluator:
     info: dataset_info.DatasetInfo,
     strategy: tf.distribute.Strategy,
     poll: Callable[[], object] = lambda: None,
+    count: Callable[[Any, Any], tf.Tensor] | None = None,
   ) -> dict[str, Any]:
     """Predicts a split once, and scores the predictions.
 
@@ -100,6 +101,7 @@ class Evaluator:
       info: the split's `DatasetInfo`.
       strategy: the `tf.distribute` strategy the model was made under.
       poll: called between batches, e.g. to stop on a signal.
+      count: what `counter` returned; None makes a new one.
 
     Returns:
       The dict of `confusion.scores`, with `matrix` (int64 [classes, classes]);
@@ -108,14 +110,14 @@ class Evaluator:
       `trimap_miou`, `trimap_pixel_accuracy` and `trimap_iou`, of the pixels
       near outlines.
     """
-    step = self._step(model, info.num_classes, strategy)
+    count = count or self.counter(model, info.num_classes, strategy)
     distributed = batches
     if isinstance(batches, tf.data.Dataset):
       distributed = strategy.experimental_distribute_dataset(batches)
     total = tf.zeros([self._kinds, *[info.num_classes] * 2], tf.int64)
     for batch in distributed:
       poll()
-      total += step(batch[common.IMAGE], batch[common.LABEL])
+      total += count(batch[common.IMAGE], batch[common.LABEL])
     matrix, *near = total.numpy()
     result = {**confusion.scores(matrix), 'matrix': matrix}
     if info.categories:
@@ -135,7 +137,22 @@ class Evaluator:
     """How many matrices are counted: of all pixels, of those near outlines."""
     return 1 if self.trimap_width is None else 2
 
-  def _step(self, model, num_classes, strategy):
+  def counter(
+    self, model: keras.Model, num_classes: int, strategy: tf.distribute.Strategy
+  ) -> Callable[[Any, Any], tf.Tensor]:
+    """The compiled prediction and count of a batch, for `evaluate`.
+
+    Args:
+      model: a `DeepLab` with a `Classifier`.
+      num_classes: int.
+      strategy: the `tf.distribute` strategy the model was made under.
+
+    Returns:
+      A function of images and labels, which gives int64 matrices [kinds,
+      classes, classes]. Tracing the network takes seconds, so that several
+      evaluations should share one.
+    """
+
     def count(images, labels):
       predictions = self.predictor.labels(model, images)
       counted = [labels]

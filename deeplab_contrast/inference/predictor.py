@@ -72,8 +72,9 @@ class Predictor:
       return resize.labels_nearest(labels, resize.spatial_size(images))
     if self.tile_size is not None:
       return self._by_tiles(model, images, self.tile_size, labels=True)
-    probabilities = self._whole(model, images)
-    return tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+    # As in the original, a single pass needs no probabilities.
+    found = self._whole(model, images, only_order=True)
+    return tf.argmax(found, axis=-1, output_type=tf.int32)
 
   def values(
     self, size: Sequence[int], num_classes: int, labels: bool = True
@@ -98,14 +99,17 @@ class Predictor:
       rows = 0
     return max(rows * width * num_classes, height * width * 3)
 
-  def _whole(self, model, images):
+  def _whole(self, model, images, only_order=False):
+    """Probabilities; of a single pass, by `only_order`, its logits."""
     images = tf.cast(images, tf.float32)
     passes = [
       self._one_pass(model, images, scale, mirrored)
       for scale in self.scales
       for mirrored in ((False, True) if self.flip else (False,))
     ]
-    return tf.add_n(passes) / len(passes)
+    if len(passes) == 1:
+      return passes[0] if only_order else tf.nn.softmax(passes[0])
+    return tf.add_n([tf.nn.softmax(x) for x in passes]) / len(passes)
 
   def _by_tiles(self, model, images, tile_size, labels):
     overlap = tile_size // 4 if self.overlap is None else self.overlap
@@ -118,6 +122,7 @@ class Predictor:
     return tiles.blend(predict, images, rows, columns, classes, labels)
 
   def _one_pass(self, model, images, scale, mirrored):
+    """The logits of a pass, at the size of the image."""
     size = resize.spatial_size(images)
     scaled = resize.by_factor(images, scale)
     if mirrored:
@@ -130,7 +135,7 @@ class Predictor:
       finest = max(1.0, scale) / model.logits_stride
       grid = [resize.scale_dimension(side, finest) for side in size]
       logits = resize.bilinear(logits, grid)
-    return tf.nn.softmax(resize.bilinear(logits, size))
+    return resize.bilinear(logits, size)
 
   def _check_tiles(self):
     """Refuses tiles whose maps would not align with those of the image."""

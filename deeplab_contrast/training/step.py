@@ -55,12 +55,7 @@ class Step:
       numbers['gradient_norm'] = tf.linalg.global_norm(gradients)
       # Keras sums over replicas once more.
       shares = [m / strategy.num_replicas_in_sync for m in multipliers]
-      self.optimizer.apply(
-        [
-          g if m == 1.0 else g * m
-          for g, m in zip(gradients, shares, strict=True)
-        ]
-      )
+      self.optimizer.apply(_products(gradients, shares))
       # After the update, so that weights it has ruined are seen before saving.
       numbers['weight_norm'] = tf.linalg.global_norm(variables)
       counter.assign_add(1)
@@ -111,6 +106,11 @@ class Step:
     )
     numbers['loss'] = loss + decay
     return objective + decay / replicas, {**numbers, **counts}
+
+
+def _products(gradients, factors):
+  pairs = zip(gradients, factors, strict=True)
+  return [x if factor == 1.0 else x * factor for x, factor in pairs]
 
 
 def make_counter() -> tf.Variable:

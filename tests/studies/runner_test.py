@@ -5,7 +5,7 @@ import pytest
 from deeplab_contrast import launch
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.studies import processes, runner, stages
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, precision
 
 Stage = stages.Stage
 
@@ -32,6 +32,14 @@ def test_bindings_reach_the_stages_that_use_them(tmp_path):
   given = ['STRENGTH = 0.5', 'STEPS = 9']
   jobs = check(tmp_path, [PRETRAINING, JUDGED], given)
   assert [job.given for job in jobs] == [tuple(given), ('STEPS = 9',)]
+
+
+def test_all_stages_train_in_the_precision_found_for_the_first(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(precision, 'faster', lambda: 'float32')
+  jobs = check(tmp_path, [PRETRAINING, JUDGED], ["PRECISION = 'auto'"])
+  assert [job.given[-1] for job in jobs] == ["PRECISION = 'float32'"] * 2
 
 
 def test_a_binding_no_stage_uses_is_refused(tmp_path):

@@ -1,14 +1,16 @@
+import argparse
 import importlib.util
 import json
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests import processes
-from tools.benchmarks import predict
+from tools.benchmarks import convolutions, predict, step
 
 KEYS = {
   *('naive_s', 'ours_f32_s', 'ours_bf16_s', 'speedup_f32', 'speedup_bf16'),
@@ -114,3 +116,42 @@ def test_the_report_of_predict():
   assert report['torch_f32_ips'] is report['torch_bf16_ips'] is None
   assert report['ours_to_keras_cv'] == 2 and report['ours_to_torch'] is None
   assert report['sizes']['9x9']['ours_to_torch'] == 1
+
+
+def test_the_report_of_step():
+  names = ('network', 'width', 'crop', 'batch', 'precision', 'task')
+  arguments = argparse.Namespace(**dict.fromkeys(names, 1))
+  conv = convolutions.Convolution((1, 9, 9, 8), 8, 3, 1, 1, 'same', False, 2)
+  first = conv._replace(shape=(1, 9, 9, 3), count=1)
+
+  def measured(*turns, convolutions=None):
+    return types.SimpleNamespace(
+      seconds=turns, peak_mb=5.0, convolutions=convolutions
+    )
+
+  processes = {
+    'ours': measured([4.0, 2.0], [6.0, 3.0]),
+    'keras': measured([3.0]),
+    'convs_tf': measured([0.1] * 6, [0.2] * 6, convolutions=[conv, first]),
+    'convs_torch': measured([0.3, 0.05, 0.3, 0.3, 0.0, 0.3]),
+  }
+  report = step._report(processes, arguments)
+  assert (report['ours_s'], report['ours_median_s']) == (2.0, 3.5)
+  assert report['keras_to_ours'] == 1.5 and report['peak_mb'] == 5.0
+  assert report['torch_s'] is report['torch_to_ours'] is None
+  # The faster of both kernels, twice; images need no gradient.
+  assert report['convs_s'] == pytest.approx(2 * 0.25 + 0.2)
+  assert report['conv_share'] == report['convs_s'] / 2.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', ['softmax', 'contrastive'])
+def test_step_as_json(task):
+  size = ('--network=resnet_v1_18_beta', '--width=0.125', '--crop=33')
+  turns = ('--batch=1', '--rounds=1', '--steps=1', f'--task={task}', '--json')
+  done = benchmark('step', *size, *turns)
+  assert done.returncode == 0, done.stderr
+  report = json.loads(done.stdout)
+  peer = {'softmax': 'keras', 'contrastive': 'softmax'}[task]
+  assert report[f'{peer}_to_ours'] == report[f'{peer}_s'] / report['ours_s']
+  assert report['peak_mb'] > 0

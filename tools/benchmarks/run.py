@@ -114,13 +114,13 @@ def _evaluation(experiment, strategy):
   limited = len(examples)
   if experiment.evaluator.limit:
     limited = min(limited, experiment.evaluator.limit)
-  rates = {
-    'forward': _rate(lambda: forward(batch), size),
-    'evaluation': _rate(judge.scores, limited),
-    'labelling': _rate(label, count),
-  }
-  # Once more, since the machine's speed may have changed.
-  rates['forward'] = max(rates['forward'], _rate(lambda: forward(batch), size))
+  rates = _rates(
+    {
+      'forward': (lambda: forward(batch), size),
+      'evaluation': (judge.scores, limited),
+      'labelling': (label, count),
+    }
+  )
   return {
     **{f'{name}_images_per_second': rate for name, rate in rates.items()},
     'evaluation_to_forward': rates['evaluation'] / rates['forward'],
@@ -148,12 +148,14 @@ def _forward(model, predictor):
   return forward
 
 
-def _rate(work, images, repeats=3):
-  """Images per second, at best."""
-  work()  # Compiles.
-  best = float('inf')
-  for _ in range(repeats):
-    start = time.perf_counter()
-    work()
-    best = min(best, time.perf_counter() - start)
-  return images / best
+def _rates(works, rounds=4):
+  """Images per second at best of {name: (function, images)}, in turn."""
+  best = {}
+  for turn in range(rounds):
+    for name, (work, images) in works.items():
+      start = time.perf_counter()
+      work()
+      rate = images / (time.perf_counter() - start)
+      if turn:  # The first turn compiles.
+        best[name] = max(best.get(name, 0.0), rate)
+  return best
