@@ -6,9 +6,11 @@ python -m deeplab_contrast.predict --saved_model=runs/a/export/saved_model \
 Writes `predictions/masks/<name>.png` (class ids, with a palette),
 `predictions/overlays/<name>.jpg` and, with --probabilities, float16
 `predictions/probabilities/<name>.npz`. Started again, it resumes. Images that
-cannot be read are listed in `failures.txt`, and the exit code is 3.
+cannot be read are listed in `failures.txt`, and the exit code is 3. With
+--json, the result is printed as JSON.
 """
 
+import json
 import os
 import sys
 
@@ -17,6 +19,8 @@ from deeplab_contrast import launch
 # 4096 x 4096: with 21 classes, about 5 GB.
 MAX_PIXELS = 2**24
 
+_MOST_NAMED = 5
+
 
 def main(
   launched: launch.Launch,
@@ -24,6 +28,7 @@ def main(
   out: str | None,
   probabilities: bool = False,
   max_pixels: int = MAX_PIXELS,
+  as_json: bool = False,
 ) -> int:
   """Predicts all images that are not done yet.
 
@@ -33,6 +38,7 @@ def main(
     out: the folder of the outputs.
     probabilities: whether they are written too.
     max_pixels: images with more are refused.
+    as_json: whether the result is printed as JSON.
 
   Returns:
     The exit code: 3 if images failed.
@@ -58,7 +64,12 @@ def main(
     folder = predictions.Folder(out, model, probabilities, max_pixels)
     done, failed = folder.add_all(entries, request.poll)
   before = len(entries) - done - failed
-  print(f'{done} predicted, {before} already there, {failed} failed: {out}')
+  skipped = image_list.skipped(launched.arguments, without=out)
+  counts = {'predicted': done, 'already there': before, 'failed': failed}
+  if as_json:
+    print(json.dumps({**counts, 'skipped': skipped, 'out': out}))
+  else:
+    _say(counts, skipped, out)
   if not failed:
     return 0
   print(
@@ -70,6 +81,17 @@ def main(
   return errors.DataError.exit_code
 
 
+def _say(counts, skipped, out):
+  print(', '.join(f'{n} {what}' for what, n in counts.items()) + f': {out}')
+  if skipped:
+    names = ', '.join(map(os.path.basename, skipped[:_MOST_NAMED]))
+    more = len(skipped) - _MOST_NAMED
+    print(
+      f'Skipped {len(skipped)} files that are not images: {names}'
+      f'{f" and {more} more" if more > 0 else ""}.'
+    )
+
+
 if __name__ == '__main__':
   from absl import flags
 
@@ -79,6 +101,7 @@ if __name__ == '__main__':
   flags.DEFINE_integer(
     'max_pixels', MAX_PIXELS, 'Images with more are refused.', lower_bound=1
   )
+  flags.DEFINE_boolean('json', False, 'Print the result as JSON.')
   launch.run(
     lambda launched: main(
       launched,
@@ -86,6 +109,7 @@ if __name__ == '__main__':
       flags.FLAGS.out,
       flags.FLAGS.probabilities,
       flags.FLAGS.max_pixels,
+      flags.FLAGS.json,
     ),
     distribute=False,
     needs_experiment=False,

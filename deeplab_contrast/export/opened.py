@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from deeplab_contrast.config import build, run_folder
 from deeplab_contrast.export import exported, formats, run_export
-from deeplab_contrast.imaging import panels, photos
+from deeplab_contrast.imaging import conversion, panels, photos
 from deeplab_contrast.utils import errors, run_files
 
 
@@ -75,7 +75,7 @@ class Model:
       DataError: the file cannot be read, the array is of another type or
         shape, or the image does not fit into memory.
     """
-    pixels = _pixels(image)
+    pixels = _pixels(image, self.exported.convert)
     try:
       if probabilities:
         labels, kept = self.exported.predict(pixels)
@@ -146,11 +146,14 @@ def _export(
     return dataclasses.replace(exported.load(folder), path=run)
 
 
-def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
+def _pixels(
+  image: str | os.PathLike[str] | np.ndarray,
+  convert: conversion.Conversion | None,
+) -> np.ndarray:
   """uint8 [height, width, 3] of a file or an array."""
   if isinstance(image, (str, os.PathLike)):
     path = os.fspath(image)
-    return photos.decode(photos.read_bytes(path), path)
+    return photos.decode(photos.read_bytes(path), path, convert=convert)
   array = np.asarray(image)
   is_rgb = array.ndim == 3 and array.shape[-1] == 3 and array.size > 0
   if not is_rgb or array.dtype != np.uint8:
