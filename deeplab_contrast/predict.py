@@ -7,7 +7,8 @@ Writes `predictions/masks/<name>.png` (class ids, with a palette),
 `predictions/overlays/<name>.jpg` and, with --probabilities, float16
 `predictions/probabilities/<name>.npz`. Started again, it resumes. Images that
 cannot be read are listed in `failures.txt`, and the exit code is 3. With
---json, the result is printed as JSON.
+--json, the result is printed as JSON. A run in place of the exported model
+is exported first, into memory.
 """
 
 import json
@@ -34,7 +35,7 @@ def main(
 
   Args:
     launched: the `launch.Launch` of this process; its arguments are the images.
-    saved_model: the folder of the model.
+    saved_model: the folder of the model, or of a run that classifies.
     out: the folder of the outputs.
     probabilities: whether they are written too.
     max_pixels: images with more are refused.
@@ -51,16 +52,16 @@ def main(
   from deeplab_contrast.utils import errors, quiet, signals
 
   with quiet.no_stderr():  # TensorFlow logs its start.
-    from deeplab_contrast.export import exported, predictions
+    from deeplab_contrast.export import predictions
   if not saved_model:
     raise errors.ConfigError(
-      'Give --saved_model, the folder that export_model wrote.'
+      'Give --saved_model, the folder that export_model or train wrote.'
     )
   if not out:
     raise errors.ConfigError('Give --out, the folder to write to.')
   with signals.stop_request() as request:
     entries = image_list.find(launched.arguments, without=out)
-    model = exported.load(saved_model)
+    model = _load(saved_model)
     folder = predictions.Folder(out, model, probabilities, max_pixels)
     done, failed = folder.add_all(entries, request.poll)
   before = len(entries) - done - failed
@@ -81,6 +82,19 @@ def main(
   return errors.DataError.exit_code
 
 
+def _load(path):
+  from deeplab_contrast.utils import run_files
+
+  if not os.path.isfile(os.path.join(path, run_files.CONFIG)):
+    from deeplab_contrast.export import exported
+
+    return exported.load(path)
+  # The code of networks is only needed for a run.
+  from deeplab_contrast.export import opened
+
+  return opened.open_model(path).exported
+
+
 def _say(counts, skipped, out):
   print(', '.join(f'{n} {what}' for what, n in counts.items()) + f': {out}')
   if skipped:
@@ -95,7 +109,9 @@ def _say(counts, skipped, out):
 if __name__ == '__main__':
   from absl import flags
 
-  flags.DEFINE_string('saved_model', None, 'Folder of an exported model.')
+  flags.DEFINE_string(
+    'saved_model', None, 'Folder of an exported model, or of a run.'
+  )
   flags.DEFINE_string('out', None, 'Folder to write to.')
   flags.DEFINE_boolean('probabilities', False, 'Write probabilities too.')
   flags.DEFINE_integer(

@@ -5,6 +5,7 @@ command: both run the same SavedModel, on pixels of the same decoder.
 """
 
 import dataclasses
+import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -143,7 +144,14 @@ def _export(
       fold=True,
       poll=lambda: None,
     )
-    return dataclasses.replace(exported.load(folder), path=run)
+    # The same for the same weights: files of a SavedModel differ each time.
+    with open(run_folder.config_file(run), 'rb') as file:
+      digest = hashlib.sha256(file.read())
+    for weight in experiment.model.weights:
+      digest.update(weight.numpy().tobytes())
+    return dataclasses.replace(
+      exported.load(folder), path=run, fingerprint=digest.hexdigest()[:16]
+    )
 
 
 def _pixels(

@@ -142,7 +142,8 @@ def _tiff(data, path):
     import tifffile
   except ImportError:
     raise errors.SystemFault(
-      f'{path} is read with tifffile: pip install tifffile.'
+      f'{path} is a TIFF of bands or bits that need the package tifffile: pip '
+      'install tifffile.'
     ) from None
   with tifffile.TiffFile(io.BytesIO(data)) as file:
     if len(file.pages) > 1:

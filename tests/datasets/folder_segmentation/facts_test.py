@@ -248,7 +248,9 @@ def test_a_tiff_of_several_pages_is_refused_by_name(tmp_path):
 
 def test_nothing_known_is_reported_with_what_is_there(tmp_path):
   (tmp_path / 'notes.doc').write_text('')
-  with pytest.raises(errors.ConfigError, match='1 files .\.doc. in which.*own_data.md'):
+  with pytest.raises(
+    errors.ConfigError, match=r'1 files .\.doc. in which.*own_data.md'
+  ):
     collect(tmp_path)
 
 
