@@ -43,12 +43,7 @@ class Conversion:
       raise errors.ConfigError(
         f'"bands" is {list(bands)}: give one or three, counted from 1.'
       )
-    is_range = len(limits) in (0, 2) and all(
-      isinstance(value, (int, float)) for value in limits
-    )
-    if limits != MEASURED and not (
-      is_range and (not limits or limits[0] < limits[1])
-    ):
+    if not _is_range(limits):
       raise errors.ConfigError(
         f'"range" is {limits!r}: give [low, high], or "{MEASURED}".'
       )
@@ -97,11 +92,18 @@ class Conversion:
         f'which become 0 and 255, such as "range": [{known.min():g}, '
         f'{known.max():g}].'
       )
-    low, high = (
-      (known.min(), known.max()) if self.range == MEASURED else self.range
-    )
+    low, high = known.min(), known.max()
+    if not isinstance(self.range, str):
+      low, high = self.range
     scaled = (np.nan_to_num(values, nan=low) - low) / max(high - low, 1e-12)
     return np.rint(255 * scaled.clip(0, 1)).astype(np.uint8)
+
+
+def _is_range(limits):
+  if isinstance(limits, str) or not limits:
+    return limits in (MEASURED, ())
+  are_numbers = all(isinstance(value, (int, float)) for value in limits)
+  return are_numbers and len(limits) == 2 and limits[0] < limits[1]
 
 
 def of(bands: Sequence[int] | None, range_: Any) -> Conversion | None:

@@ -69,9 +69,9 @@ def decode(
       that 8-bit RGB cannot represent.
   """
   if convert is not None:
-    pixels = convert.read(data, path)
-    _check_pixels(Image.fromarray(pixels), 1, path, max_pixels, least)
-    return pixels
+    converted = convert.read(data, path)
+    _check_pixels(Image.fromarray(converted), 1, path, max_pixels, least)
+    return converted
   image = images.open_image(data, path)
   noted = orientation.of(image, data)
   _check_pixels(image, noted, path, max_pixels, least)

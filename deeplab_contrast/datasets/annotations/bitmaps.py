@@ -37,6 +37,7 @@ def from_base64(text: str, is_compressed: bool = False) -> np.ndarray:
   if image.width * image.height > shapes.MOST_PIXELS:
     raise ValueError('a bitmap has too many pixels')
   pixels = np.asarray(image)
-  if pixels.ndim == 3:
-    pixels = pixels[..., -1] if pixels.shape[-1] in (2, 4) else pixels.any(-1)
-  return pixels != 0
+  if pixels.ndim == 2:
+    return pixels != 0
+  has_alpha = pixels.shape[-1] in (2, 4)
+  return np.asarray((pixels[..., -1:] if has_alpha else pixels).any(axis=-1))

@@ -83,7 +83,7 @@ def _categories(value):
 
 def _images(tree, file, value, categories, left_out):
   split = splits.of_name(posixpath.basename(file)) or splits.of_path(file)
-  found = {}
+  found: dict[Any, tuple] = {}
   for image in value['images']:
     name = image['file_name']
     size = size_of(image['height'], image['width'])

@@ -131,10 +131,7 @@ def _brush(numbers, size):
   then runs: whether one value is repeated (1 bit), the kind of the length (2
   bits), the length less 1, and the value or values.
   """
-  data = np.array([whole(number) for number in numbers])
-  if data.max(initial=0) > 255:
-    raise ValueError('brush strokes have numbers above 255')
-  data, at = bytes(data.tolist()), 0
+  data, at = bytes(whole(number) for number in numbers), 0
 
   def take(count):
     nonlocal at

@@ -62,9 +62,9 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
   left_out: collections.Counter[str] = collections.Counter()
   tasks: dict[int, dict[int, list]] = {}
   for file in files:
-    task, annotation, name, number = _NAME.fullmatch(
+    ((task, annotation, name, number),) = _NAME.findall(
       posixpath.basename(file)
-    ).groups()
+    )
     of_task = tasks.setdefault(int(task), {})
     of_task.setdefault(int(annotation), []).append(
       (label(name), int(number), file)

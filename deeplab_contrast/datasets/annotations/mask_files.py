@@ -93,7 +93,7 @@ def _has(tree, place, name):
 
 def _lists(tree, folder):
   """{split: list of images}, if there is one to train and one to evaluate."""
-  lists = {}
+  lists: dict[str, str] = {}
   for file in tree.ending('.txt'):
     if posixpath.dirname(file) == folder:
       split = splits.of_name(posixpath.splitext(posixpath.basename(file))[0])

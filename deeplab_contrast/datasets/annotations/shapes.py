@@ -136,9 +136,8 @@ class Drawn:
   def _box(self):
     if self.kind == 'ellipse':
       return (*self.points.min(0), *self.points.max(0))
-    radius = _POINT_RADIUS
-    if self.kind == 'circle':
-      radius = math.dist(*self.points)
+    is_circle = self.kind == 'circle'
+    radius = math.dist(*self.points) if is_circle else _POINT_RADIUS
     x, y = self.points[0]
     return x - radius, y - radius, x + radius, y + radius
 

@@ -53,7 +53,7 @@ _ADVICE = (
 def make_layout(about: description.Description) -> raw_pairs.Layout:
   """How to find and split the files of a described dataset."""
   places = ('', about.name)
-  marks = about.image_folder, about.mask_folder
+  marks: tuple[str, ...] = (about.image_folder, about.mask_folder)
   if about.is_drawn:
     marks = ('.',)
   if '*' in about.image_folder:
@@ -102,7 +102,7 @@ def _collect(folder, about):
 def _with_background(splits, about):
   """Gives images without a mask one of the class of `missing_mask`."""
   count = 0
-  result = {}
+  result: dict[str, list[raw_pairs.Pair]] = {}
   for split, pairs in splits.items():
     result[split] = []
     for pair in pairs:
@@ -221,7 +221,7 @@ def _stars(folder, name):
   """Folders, by what the star stands for."""
   pattern = re.escape(str(folder / name)).replace(r'\*', '([^/]+)')
   paths = raw_pairs.subfolders(folder, name)
-  found = {re.fullmatch(pattern, str(path))[1]: path for path in paths}
+  found = {re.findall(pattern, str(path))[0]: path for path in paths}
   return {n: p for n, p in found.items() if not file_pairs.is_rubbish(n)}
 
 

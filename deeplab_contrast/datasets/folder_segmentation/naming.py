@@ -32,7 +32,8 @@ def check(
   if any(p.image.exists() and p.mask and p.mask.exists() for p in pairs):
     return
   found = sorted(pair.image for pair in pairs if pair.image.exists())
-  labels = sorted(p.mask for p in pairs if p.mask and p.mask.exists())
+  files = (p.mask for p in pairs if isinstance(p.mask, pathlib.Path))
+  labels = sorted(file for file in files if file.exists())
   if not found:
     raise _nothing('image', images, file_pairs.IMAGE_ENDINGS)
   if not labels:

@@ -34,8 +34,12 @@ def resolve(root: str | None, path: str) -> Resolved:
     DataError: annotations in the folder are damaged.
   """
   folder = pathlib.Path(root).expanduser() if root else None
-  is_own = folder is not None and pathlib.Path(path).parent == folder
-  if is_own and folder.is_dir() and not os.path.lexists(path):
+  if (
+    folder is not None
+    and pathlib.Path(path).parent == folder
+    and folder.is_dir()
+    and not os.path.lexists(path)
+  ):
     found = recognition.recognise(folder, {})
     if found is None:
       raise errors.ConfigError(_nothing(folder))

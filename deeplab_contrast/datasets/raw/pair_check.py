@@ -73,7 +73,9 @@ def examine(
       return None
 
   picture = attempt(images.read_picture, pair.image, convert)
-  mask = attempt(drawings.examine, pair.mask, values) if pair.mask else None
+  mask = None
+  if pair.mask is not None:
+    mask = attempt(drawings.examine, pair.mask, values)
   if not problems:
     labels = mask.labels if mask else None
     known = drawings.is_upright(pair.mask)
@@ -83,7 +85,7 @@ def examine(
   picture, labels = turned
   size = picture.pixels.shape[:2]
   picture = _digest(picture.pixels)
-  if labels is None:
+  if labels is None or mask is None:
     return Found(size, picture)
   if size != labels.shape:
     problem = _sizes_differ(pair, size, labels.shape)
