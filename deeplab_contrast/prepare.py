@@ -90,6 +90,7 @@ def _add_arguments(add):
     '--workers', type=types.count, help='processes; 0: threads; default: cores'
   )
   add('--samples', type=types.count, default=12, help='images to show')
+  add('--json', action='store_true', help='print the report as JSON')
 
 
 if __name__ == '__main__':

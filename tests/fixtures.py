@@ -145,6 +145,12 @@ def make_folder(folder, train=4, val=2, ids=range(12), height=36, width=48):
   return str(root)
 
 
+def in_color(mask):
+  """A grey mask as RGB, with a colour of its own for each value."""
+  inverse = mask.point(lambda value: 255 - value)
+  return Image.merge('RGB', [mask.convert('L'), mask.convert('L'), inverse])
+
+
 def flatten(tree):
   """Makes images/*.jpg and masks/*.png of `make_folder`, a pathlib.Path."""
   for path in list(tree.glob('*/*/*')):

@@ -31,9 +31,12 @@ COMMANDS = (
 _DATASETS = (
   'datasets.ade20k_segmentation',
   'datasets.cityscapes_segmentation',
-  'datasets.folder_segmentation',
   'datasets.scenes',
   'datasets.voc2012_segmentation',
+)
+_OF_ONE_DATASET = (
+  *('common', 'datasets.info', 'datasets.raw', 'datasets.sources'),
+  *('imaging', 'utils'),
 )
 
 # What a room may import of the package besides itself: only what has a row
@@ -50,20 +53,12 @@ MAY_IMPORT = {
   'core.network': ('common', 'core.resize'),
   'core.losses': ('common',),
   'core.augment': ('common', 'core.resize'),
-  'datasets.info': ('common', 'utils'),
+  'datasets.info': ('common', 'imaging', 'utils'),
   'datasets.sources': ('common', 'datasets.info', 'imaging', 'utils'),
   'datasets.raw': ('common', 'datasets.sources', 'imaging', 'utils'),
-  **dict.fromkeys(
-    _DATASETS,
-    (
-      'common',
-      'datasets.info',
-      'datasets.raw',
-      'datasets.sources',
-      'imaging',
-      'utils',
-    ),
-  ),
+  'datasets.annotations': ('datasets.raw', 'imaging', 'utils'),
+  **dict.fromkeys(_DATASETS, _OF_ONE_DATASET),
+  'datasets.folder_segmentation': ('datasets.annotations', *_OF_ONE_DATASET),
   'datasets': (
     'common',
     'core.augment',

@@ -62,6 +62,21 @@ def files():
   }
 
 
+def test_what_is_skipped_is_counted_and_named(model, place, capsys):
+  (place / 'b/notes.txt').write_text('')
+  assert run(model, 'b') == 0
+  out = capsys.readouterr().out
+  assert 'Skipped 1 files that are not images: notes.txt.' in out
+  assert run(model, 'a', 'b', as_json=True) == 3
+  assert json.loads(capsys.readouterr().out) == {
+    'predicted': 3,
+    'already there': 0,
+    'failed': 1,
+    'skipped': ['b/notes.txt'],
+    'out': 'out',
+  }
+
+
 def test_masks_overlays_and_a_list_of_failures(model, place, capsys):
   assert run(model, 'a', 'b', probabilities=True) == 3
   assert files() == {

@@ -117,7 +117,7 @@ def test_it_tells_how_to_train(tree, tmp_path, capsys, name):
 
 def test_what_experiments_expect_and_miss_is_warned_of(tree, tmp_path, capsys):
   for kind in ('images', 'masks'):
-    (tree / kind / 'val').rename(tree / kind / 'dev')
+    (tree / kind / 'val').rename(tree / kind / 'holdout')
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 0
   out = capsys.readouterr().out
   assert (
@@ -271,9 +271,9 @@ def test_a_wrong_command_line_ends_with_2(arguments):
 
 
 def test_wrong_descriptions_end_with_2(tree, tmp_path, capsys):
-  (tree / 'dataset.json').write_text('{"name": "toy"}')
+  (tree / 'dataset.json').write_text('{"classes": ["a", "b"], "x": 1}')
   assert run('folder', tmp_path, f'--raw_dir={tree}') == 2
-  assert "lacks ['classes']" in capsys.readouterr().err
+  assert "has unknown keys ['x']" in capsys.readouterr().err
 
 
 # Killed and started again.

@@ -226,7 +226,7 @@ def check(
   if changes and (is_done or not allow_config_change):
     more = len(changes) - _SHOWN
     way_out = (
-      ' (it is finished).'
+      f' (it is finished).{_longer(model_dir, changes)}'
       if is_done
       else ', or --allow_config_change to continue with the new values.'
     )
@@ -235,6 +235,20 @@ def check(
       f'{f"; and {more} more" if more > 0 else ""}; give another --model_dir'
       f'{way_out}'
     )
+
+
+def _longer(model_dir, changes):
+  """How to train a finished run longer, if that is what was asked for."""
+  if not any('Trainer.steps ' in change for change in changes):
+    return ''
+  folder = model_dir.rstrip('/')
+  return (
+    ' To train it longer, from its weights and with a new schedule, add '
+    f'--model_dir={folder}_longer --gin_file=gin_configs/tasks/warm_start.gin '
+    f'--gin_bindings="INIT = \'{folder}\'" '
+    '--gin_bindings="checkpoints.WarmStart.parts = (\'trunk\', \'head\')" '
+    'to the same command.'
+  )
 
 
 def _is_unused(model_dir):

@@ -6,6 +6,7 @@ import dataclasses
 import tensorflow_datasets as tfds
 
 from deeplab_contrast import common
+from deeplab_contrast.imaging import conversion
 from deeplab_contrast.utils import errors
 
 
@@ -19,6 +20,8 @@ class DatasetInfo:
     colors: one (red, green, blue) per class, 0 to 255, to show labels with.
     ignore_label: the value of pixels without a class: 255 everywhere in this
       package; raw files may have others, see `raw_pairs`.
+    convert: how images of more bits or bands became 8-bit RGB, if stated; the
+      images to predict must be converted likewise.
     categories: the name of the category of each class, if scores are given for
       categories too; else empty.
 
@@ -31,6 +34,7 @@ class DatasetInfo:
   colors: tuple[tuple[int, int, int], ...]
   ignore_label: int = common.IGNORE_LABEL
   categories: tuple[str, ...] = ()
+  convert: conversion.Conversion | None = None
 
   def __post_init__(self):
     # gin gives lists for tuples; equality and hashing need tuples.

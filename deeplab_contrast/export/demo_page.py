@@ -126,7 +126,9 @@ def _predict(models, path, max_pixels):
     data = photos.read_bytes(path)
     sizes = zip(*(model.crop_size for model in models), strict=True)
     least = tuple(map(max, sizes))
-    image = photos.decode(data, 'The picture', max_pixels, least)
+    image = photos.decode(
+      data, 'The picture', max_pixels, least, models[0].convert
+    )
   except errors.DataError as error:
     raise _error(str(error)) from error
   results = []

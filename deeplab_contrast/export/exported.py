@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from deeplab_contrast.imaging import images
+from deeplab_contrast.imaging import conversion, images
 from deeplab_contrast.utils import errors, quiet
 
 # The names of the original's export.
@@ -58,6 +58,12 @@ class Exported:
     """(height, width) that it pads smaller images to; (1, 1) if unknown."""
     height, width = self.description.get('crop_size') or (1, 1)
     return height, width
+
+  @property
+  def convert(self) -> conversion.Conversion | None:
+    """How images of more bits or bands become 8-bit RGB, as in training."""
+    stated = self.description.get('convert') or {}
+    return conversion.of(stated.get('bands'), stated.get('range'))
 
   def labels(self, image: np.ndarray) -> np.ndarray:
     """Predicts one image.

@@ -1,6 +1,7 @@
 """A trained network as a SavedModel, a TFLite or an ONNX file."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import tempfile
@@ -77,7 +78,11 @@ def write(
 def describe(info: Any) -> dict[str, Any]:
   """The classes of a `DatasetInfo`, for labels.json."""
   classes = zip(info.class_names, info.colors, strict=True)
+  convert = (
+    {'convert': dataclasses.asdict(info.convert)} if info.convert else {}
+  )
   return {
+    **convert,
     'dataset': info.name,
     'ignore_label': info.ignore_label,
     'classes': [

@@ -5,6 +5,7 @@ command: both run the same SavedModel, on pixels of the same decoder.
 """
 
 import dataclasses
+import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from deeplab_contrast.config import build, run_folder
 from deeplab_contrast.export import exported, formats, run_export
-from deeplab_contrast.imaging import panels, photos
+from deeplab_contrast.imaging import conversion, panels, photos
 from deeplab_contrast.utils import errors, run_files
 
 
@@ -75,7 +76,7 @@ class Model:
       DataError: the file cannot be read, the array is of another type or
         shape, or the image does not fit into memory.
     """
-    pixels = _pixels(image)
+    pixels = _pixels(image, self.exported.convert)
     try:
       if probabilities:
         labels, kept = self.exported.predict(pixels)
@@ -143,14 +144,24 @@ def _export(
       fold=True,
       poll=lambda: None,
     )
-    return dataclasses.replace(exported.load(folder), path=run)
+    # The same for the same weights: files of a SavedModel differ each time.
+    with open(run_folder.config_file(run), 'rb') as file:
+      digest = hashlib.sha256(file.read())
+    for weight in experiment.model.weights:
+      digest.update(weight.numpy().tobytes())
+    return dataclasses.replace(
+      exported.load(folder), path=run, fingerprint=digest.hexdigest()[:16]
+    )
 
 
-def _pixels(image: str | os.PathLike[str] | np.ndarray) -> np.ndarray:
+def _pixels(
+  image: str | os.PathLike[str] | np.ndarray,
+  convert: conversion.Conversion | None,
+) -> np.ndarray:
   """uint8 [height, width, 3] of a file or an array."""
   if isinstance(image, (str, os.PathLike)):
     path = os.fspath(image)
-    return photos.decode(photos.read_bytes(path), path)
+    return photos.decode(photos.read_bytes(path), path, convert=convert)
   array = np.asarray(image)
   is_rgb = array.ndim == 3 and array.shape[-1] == 3 and array.size > 0
   if not is_rgb or array.dtype != np.uint8:

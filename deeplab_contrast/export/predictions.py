@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 from PIL import Image, PngImagePlugin
 
 from deeplab_contrast.export import exported
 from deeplab_contrast.imaging import image_list, images, panels, photos
-from deeplab_contrast.utils import errors, files
+from deeplab_contrast.utils import errors, files, progress
 
 MASKS, OVERLAYS, PROBABILITIES = 'masks', 'overlays', 'probabilities'
 MODEL = 'model.json'
@@ -69,7 +68,8 @@ class Folder:
     if self._is_done(entry.name, source):
       return False
     image = photos.decode(
-      data, entry.path, self._max_pixels, self._model.crop_size
+      *(data, entry.path, self._max_pixels, self._model.crop_size),
+      convert=self._model.convert,
     )
     labels, probabilities = self._predict(image, entry.path)
     if probabilities is not None:
@@ -98,8 +98,7 @@ class Folder:
       SystemFault: outputs cannot be written.
     """
     done, failures = 0, []
-    # No bar if stderr is not a terminal.
-    for entry in tqdm.tqdm(entries, unit='image', disable=None):
+    for entry in progress.over(entries, 'Predicting', len(entries), 'images'):
       poll()
       try:
         done += self.add(entry)

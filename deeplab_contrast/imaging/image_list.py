@@ -8,8 +8,12 @@ from collections.abc import Sequence
 
 from deeplab_contrast.utils import errors
 
-# What is taken from folders; a file named on the command line always is.
-ENDINGS = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+# What is taken from folders, for training too; a file named on the command line
+# always is. HEIC needs the plugin pillow_heif.
+ENDINGS = (
+  *('.bmp', '.gif', '.jpe', '.jpeg', '.jfif', '.jpg', '.png', '.tif', '.tiff'),
+  *('.avif', '.heic', '.heif', '.webp'),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +67,16 @@ def find(arguments: Sequence[str], without: str | None = None) -> list[Entry]:
   return _named(list(found.values()))
 
 
+def skipped(arguments: Sequence[str], without: str | None = None) -> list[str]:
+  """The files in the folders of `find` that it leaves out, sorted."""
+  return sorted(
+    path
+    for folder in filter(os.path.isdir, arguments)
+    for path in _below(folder, are_images=False)
+    if without is None or not _is_below(path, without)
+  )
+
+
 def _expand(argument):
   """Lists (path, root) of one argument."""
   if os.path.isdir(argument):
@@ -78,12 +92,15 @@ def _expand(argument):
   return [(path, os.path.dirname(path) or '.') for path in paths]
 
 
-def _below(folder):
-  """Paths of the images below a folder, sorted; hidden ones are left out."""
+def _below(folder, are_images=True):
+  """Paths of the images, or of all others, below a folder, sorted.
+
+  Hidden files are left out.
+  """
   for place, folders, files in os.walk(folder):
     folders[:] = sorted(name for name in folders if name[0] != '.')
     for name in sorted(files):
-      if name[0] != '.' and name.lower().endswith(ENDINGS):
+      if name[0] != '.' and name.lower().endswith(ENDINGS) == are_images:
         yield os.path.join(place, name)
 
 

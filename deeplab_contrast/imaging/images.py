@@ -4,6 +4,7 @@ What is read here goes into prepared datasets, so anything doubtful is refused
 with a sentence that names the file, the likely cause and the remedy.
 """
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -16,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.imaging import decoding, depth, orientation
+from deeplab_contrast.imaging import conversion, decoding, depth, orientation
 from deeplab_contrast.utils import errors, files
 
 # What Pillow raises for a file that is truncated, damaged or not an image.
@@ -34,7 +35,15 @@ _UNREADABLE = (
 _JPEG = ('JPEG', 'MPO')
 
 # Pillow refuses images of twice as many pixels itself.
-_MOST_PIXELS = 89478485
+MOST_PIXELS = 89478485
+
+# The beginning of HEIC files, after their first four bytes.
+_HEIC = (b'ftyphei', b'ftypmif1', b'ftypmsf1')
+
+with contextlib.suppress(ImportError):  # Pillow has no HEIC of its own.
+  import pillow_heif
+
+  pillow_heif.register_heif_opener()
 
 FilePath = str | os.PathLike
 Color = tuple[int, int, int]
@@ -59,7 +68,9 @@ class Picture:
     return encode_png(self.pixels) if self.data is None else self.data
 
 
-def read_picture(path: FilePath) -> Picture:
+def read_picture(
+  path: FilePath, convert: conversion.Conversion | None = None
+) -> Picture:
   """Reads an image file as 8-bit RGB.
 
   An 8-bit RGB or grey JPEG or PNG is kept byte for byte. CMYK, palette,
@@ -71,6 +82,7 @@ def read_picture(path: FilePath) -> Picture:
 
   Args:
     path: an image file.
+    convert: how more bits or bands become 8-bit RGB; None refuses them.
 
   Returns:
     A `Picture`: `decoding.image(picture.encoded())` gives its pixels.
@@ -79,6 +91,8 @@ def read_picture(path: FilePath) -> Picture:
     DataError: the file is missing, unreadable, or of a refused kind.
   """
   data = read_file(path)
+  if convert is not None:
+    return Picture(None, convert.read(data, path))
   image = open_image(data, path)
   noted = orientation.of(image, data)
   pixels = plain_pixels(image, data, path)
@@ -212,12 +226,9 @@ def open_image(data: bytes, path: FilePath) -> Image.Image:
       # Pillow only warns of this many pixels; they are refused below.
       warnings.simplefilter('ignore', Image.DecompressionBombWarning)
       image = Image.open(io.BytesIO(data))
-    if image.width * image.height > _MOST_PIXELS:
-      raise Image.DecompressionBombError
+    check_size(path, image.height, image.width)
   except Image.DecompressionBombError:
-    raise errors.DataError(
-      f'{path} has more than {_MOST_PIXELS:,} pixels: cut it into tiles.'
-    ) from None
+    check_size(path, MOST_PIXELS, MOST_PIXELS)
   except _UNREADABLE:
     raise errors.DataError(f'{path} is {_looks_like(data)}.') from None
   if image.format == 'PNG' and b'IEND\xaeB`\x82' not in data:
@@ -230,6 +241,14 @@ def open_image(data: bytes, path: FilePath) -> Image.Image:
   return image
 
 
+def check_size(path: FilePath, height: int, width: int) -> None:
+  """Raises DataError for more pixels than can be handled at once."""
+  if height * width > MOST_PIXELS:
+    raise errors.DataError(
+      f'{path} has more than {MOST_PIXELS:,} pixels: cut it into tiles.'
+    )
+
+
 def _looks_like(data):
   """What a file that Pillow does not open may be, and what to do."""
   looks = data[:256].lstrip().lower()
@@ -237,6 +256,11 @@ def _looks_like(data):
     return (
       'a TIFF of bands or bits that Pillow does not support, or damaged: save '
       'it as 8-bit RGB or grey PNG'
+    )
+  if data[4:12].startswith(_HEIC):
+    return (
+      'HEIC, which needs a plugin of Pillow: pip install pillow-heif, or save '
+      'it as JPEG'
     )
   what = 'not an image that Pillow knows'
   if looks.startswith(b'<'):

@@ -50,6 +50,8 @@ class Mask:
 def read(path: images.FilePath) -> Mask:
   """Reads a mask file of ids.
 
+  Grey may be stored as opaque RGB, with three equal channels.
+
   For a palette image these are the palette indices, not the brightness of
   their colours (which `tf.io.decode_png` would give); for a grey image of 8, 16
   or 32 bits the pixel values.
@@ -65,6 +67,9 @@ def read(path: images.FilePath) -> Mask:
     MaskError: it cannot hold ids.
   """
   mask, data = _open(path)
+  grey = _grey(mask, data, path)
+  if grey is not None:
+    return Mask(grey)
   reason, cause = _why_no_ids(mask, data)
   if reason:
     raise MaskError(f'{path} is not a mask: {reason}.', cause)
@@ -84,15 +89,19 @@ def read_ids(path: images.FilePath) -> np.ndarray:
   return read(path).values
 
 
-def read_colors(path: images.FilePath) -> np.ndarray:
+def read_colors(
+  path: images.FilePath, may_be_clear: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
   """Reads a mask file whose colours stand for classes.
 
   Args:
-    path: a mask file: PNG, BMP, TIFF or GIF, opaque, of 8 bits or of 16 that
-      are multiples of 257.
+    path: a mask file: PNG, BMP, TIFF or GIF, of 8 bits or of 16 that are
+      multiples of 257.
+    may_be_clear: whether pixels may be transparent, though not half.
 
   Returns:
-    uint8 [height, width, 3]; for a palette image the colours, not the indices.
+    (colors, is_clear): uint8 [height, width, 3], for a palette image the
+    colours, not the indices; bool [height, width], the transparent pixels.
 
   Raises:
     DataError: the file is missing or unreadable.
@@ -100,9 +109,20 @@ def read_colors(path: images.FilePath) -> np.ndarray:
   """
   mask, data = _open(path)
   try:
-    return np.asarray(images.to_rgb(mask, data, path))
+    if not may_be_clear or not images.has_alpha(mask):
+      colors = np.asarray(images.to_rgb(mask, data, path))
+      return colors, np.zeros(colors.shape[:2], bool)
+    images.load_pixels(mask, path)
+    rgba = np.asarray(depth.to_8_bits(mask, data, path).convert('RGBA'))
   except errors.DataError as error:
     raise MaskError(str(error)) from error
+  alpha = rgba[..., 3]
+  if ((alpha > 0) & (alpha < 255)).any():
+    raise MaskError(
+      f'{path} has half transparent pixels: export it without smooth edges.',
+      'masks with smooth edges',
+    )
+  return rgba[..., :3], alpha == 0
 
 
 def _open(path):
@@ -116,6 +136,18 @@ def _open(path):
       f'masks saved as {mask.format}, which blurs them',
     )
   return mask, data
+
+
+def _grey(mask, data, path):
+  """The ids of a mask stored as opaque RGB or grey with alpha, or None."""
+  if mask.mode not in ('RGB', 'RGBA', 'LA') or depth.bits(mask, data) != 8:
+    return None
+  if depth.dropped_bands(mask, data) or images.several_frames(mask):
+    return None
+  images.load_pixels(mask, path)
+  pixels = np.asarray(mask.convert('RGBA'))
+  is_grey = (pixels[..., :3] == pixels[..., :1]).all()
+  return pixels[..., 0] if is_grey and pixels[..., 3].min() == 255 else None
 
 
 def _palette(mask):

@@ -13,7 +13,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from deeplab_contrast.imaging import depth, images, orientation
+from deeplab_contrast.imaging import conversion, depth, images, orientation
 from deeplab_contrast.utils import errors
 
 
@@ -48,6 +48,7 @@ def decode(
   path: str,
   max_pixels: int | None = None,
   least: tuple[int, int] = (1, 1),
+  convert: conversion.Conversion | None = None,
 ) -> np.ndarray:
   """Decodes an image file.
 
@@ -57,6 +58,7 @@ def decode(
     max_pixels: refuses larger images, before they are decoded.
     least: (height, width) that the model pads smaller images to; `max_pixels`
       holds for the padded size.
+    convert: how the images of the training became 8-bit RGB, if stated.
 
   Returns:
     uint8 [height, width, 3], upright. An 8-bit RGB or grey JPEG or PNG has
@@ -66,10 +68,13 @@ def decode(
     DataError: it is not an image, is damaged or too large, or has bits or bands
       that 8-bit RGB cannot represent.
   """
+  if convert is not None:
+    converted = convert.read(data, path)
+    _check_pixels(Image.fromarray(converted), 1, path, max_pixels, least)
+    return converted
   image = images.open_image(data, path)
   noted = orientation.of(image, data)
-  if max_pixels is not None:
-    _check_pixels(image, noted, path, max_pixels, least)
+  _check_pixels(image, noted, path, max_pixels, least)
   pixels = images.plain_pixels(image, data, path)
   if pixels is None:
     images.load_pixels(image, path)
@@ -82,7 +87,7 @@ def _check_pixels(image, noted, path, most, least):
   if noted > 4:  # Width and height change places.
     size = size[::-1]
   padded = tuple(map(max, size, reversed(least)))
-  if padded[0] * padded[1] <= most:
+  if most is None or padded[0] * padded[1] <= most:
     return
   note = f' (padded to {padded[0]} x {padded[1]})' if padded != size else ''
   raise errors.DataError(

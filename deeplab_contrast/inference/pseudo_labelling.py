@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 from PIL import Image
 
 from deeplab_contrast.config import build, run_folder
@@ -24,7 +23,14 @@ from deeplab_contrast.inference import (
   whole_images,
 )
 from deeplab_contrast.training import checkpoints
-from deeplab_contrast.utils import errors, files, journals, results, run_files
+from deeplab_contrast.utils import (
+  errors,
+  files,
+  journals,
+  progress,
+  results,
+  run_files,
+)
 
 
 class Labelling:
@@ -90,15 +96,10 @@ class Labelling:
     ]
     if not indices:
       return
-    with (
-      journals.Journal(path) as journal,
-      tqdm.tqdm(total=len(indices), unit=' images', disable=None) as bar,
-    ):
-      for found in self._whole.predict(
-        predict, indices, self._batch_size, poll
-      ):
+    with journals.Journal(path) as journal:
+      several = self._whole.predict(predict, indices, self._batch_size, poll)
+      for found in progress.over(several, 'Predicting', len(indices), 'images'):
         self._write(journal, found)
-        bar.update()
 
   def counts(self) -> dict[str, dict[str, list[int]]]:
     """{id: the dict of `pseudo_manifest.count`} of all shards so far."""

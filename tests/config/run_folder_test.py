@@ -141,6 +141,16 @@ def test_a_finished_run_keeps_its_configuration(tmp_path):
   assert (tmp_path / run_files.CONFIG).read_text() == CONFIG
 
 
+def test_a_finished_run_says_how_to_train_longer(tmp_path):
+  prepare(tmp_path)
+  (tmp_path / 'DONE').write_text('5\n')
+  with pytest.raises(errors.ConfigError) as caught:
+    prepare(tmp_path, CONFIG.replace('steps = 10', 'steps = 20'))
+  told = str(caught.value)
+  assert f'--model_dir={tmp_path}_longer --gin_file=gin_configs/tasks' in told
+  assert f'"INIT = \'{tmp_path}\'"' in told
+
+
 def test_workers_may_have_different_data_folders():
   config = CONFIG + "trainer.Trainer.data_dir = '/a'\n"
   text = run_folder.common(config)

@@ -116,7 +116,7 @@ def test_smooth_edges_between_colors_are_refused(tree, tmp_path):
 
 def test_colors_where_ids_are_expected_tell_the_remedy(tree, tmp_path):
   path = mask_file(tree, 'val_0001')
-  Image.open(path).convert('RGB').save(path)
+  fixtures.in_color(Image.open(path)).save(path)
   with pytest.raises(errors.DataError, match='state "masks": "colors"'):
     labels(describe(tree), tmp_path)
 

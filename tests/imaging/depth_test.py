@@ -17,7 +17,7 @@ GREY, GREY_ALPHA = RGB[..., :1], RGBA[..., 2:]
 
 READERS = {
   'picture': lambda path: images.read_picture(path).pixels,
-  'mask': masks.read_colors,
+  'mask': lambda path: masks.read_colors(path)[0],
   'photo': lambda path: photos.decode(path.read_bytes(), path),
 }
 

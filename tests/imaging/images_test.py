@@ -232,7 +232,6 @@ def grey_of_4_bits():
   [
     (PNG, 'mode RGB, so it holds colours'),
     (encoded(transparent(), 'PNG'), 'mode RGBA, so it holds colours'),
-    (encoded(Image.fromarray(IDS).convert('LA'), 'PNG'), 'mode LA'),
     (encoded(Image.fromarray(RGB).convert('CMYK'), 'TIFF'), 'mode CMYK'),
     (encoded(Image.fromarray(IDS / 255.0), 'TIFF'), 'the mode F'),
     (encoded(wide(np.uint16), 'PNG'), 'values from 0 to 256, but class ids'),

@@ -55,6 +55,6 @@ def test_read_gives_the_indices(tmp_path, bits):
 def test_what_is_no_label_is_refused(tmp_path):
   with pytest.raises(errors.DataError, match='a.png cannot be read'):
     label_png.read(tmp_path / 'a.png')
-  Image.new('RGB', (3, 3)).save(tmp_path / 'a.png')
+  Image.new('RGB', (3, 3), 'red').save(tmp_path / 'a.png')
   with pytest.raises(errors.DataError, match='a.png is not a mask'):
     label_png.read(tmp_path / 'a.png')

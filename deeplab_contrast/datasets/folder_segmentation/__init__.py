@@ -7,9 +7,11 @@ import os
 import tensorflow_datasets as tfds
 
 from deeplab_contrast.datasets import info as info_lib
+from deeplab_contrast.datasets.annotations import recognition
 from deeplab_contrast.datasets.folder_segmentation import (
   folder_segmentation_dataset_builder as dataset_builder,
 )
+from deeplab_contrast.datasets.folder_segmentation import resolving
 from deeplab_contrast.datasets.folder_segmentation.description import (
   Description,
 )
@@ -32,7 +34,8 @@ class Folder(info_lib.Dataset):
       has the dataset's name; relative to the current directory; None for
       `<data_dir>/downloads/manual`.
     description: a JSON file, relative to the current directory or else to the
-      repository, or a Description; None for dataset.json in `root`.
+      repository, or a Description; None for dataset.json in `root`. What it
+      does not state, or all without one, is recognised.
 
   Raises (`info` and `builder` too):
     ConfigError: the description is missing or wrong.
@@ -43,17 +46,27 @@ class Folder(info_lib.Dataset):
 
   @functools.cached_property
   def about(self) -> Description:
-    """The description as read."""
+    """The description as read, completed by what lies in `root`."""
+    return self._resolved[0]
+
+  @property
+  def recognised(self) -> recognition.Recognised | None:
+    """What was found in `root`; None if the description says it all."""
+    return self._resolved[1]
+
+  @functools.cached_property
+  def _resolved(self):
     if isinstance(self.description, Description):
-      return self.description
+      return self.description, None
     if self.description:
-      return load(self.description)
+      return resolving.resolve(self.root, self.description)
     if self.root is None:
       raise errors.ConfigError(
         'Folder.description is not given: bind it to the JSON file that '
         'describes the dataset, see docs/own_data.md.'
       )
-    return load(os.path.join(os.path.expanduser(self.root), FILE))
+    root = os.path.expanduser(self.root)
+    return resolving.resolve(root, os.path.join(root, FILE))
 
   @property
   def info(self) -> info_lib.DatasetInfo:

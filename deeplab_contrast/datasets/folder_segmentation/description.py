@@ -9,12 +9,17 @@ from typing import Any
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets import info
+from deeplab_contrast.datasets.annotations import formats
+from deeplab_contrast.datasets.folder_segmentation import meaning
 from deeplab_contrast.datasets.raw import mask_values, raw_pairs
-from deeplab_contrast.imaging import images
+from deeplab_contrast.imaging import conversion
 from deeplab_contrast.utils import errors
 
+# How several values become one class.
+_EXAMPLE = '"ids": [0, [1, 2, 3]]'
+
 _LIST = ((Sequence,), 'a list')
-_OPTIONAL = ('ids', 'lists', 'fractions')
+_OPTIONAL = ('ids', 'lists', 'fractions', 'splits', 'bands', 'range')
 
 # What JSON (and gin) may give for each attribute.
 _TYPES = {
@@ -22,8 +27,11 @@ _TYPES = {
   'classes': ((Sequence, Mapping), 'names with their colours'),
   'ids': _LIST,
   'ignored': _LIST,
+  'bands': _LIST,
+  'range': ((Sequence, str), 'two numbers'),
   'lists': ((Mapping,), 'a text file for each split'),
   'fractions': ((Mapping,), 'a fraction for each split'),
+  'splits': ((Mapping,), 'the folder of each split'),
   'seed': ((int,), 'a whole number'),
   'unlabelled': ((Sequence,), 'a list of splits'),
 }
@@ -38,12 +46,28 @@ class Description:
     classes: (class name, (red, green, blue)) pairs, or a dict of them; class i
       is the label i. At least two. Names alone get the colours of PASCAL VOC.
     masks: 'ids' for masks of grey values or palette indices, 'colors' for masks
-      painted in the colours of `classes`.
-    ids: the value of each class in the masks; None for 0, 1, 2, ...
-    ignored: values (or colours) in the masks that are not a class; 255 always
-      is, unless it is the id of a class.
-    image_folder: in the root. In '*/images' the star is the split, as a whole
-      folder name: such folders need neither `lists` nor `fractions`.
+      painted in the colours of `classes`; or the annotation format whose shapes
+      are drawn, see `annotations.formats`.
+    ids: the value of each class in the masks, or a list of its values; None
+      for 0, 1, 2, ... Of masks in colours these are colours, of an annotation
+      format labels; None for those of `classes`.
+    ignored: values (or colours, or labels) in the masks that are not a class;
+      255 always is, unless it is the id of a class.
+    missing_mask: the class everywhere on images without a mask, 'background'
+      for the first; '' if each image must have one.
+    transparent: what transparent pixels of masks in colours are: a class,
+      'background' for the first, or 'void'; '' if there must be none.
+    bands: which bands of the images are red, green and blue, counted from 1;
+      or a single one; None for all.
+    range: the values in images of more than 8 bits that become 0 and 255, or
+      'measured' for the smallest and largest of each image.
+    pair_by: 'name', or 'order' if masks have other names than their images, but
+      in the same order.
+    allow_equal: whether different splits may have equal pictures, such as
+      blank tiles.
+    image_folder: in the root. In '*/images' the star is the split, alone or
+      with the rest of a name ('*_Data'): such folders need neither `lists` nor
+      `fractions`.
     mask_folder: likewise, with a star if the other has one. It may be the
       image_folder: then masks are known by their suffix or, without one, are
       the PNG files, and images are the others.
@@ -52,6 +76,8 @@ class Description:
     lists: {split: text file of ids in the root}, one way to split.
     fractions: {split: fraction}, another: a seeded draw, and the rest is
       'train'. With neither, the subfolders of image_folder are the splits.
+    splits: {split: name of its subfolder, or what the star stands for}; None
+      if they are the same, but for usual names such as 'valid' for 'val'.
     seed: seed of the draw.
     unlabelled: splits whose images have no masks. With `fractions`, at most
       one, which gets all images without a mask.
@@ -63,23 +89,26 @@ class Description:
   name: str
   classes: Sequence[tuple[str, mask_values.Color] | str]
   masks: str = 'ids'
-  ids: Sequence[int] | None = None
-  ignored: Sequence[int | mask_values.Color] = ()
+  ids: Sequence[Any] | None = None
+  ignored: Sequence[int | str | mask_values.Color] = ()
+  missing_mask: str = ''
+  transparent: str = ''
+  bands: Sequence[int] | None = None
+  range: Sequence[float] | str | None = None
+  pair_by: str = 'name'
+  allow_equal: bool = False
   image_folder: str = 'images'
   mask_folder: str = 'masks'
   image_suffix: str = ''
   mask_suffix: str = ''
   lists: Mapping[str, str] | None = None
   fractions: Mapping[str, float] | None = None
+  splits: Mapping[str, str] | None = None
   seed: int = 0
   unlabelled: Sequence[str] = ()
-  # Made from `classes`: all of them with colours, and the classes of colours
-  # that were stated and are unique.
-  _pairs: Sequence[tuple[str, mask_values.Color]] = dataclasses.field(
-    init=False, repr=False, compare=False
-  )
-  _stated_colors: Mapping[mask_values.Color, int] = dataclasses.field(
-    init=False, repr=False, compare=False
+  # (class name, colours) of each of `classes`.
+  _stated: Sequence[tuple[str, Sequence[mask_values.Color]]] = (
+    dataclasses.field(init=False, repr=False, compare=False)
   )
 
   def __post_init__(self):
@@ -89,66 +118,66 @@ class Description:
     self._check_name()
     self._check_classes()
     self._check_splits()
-    self._values()  # Which checks the values in the masks.
+    self.labels()  # Which checks the values in the masks.
+    self._class_of('missing_mask')
+    self._class_of('transparent')
 
   @property
   def info(self) -> info.DatasetInfo:
     """What the labels mean."""
-    names, colors = zip(*self._pairs, strict=True)
-    return info.DatasetInfo(self.name, names, colors)
+    names = tuple(name for name, _ in self._stated)
+    return info.DatasetInfo(
+      self.name,
+      names,
+      meaning.display_colors(self._stated),
+      convert=conversion.of(self.bands, self.range),
+    )
+
+  @property
+  def is_drawn(self) -> bool:
+    """Whether masks are drawn from the shapes of an annotation format."""
+    return self.masks not in meaning.FILES
+
+  @property
+  def of_missing(self) -> int | None:
+    """The class of images without a mask, or None."""
+    return self._class_of('missing_mask')
+
+  def labels(self) -> dict[Any, int]:
+    """{value, colour or label in the masks: class id or IGNORE_LABEL}."""
+    return meaning.values_of(
+      self.name, self.masks, self._stated, self.ids, self.ignored
+    )
 
   def values(self) -> mask_values.Values:
     """What the values in the masks mean."""
-    classes = self._values()
+    if self.is_drawn:
+      return mask_values.MaskValues({}, '')
+    classes = self.labels()
     if self.masks == 'colors':
       hint = 'expected the colours of the classes and the ignored ones.'
-      return mask_values.MaskColors(classes, hint)
-    hint = f'expected the ids {_ranges(classes)}.'
+      transparent = self._class_of('transparent')
+      return mask_values.MaskColors(classes, hint, transparent)
+    hint = f'expected the ids {meaning.ranges(list(classes))}.'
     return mask_values.MaskValues(
       classes,
       hint,
       self.info.colors,
       if_rgb='If they are the colours of classes, state "masks": "colors".',
-      shown=self._stated_colors,
+      shown=meaning.shown(self._stated),
       is_void_stated=classes[255] != common.IGNORE_LABEL or 255 in self.ignored,
     )
 
-  def _values(self):
-    """{value or colour in the masks: class id or IGNORE_LABEL}."""
-    own: list[Any]
-    if self.masks == 'colors':
-      own = [color for _, color in self._pairs]
-      ignored = [_color(color, self.name) for color in self.ignored]
-      if self.ids is not None:
-        raise self._wrong("has masks of colors, so 'ids' have no meaning")
-    else:
-      own = list(range(len(self.classes)) if self.ids is None else self.ids)
-      ignored = list(self.ignored)
-      self._check_ids(own, ignored)
-    shared = [value for value in ignored if value in own]
-    if shared:
-      raise self._wrong(f'ignores {shared[0]}, which is also a class')
-    if len(set(own)) < len(own):
+  def _class_of(self, field):
+    """The class id that an attribute names, or None."""
+    value = getattr(self, field)
+    found = meaning.class_id(value, self.info.class_names)
+    if value and found is None:
       raise self._wrong(
-        'has two classes with the same value or colour in the masks'
+        f"has {field} {value!r}: give the name of a class, 'background' for "
+        "the first, or 'void'"
       )
-    if self.masks == 'ids' and common.IGNORE_LABEL not in own:
-      ignored.append(common.IGNORE_LABEL)
-    classes = {value: i for i, value in enumerate(own)}
-    return {**dict.fromkeys(ignored, common.IGNORE_LABEL), **classes}
-
-  def _check_ids(self, own, ignored):
-    if len(own) != len(self.classes):
-      raise self._wrong(
-        f'has {len(self.classes)} classes but {len(own)} ids: give one for '
-        'each class'
-      )
-    for value in (*own, *ignored):
-      if type(value) is not int or not 0 <= value <= 255:
-        raise self._wrong(
-          f'has the mask value {value!r}: give whole numbers from 0 to 255 '
-          '(or state "masks": "colors")'
-        )
+    return found if value else None
 
   def _check_types(self):
     for field, (types, kind) in _TYPES.items():
@@ -164,8 +193,7 @@ class Description:
       raise errors.ConfigError(
         f'The name of a dataset is {self.name!r}: use letters, digits and _.'
       )
-    if self.masks not in ('ids', 'colors'):
-      raise self._wrong(f"has masks {self.masks!r}: give 'ids' or 'colors'")
+    self._check_choices()
     for field in ('image_folder', 'mask_folder', 'image_suffix', 'mask_suffix'):
       value = getattr(self, field)
       is_folder = field.endswith('folder')
@@ -180,35 +208,37 @@ class Description:
         f'has image_folder {self.image_folder!r} and mask_folder '
         f'{self.mask_folder!r}: one star in both stands for the split'
       )
-    for folder in (self.image_folder, self.mask_folder):
-      if stars[0] and '*' not in folder.split('/'):
-        raise self._wrong(
-          f'has the folder {folder!r}: the star stands for a whole name, as in '
-          "'*/images'; rename the folders, or merge them and use 'lists'"
-        )
     if stars[0] and (self.lists or self.fractions):
       raise self._wrong(
         'splits by the star of its folders, and by lists or fractions too'
+      )
+
+  def _check_choices(self):
+    for field, known in (
+      ('masks', (*meaning.FILES, *formats.FORMATS)),
+      ('pair_by', ('name', 'order')),
+    ):
+      if getattr(self, field) not in known:
+        one_of = ', '.join(map(repr, known))
+        raise self._wrong(
+          f'has {field} {getattr(self, field)!r}: give {one_of}'
+        )
+    if self.transparent and self.masks != 'colors':
+      raise self._wrong(
+        "states what is 'transparent', which only masks in colors can be: "
+        'state "masks": "colors"'
       )
 
   def _check_classes(self):
     count = len(self.classes)
     if not 0 < count <= common.IGNORE_LABEL:
       raise self._wrong(f'has {count} classes: give 2 to {common.IGNORE_LABEL}')
-    pairs: Sequence[Any] = self.classes
-    are_names = all(isinstance(name, str) for name in pairs)
-    if are_names:
-      if self.masks == 'colors':
-        raise self._wrong('has masks of colors, so its classes need colours')
-      pairs = tuple(zip(pairs, images.voc_colormap(count), strict=True))
-    if not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in pairs):
-      raise self._wrong('has classes that are not pairs of a name and a colour')
-    pairs = tuple((name, _color(color, name)) for name, color in pairs)
-    object.__setattr__(self, 'classes', pairs)
-    object.__setattr__(self, '_pairs', pairs)
-    colors = [] if are_names else [color for _, color in pairs]
-    stated = {c: i for i, c in enumerate(colors) if colors.count(c) == 1}
-    object.__setattr__(self, '_stated_colors', stated)
+    stated = meaning.classes_of(self.classes, self.name)
+    are_names = not any(colors for _, colors in stated)
+    if are_names and self.masks == 'colors' and self.ids is None:
+      raise self._wrong('has masks of colors, so its classes need colours')
+    self._check_unique([name for name, _ in stated])
+    object.__setattr__(self, '_stated', stated)
     _ = self.info  # Which checks names and colours.
     if count == 1:
       raise self._wrong(
@@ -216,7 +246,19 @@ class Description:
         'to learn: name the background too, it is also a class'
       )
 
+  def _check_unique(self, names):
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None and isinstance(twice, str):
+      raise self._wrong(
+        f'repeats the class names {[twice]}: name each class once, and list '
+        f'the values that it has in the masks ({_EXAMPLE})'
+      )
+
   def _check_splits(self):
+    for split, folder in (self.splits or {}).items():
+      self._check_split(split)
+      if not isinstance(folder, str) or not folder or '/' in folder:
+        raise self._wrong(f'has the folder {folder!r} of {split}: give a name')
     if self.lists and self.fractions:
       raise self._wrong("has both 'lists' and 'fractions': give one of them")
     for split, path in (self.lists or {}).items():
@@ -270,23 +312,3 @@ class Description:
 
 def _is_below(path):
   return raw_pairs.is_name(os.path.normpath(path)) or path == '.'
-
-
-def _color(color, name):
-  if not isinstance(color, Sequence) or not all(type(v) is int for v in color):
-    raise errors.ConfigError(
-      f'The colour of {name!r} is {color!r}: give three numbers from 0 to 255.'
-    )
-  return tuple(color)
-
-
-def _ranges(values):
-  """'0 to 11 and 255' for the numbers 0, ..., 11, 255."""
-  runs: list[list[int]] = []
-  for value in sorted(values):
-    if runs and value == runs[-1][1] + 1:
-      runs[-1][1] = value
-    else:
-      runs.append([value, value])
-  texts = [str(a) if a == b else f'{a} to {b}' for a, b in runs]
-  return ' and '.join(filter(None, [', '.join(texts[:-1]), texts[-1]]))

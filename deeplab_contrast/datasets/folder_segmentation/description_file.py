@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from deeplab_contrast.datasets.folder_segmentation import description
 from deeplab_contrast.utils import errors, shipped
@@ -18,8 +20,19 @@ def load(path: str | os.PathLike) -> description.Description:
   Raises:
     ConfigError: the file is missing, not JSON, or contradicts itself.
   """
+  return make(*read(path))
+
+
+def read(path: str | os.PathLike) -> tuple[dict, pathlib.Path]:
+  """The keys that a JSON file states, unchecked, and the file; see `load`."""
   file = _find(path)
-  values = _read(file)
+  return _read(file), file
+
+
+def make(
+  values: Mapping[str, Any], file: str | os.PathLike
+) -> description.Description:
+  """The Description of keys that are from a file; see `load`."""
   keys = [f.name for f in dataclasses.fields(description.Description) if f.init]
   unknown = sorted(set(values) - set(keys))
   missing = sorted({'name', 'classes'} - set(values))

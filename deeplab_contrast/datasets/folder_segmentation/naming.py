@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 
 from deeplab_contrast.datasets.raw import file_pairs, raw_pairs
@@ -31,11 +32,21 @@ def check(
   if any(p.image.exists() and p.mask and p.mask.exists() for p in pairs):
     return
   found = sorted(pair.image for pair in pairs if pair.image.exists())
-  labels = sorted(p.mask for p in pairs if p.mask and p.mask.exists())
+  files = (p.mask for p in pairs if isinstance(p.mask, pathlib.Path))
+  labels = sorted(file for file in files if file.exists())
   if not found:
     raise _nothing('image', images, file_pairs.IMAGE_ENDINGS)
   if not labels:
     raise _nothing('mask', masks, file_pairs.MASK_ENDINGS)
+  if re.match(r'task-\d+-annotation-\d+-', labels[0].name):
+    raise errors.DataError(
+      f"{masks} has Label Studio's masks of one label each, such as "
+      f'{labels[0].name}, whose names hold no image: put the JSON export of '
+      f'the project into {masks.parent}, which has names and strokes, and '
+      'state "masks": "label_studio"; or state "masks": "label_studio_png", '
+      '"pair_by": "order" if the tasks are the images in the order of their '
+      'names.'
+    )
   mask = max(labels, key=lambda label: _common(found[0], label))
   raise errors.DataError(
     f'No mask in {masks} has the name of an image in {images}: there are '
@@ -75,4 +86,7 @@ def _remedy(image, mask, found, labels):
   lower = {p.stem.lower() for p in labels}
   if any(p.stem.lower() in lower for p in found):
     return 'They differ in upper and lower case: rename one of them.'
-  return 'Give each mask the name of its image, or one that only adds a suffix.'
+  return (
+    'Give each mask the name of its image, or one that only adds a suffix; or '
+    'state "pair_by": "order" if both have the same order.'
+  )

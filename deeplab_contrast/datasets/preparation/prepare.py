@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import sys
 import time
 
 import tensorflow_datasets as tfds
@@ -20,7 +21,7 @@ from deeplab_contrast.datasets import (
   sources,
   voc2012_segmentation,
 )
-from deeplab_contrast.datasets.preparation import report
+from deeplab_contrast.datasets.preparation import recognised, report
 from deeplab_contrast.datasets.raw import archives, raw_builder, raw_check
 from deeplab_contrast.datasets.sources import tfds_split
 from deeplab_contrast.datasets.voc2012_segmentation import download
@@ -61,9 +62,18 @@ def run(arguments: argparse.Namespace) -> None:
     UserError: see `errors`; Preempted after SIGTERM or SIGINT.
   """
   began = time.monotonic()
+  out = sys.stderr if arguments.json else sys.stdout
+  with contextlib.redirect_stdout(out):
+    builder = _run(arguments, began)
+  if arguments.json:
+    print((builder.data_path / report.JSON).read_text(), end='')
+
+
+def _run(arguments, began):
   with _stopping():
     _get_raw_files(arguments)
     dataset = make(arguments)
+    description = recognised.say(dataset, arguments)
     builder = tfds_split.builder_of(dataset, arguments.data_dir)
     is_new = not builder.data_path.exists()
     _check_raw(builder, dataset, arguments)
@@ -73,12 +83,15 @@ def run(arguments: argparse.Namespace) -> None:
     if text is None:
       samples = max(1, arguments.samples)
       text = report.write(dataset, builder, arguments.data_dir, samples)
+    if description:
+      recognised.write_beside(description, arguments, builder)
   print(text)
   print(f'\nLook at {builder.data_path / report.PICTURE}')
   state = 'Prepared' if is_new else 'Was already prepared; checked'
   print(f'{state} in {time.monotonic() - began:.0f} s.')
   if arguments.name == 'folder':
     print(_next_command(arguments))
+  return builder
 
 
 def _next_command(arguments):

@@ -76,6 +76,7 @@ def _report(info, builder, counts):
     'splits': {s: c.summary(info.class_names) for s, c in counts.items()},
     'quarantined': notes.get('quarantined', 0),
     'equal_pictures': notes.get('twins', []),
+    'notes': notes.get('notes', []),
   }
   report['warnings'] = [*_warnings(report), *_absent(builder, report)]
   return report
@@ -156,6 +157,7 @@ def _text(report):
       'frequency with',
       f'--gin_bindings="softmax.Softmax.label_weights = {weights}"',
     ]
+  lines += [f'Note: {note}' for note in report['notes']]
   lines += [f'Warning: {warning}' for warning in report['warnings']]
   return '\n'.join(lines)
 

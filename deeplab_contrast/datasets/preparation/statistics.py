@@ -11,7 +11,8 @@ from PIL import Image
 from deeplab_contrast import common
 from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets import sources
-from deeplab_contrast.datasets.raw import parallel, raw_pairs
+from deeplab_contrast.datasets.raw import raw_pairs
+from deeplab_contrast.utils import progress
 
 # How many of the worst are listed.
 _MOST_NAMED = 10
@@ -130,7 +131,7 @@ def count(
 
   indices = range(len(examples))
   found = list(
-    parallel.progress(
+    progress.over(
       raw_pairs.in_threads(read, indices),
       f'Counting {split}',
       len(indices),

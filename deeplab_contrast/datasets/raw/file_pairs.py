@@ -2,14 +2,15 @@
 
 import os
 import pathlib
+import re
 import unicodedata
 from collections.abc import Collection
 
 from deeplab_contrast.datasets.raw import raw_pairs
+from deeplab_contrast.imaging import image_list
+from deeplab_contrast.utils import errors
 
-IMAGE_ENDINGS = (
-  *('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.gif'),
-)
+IMAGE_ENDINGS = image_list.ENDINGS
 # JPEG and WebP are found only so that the check can refuse them.
 MASK_ENDINGS = (
   *('.png', '.bmp', '.tif', '.tiff', '.gif', '.jpg', '.jpeg', '.webp'),
@@ -24,6 +25,7 @@ def pairs(
   masks: pathlib.Path | None,
   image_suffix: str = '',
   mask_suffix: str = '',
+  by_order: bool = False,
 ) -> tuple[raw_pairs.Pair, ...]:
   """Pairs image files with mask files of the same name.
 
@@ -36,9 +38,13 @@ def pairs(
       masks are known by their suffix, or images by theirs, or masks are PNG.
     image_suffix: what image names have after the id, before the extension.
     mask_suffix: likewise of masks: '_L' for a.jpg and a_L.png.
+    by_order: pairs the files in the order of their names and numbers instead.
 
   Returns:
     Pairs, sorted by id: the path in the folder, without suffix and extension.
+
+  Raises:
+    DataError: there are more of one kind than of the other, for `by_order`.
   """
   found = find(images, image_suffix, IMAGE_ENDINGS)
   if masks is None:
@@ -46,6 +52,8 @@ def pairs(
   labels = find(masks, mask_suffix, MASK_ENDINGS)
   if images == masks:
     found, labels = _apart(found, labels, image_suffix, mask_suffix)
+  if by_order:
+    return _by_order(images, found, masks, labels)
   of_name: dict[str, list[pathlib.Path]] = {}
   for name, file in labels:
     of_name.setdefault(name, []).append(file)
@@ -58,6 +66,25 @@ def pairs(
     image = images / f'{name}{image_suffix}.jpg'
     result.append(raw_pairs.Pair(name, image, of_name[name][0]))
   return tuple(result)
+
+
+def _by_order(images, found, masks, labels):
+  if len(found) != len(labels):
+    raise errors.DataError(
+      f'{images} has {len(found)} images and {masks} {len(labels)} masks, so '
+      'they cannot be paired by their order.'
+    )
+  found, labels = (sorted(files, key=natural) for files in (found, labels))
+  return tuple(
+    raw_pairs.Pair(name, image, mask)
+    for (name, image), (_, mask) in zip(found, labels, strict=True)
+  )
+
+
+def natural(file: tuple[str, pathlib.Path]) -> list[tuple[int, str]]:
+  """A key to sort (id, path): 'a2' is before 'a10'."""
+  parts = re.split(r'(\d+)', file[0])
+  return [(int(p), '') if p.isdecimal() else (-1, p) for p in parts]
 
 
 def is_rubbish(name: str) -> bool:

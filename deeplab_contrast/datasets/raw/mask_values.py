@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,21 @@ _MOST_SHOWN = 12
 
 Color = tuple[int, int, int]
 Palette = tuple[tuple[int, Color], ...]
+
+
+class Examined(NamedTuple):
+  """A mask as read.
+
+  Attributes:
+    labels: class ids, uint8 [height, width].
+    palette: (index, (red, green, blue)) of each palette index that is an id,
+      except greys equal to their index.
+    overlap: the fraction of pixels that shapes of several classes cover.
+  """
+
+  labels: np.ndarray
+  palette: Palette = ()
+  overlap: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,18 +63,10 @@ class MaskValues:
       DataError: the file is unreadable.
       MaskError: it has no ids, or some without a meaning.
     """
-    return self.examine(path)[0]
+    return self.examine(path).labels
 
-  def examine(self, path: pathlib.Path) -> tuple[np.ndarray, Palette]:
-    """Reads a mask file, and the colours of its ids.
-
-    Returns:
-      (labels, palette): the result of `read`; (index, (red, green, blue)) of
-      each palette index that is an id, except greys equal to their index.
-
-    Raises:
-      See `read`.
-    """
+  def examine(self, path: pathlib.Path) -> Examined:
+    """Reads a mask file, and the colours of its ids; raises as `read` does."""
     mask = self._open(path)
     ids = palettes.to_ids(path, mask, self.classes)
     table = np.full([256], -1, np.int16)
@@ -70,7 +78,7 @@ class MaskValues:
     if ids is not mask.values:  # Its colours say what they mean.
       shown = {}
     palette = tuple((i, c) for i, c in shown.items() if not i or c != (i, i, i))
-    return labels.astype(np.uint8), palette
+    return Examined(labels.astype(np.uint8), palette)
 
   def _open(self, path):
     """The `masks.Mask` of a file."""
@@ -107,16 +115,19 @@ class MaskColors:
   Attributes:
     classes: from a (red, green, blue) to a class id or IGNORE_LABEL.
     hint: a sentence to report with any other colour.
+    transparent: the class id of transparent pixels, or IGNORE_LABEL; None if
+      there must be none.
   """
 
   classes: Mapping[Color, int]
   hint: str
+  transparent: int | None = None
   shown = None
   is_void_stated = True
 
-  def examine(self, path: pathlib.Path) -> tuple[np.ndarray, Palette]:
-    """The result of `read` and (): a palette is already part of that."""
-    return self.read(path), ()
+  def examine(self, path: pathlib.Path) -> Examined:
+    """The result of `read`: a palette is already part of that."""
+    return Examined(self.read(path))
 
   def read(self, path: pathlib.Path) -> np.ndarray:
     """Reads a mask file as class ids: uint8 [height, width].
@@ -125,14 +136,16 @@ class MaskColors:
       DataError: the file is unreadable.
       MaskError: it has colours without a meaning.
     """
-    mask = masks.read_colors(path)
+    mask, is_clear = masks.read_colors(path, self.transparent is not None)
     codes, ids = self._table
     found = _codes(mask)
     places = np.searchsorted(codes, found).clip(max=len(codes) - 1)
-    is_unknown = codes[places] != found
+    is_unknown = (codes[places] != found) & ~is_clear
     if is_unknown.any():
       self._refuse(path, mask, is_unknown)
-    return ids[places]
+    if self.transparent is None:
+      return ids[places]
+    return np.where(is_clear, np.uint8(self.transparent), ids[places])
 
   @functools.cached_property
   def _table(self):
@@ -152,7 +165,8 @@ class MaskColors:
 
   def token(self) -> list:
     """What the contents of prepared labels depend on, for JSON."""
-    return sorted([*color, i] for color, i in self.classes.items())
+    token: list = sorted([*color, i] for color, i in self.classes.items())
+    return token if self.transparent is None else [*token, self.transparent]
 
 
 Values = MaskValues | MaskColors

@@ -17,17 +17,18 @@ import numpy as np
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets.raw import (
+  drawings,
   mask_values,
   parallel,
   raw_pairs,
   upright,
 )
-from deeplab_contrast.imaging import images
-from deeplab_contrast.utils import errors, journals
+from deeplab_contrast.imaging import conversion, images
+from deeplab_contrast.utils import errors, journals, progress
 
 # Part of every journal entry: raise it when the checks get stricter or their
 # results change.
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Found:
     void: fraction of pixels that are ignored.
     classes: those with at least one pixel.
     palette: (index, (red, green, blue)) of the indices that are its ids.
+    overlap: fraction of pixels that shapes of several classes cover.
     problems: (sentence, likely cause or None) of each fault; if there are any,
       the other attributes are meaningless.
   """
@@ -51,10 +53,15 @@ class Found:
   void: float = 0.0
   classes: tuple[int, ...] = ()
   palette: mask_values.Palette = ()
+  overlap: float = 0.0
   problems: tuple[tuple[str, str | None], ...] = ()
 
 
-def examine(pair: raw_pairs.Pair, values: mask_values.Values) -> Found:
+def examine(
+  pair: raw_pairs.Pair,
+  values: mask_values.Values,
+  convert: conversion.Conversion | None = None,
+) -> Found:
   """Reads and checks one pair."""
   problems: list[tuple[str, str | None]] = []
 
@@ -65,29 +72,36 @@ def examine(pair: raw_pairs.Pair, values: mask_values.Values) -> Found:
       problems.append((str(error), getattr(error, 'cause', None)))
       return None
 
-  picture = attempt(images.read_picture, pair.image)
-  mask = attempt(values.examine, pair.mask) if pair.mask else (None, ())
+  picture = attempt(images.read_picture, pair.image, convert)
+  mask = None
+  if pair.mask is not None:
+    mask = attempt(drawings.examine, pair.mask, values)
   if not problems:
-    labels, palette = mask
-    turned = attempt(upright.turn, picture, labels, pair.image)
+    labels = mask.labels if mask else None
+    known = drawings.is_upright(pair.mask)
+    turned = attempt(upright.turn, picture, labels, pair.image, known)
   if problems:
     return Found(problems=tuple(problems))
   picture, labels = turned
   size = picture.pixels.shape[:2]
   picture = _digest(picture.pixels)
-  if labels is None:
+  if labels is None or mask is None:
     return Found(size, picture)
   if size != labels.shape:
     problem = _sizes_differ(pair, size, labels.shape)
     return Found(problems=((problem, 'masks that differ in size from images'),))
   void = float((labels == common.IGNORE_LABEL).mean())
   classes = np.setdiff1d(labels, common.IGNORE_LABEL).tolist()
-  return Found(size, picture, _digest(labels), void, tuple(classes), palette)
+  return Found(
+    *(size, picture, _digest(labels), void, tuple(classes)),
+    palette=mask.palette,
+    overlap=mask.overlap,
+  )
 
 
 def examine_all(
   pairs: Sequence[raw_pairs.Pair],
-  values: mask_values.Values,
+  raw: raw_pairs.RawData,
   workers: int,
   path: str | os.PathLike | None,
 ) -> dict[raw_pairs.Pair, Found]:
@@ -95,14 +109,14 @@ def examine_all(
 
   Args:
     pairs: pairs of files, none twice.
-    values: what the values in the masks mean.
+    raw: the dataset: what its masks mean, how its images are converted.
     workers: processes; 0 for threads of this process.
     path: path of a journal of good pairs, which are not read again; or None.
 
   Returns:
     What was found about each pair, in their order.
   """
-  keys = {pair: _key(pair, values) for pair in pairs}
+  keys = {pair: _key(pair, raw) for pair in pairs}
   with journals.Journal(path) as journal:
     found = {
       pair: _from_json(journal.known[key])
@@ -115,9 +129,9 @@ def examine_all(
         f'{len(found)} of {len(pairs)} pairs were already checked.',
         file=sys.stderr,
       )
-    work = functools.partial(examine, values=values)
+    work = functools.partial(examine, values=raw.values, convert=raw.convert)
     results = parallel.in_order(work, left, workers)
-    for pair, result in parallel.progress(
+    for pair, result in progress.over(
       zip(left, results, strict=True), 'Checking', len(left), 'pairs'
     ):
       found[pair] = result
@@ -126,11 +140,15 @@ def examine_all(
   return {pair: found[pair] for pair in pairs}
 
 
-def _key(pair, values):
+def _key(pair, raw):
   """Changes with the files of a pair and the meaning of their values."""
-  parts = [_VERSION, values.token(), values.hint]
+  parts = [_VERSION, raw.values.token(), raw.values.hint]
+  parts += [repr(raw.convert)] if raw.convert else []
   for path in (pair.image, pair.mask):
     if path is None:
+      continue
+    if isinstance(path, drawings.Drawing):
+      parts.append(path.mark())
       continue
     try:
       stat = path.stat()

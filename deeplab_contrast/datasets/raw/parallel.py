@@ -1,18 +1,14 @@
-"""Work on many files at once, in threads or processes, with progress."""
+"""Work on many files at once, in threads or processes."""
 
 import concurrent.futures
 import itertools
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import process
 from typing import TypeVar
-
-import tqdm
 
 from deeplab_contrast.utils import errors, quiet
 
@@ -21,9 +17,6 @@ _Result = TypeVar('_Result')
 
 # How many results may wait, for each worker.
 _AHEAD = 32
-
-# Seconds between lines of progress if there is no terminal.
-_LINE_EVERY = 10.0
 
 
 def in_order(
@@ -67,24 +60,6 @@ def in_order(
       ) from error
     finally:
       pool.shutdown(wait=False, cancel_futures=True)
-
-
-def progress(
-  items: Iterable[_Item], title: str, total: int, unit: str
-) -> Iterator[_Item]:
-  """Yields the items and shows the progress on stderr.
-
-  A bar on a terminal; elsewhere a line every few seconds.
-  """
-  if sys.stderr.isatty():
-    yield from tqdm.tqdm(items, title, total, unit=f' {unit}')
-    return
-  shown = time.monotonic()
-  for done, item in enumerate(items, start=1):
-    yield item
-    if time.monotonic() - shown > _LINE_EVERY:
-      shown = time.monotonic()
-      print(f'{title}: {done} of {total} {unit}', file=sys.stderr, flush=True)
 
 
 def _pool(workers: int) -> concurrent.futures.Executor:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from absl import logging
 
 from deeplab_contrast import common
 from deeplab_contrast.datasets.raw import one_at_a_time, raw_check, raw_pairs
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, progress
 
 # Next to the records: what was left out, for people and for the report.
 QUARANTINE = 'quarantine.txt'
@@ -56,12 +57,15 @@ class RawBuilder(  # type: ignore[call-arg]
     self.info.metadata.update(checked.metadata)
     self._note(checked)
     return {
-      split: self._generate_examples(pairs, checked.raw.values)
+      split: self._generate_examples(split, pairs, checked.raw)
       for split, pairs in checked.raw.splits.items()
     }
 
-  def _generate_examples(self, pairs, values):
-    return raw_pairs.examples(pairs, values)
+  def _generate_examples(self, split, pairs, raw):
+    found = raw_pairs.examples(pairs, raw.values, raw.convert)
+    if sys.stderr.isatty():
+      return found  # TFDS shows a bar.
+    return progress.over(found, f'Writing {split}', len(pairs), 'images')
 
   def _journal(self):
     """Shared by all versions of the raw files, since few of them change."""
@@ -77,6 +81,7 @@ class RawBuilder(  # type: ignore[call-arg]
     notes = {
       'quarantined': len({name for name, _ in checked.quarantined}),
       'twins': checked.twins,
+      'notes': list(checked.notes),
     }
     (self.data_path / CHECKED).write_text(json.dumps(notes))
 

@@ -16,6 +16,7 @@ from deeplab_contrast.utils import errors
 
 _MOST_SHOWN = 20
 
+
 # (sentence, likely cause or None) of each fault of each faulty pair.
 _Problems = dict[raw_pairs.Pair, list[tuple[str, str | None]]]
 
@@ -57,12 +58,14 @@ class Checked:
       same of each, and 'fingerprint', 16 hex digits of all pixels and labels.
     quarantined: (id, sentence) of each fault that was left out.
     twins: ids of equal pictures within a split, one tuple for each picture.
+    notes: sentences on what was taken how, and what was left out.
   """
 
   raw: raw_pairs.RawData
   metadata: Mapping[str, Any]
   quarantined: Sequence[tuple[str, str]]
   twins: Sequence[tuple[str, ...]]
+  notes: Sequence[str] = ()
 
 
 def check(
@@ -86,15 +89,16 @@ def check(
   """
   checking = checking or Checking()
   pairs = list(dict.fromkeys(p for ps in raw.splits.values() for p in ps))
-  found = pair_check.examine_all(pairs, raw.values, checking.workers, journal)
+  found = pair_check.examine_all(pairs, raw, checking.workers, journal)
   problems: _Problems = {
     p: list(f.problems) for p, f in found.items() if f.problems
   }
-  for pair, problem in dict(_shared_pictures(raw, found)).items():
+  shared = dict(_shared_pictures(raw, found))
+  for pair, problem in {} if raw.allow_equal else shared.items():
     problems.setdefault(pair, []).append(problem)
   if problems and checking.on_error == 'fail':
-    raise errors.DataError(_report(raw.root, problems))
-  _check_share(raw.root, problems, len(pairs), checking)
+    raise errors.DataError(_report(raw, problems))
+  _check_share(raw, problems, len(pairs), checking)
   good = _without(raw, problems)
   values = mask_sets.check(good, found)
   if values is not raw.values:
@@ -109,7 +113,24 @@ def check(
     (pair.id, sentence) for pair, ps in problems.items() for sentence, _ in ps
   ]
   twins = _twins(good, found)
-  return Checked(good, _metadata(good, found), quarantined, twins)
+  notes = [*raw.notes, *_notes(good, found, shared)]
+  return Checked(good, _metadata(good, found), quarantined, twins, notes)
+
+
+def _notes(raw, found, shared):
+  """Yields sentences on what is not a fault, but was decided."""
+  overlaps = [found[p].overlap for ps in raw.splits.values() for p in ps]
+  count = sum(overlap > 0 for overlap in overlaps)
+  if count:
+    share = sum(overlaps) / len(overlaps)
+    yield (
+      f'shapes of different classes overlap in {count} images, on {share:.2%} '
+      'of all pixels: the upper ones count.'
+    )
+  if shared and raw.allow_equal:
+    yield (
+      f'{len(shared)} pictures occur in two splits, as "allow_equal" permits.'
+    )
 
 
 def _shared_pictures(
@@ -143,13 +164,13 @@ def _twins(raw, found):
   return sorted(set(twins.values()))
 
 
-def _check_share(root, problems, count, checking):
+def _check_share(raw, problems, count, checking):
   most = math.ceil(checking.most_skipped * count)
   if len(problems) > most:
     raise errors.DataError(
       f'{len(problems)} of {count} pairs are faulty, but at most {most} '
       f'({checking.most_skipped:.1%}) may be left out. '
-      + _report(root, problems)
+      + _report(raw, problems)
     )
 
 
@@ -162,7 +183,7 @@ def _without(raw, problems):
   if empty:
     raise errors.DataError(
       f'Nothing is left of the split {empty[0]} without its faulty files. '
-      + _report(raw.root, problems)
+      + _report(raw, problems)
     )
   return dataclasses.replace(raw, splits=splits)
 
@@ -211,7 +232,7 @@ def _metadata(raw, found):
   }
 
 
-def _report(root, problems):
+def _report(raw, problems):
   """A headline, the first faults, and the causes that several share."""
   faults = [problem for several in problems.values() for problem in several]
   lines = [sentence for sentence, _ in faults[:_MOST_SHOWN]]
@@ -223,6 +244,11 @@ def _report(root, problems):
     for cause, count in causes.most_common()
     if count > 1
   ]
+  lines += [
+    advice
+    for part, advice in raw.advice
+    if any(part in sentence for sentence, _ in faults)
+  ]
   return '\n  '.join(
-    [f'{root} has {len(faults)} faults to fix before training:', *lines]
+    [f'{raw.root} has {len(faults)} faults to fix before training:', *lines]
   )

@@ -21,9 +21,9 @@ from typing import TypeVar
 import numpy as np
 
 from deeplab_contrast import common
-from deeplab_contrast.datasets.raw import mask_values, upright
+from deeplab_contrast.datasets.raw import drawings, mask_values, upright
 from deeplab_contrast.datasets.sources import id_list
-from deeplab_contrast.imaging import images
+from deeplab_contrast.imaging import conversion, images
 from deeplab_contrast.utils import errors
 
 _Item = TypeVar('_Item')
@@ -47,12 +47,13 @@ class Pair:
   Attributes:
     id: the name of the example.
     image: the image file.
-    mask: the mask file; None for an image without labels.
+    mask: the mask file, or shapes to draw it; None for an image without
+      labels.
   """
 
   id: str
   image: pathlib.Path
-  mask: pathlib.Path | None
+  mask: drawings.Mask | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +66,14 @@ class RawData:
     values: what the values in the masks mean.
     disjoint: pairs of splits that must not share pictures, the one to train
       on first.
+    allow_equal: whether they may share equal pictures all the same, such as
+      blank tiles.
     other_roots: more folders with some of the files.
     absent: by missing split, a phrase that says how to get it.
+    convert: how images of more bits or bands become 8-bit RGB, if stated.
+    advice: (part of the sentence of a fault, what the user may state).
     about: anything else that the prepared data depend on, for JSON.
+    notes: sentences on what was taken how, and what was left out.
     made: raised when the same files are made into different examples, so that
       they are prepared again. Runs resume if their examples are the same.
   """
@@ -76,9 +82,13 @@ class RawData:
   splits: Mapping[str, tuple[Pair, ...]]
   values: mask_values.Values
   disjoint: tuple[tuple[str, str], ...] = ()
+  allow_equal: bool = False
   other_roots: tuple[pathlib.Path, ...] = ()
   absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  convert: conversion.Conversion | None = None
+  advice: tuple[tuple[str, str], ...] = ()
   about: object = None
+  notes: tuple[str, ...] = ()
   made: int = 0
 
   def fingerprint(self) -> str:
@@ -99,6 +109,7 @@ class RawData:
     ]
     contents: list[object] = [self.values.token(), files]
     contents += [self.about] if self.about is not None else []
+    contents += [repr(self.convert)] if self.convert else []
     contents += [self.made] if self.made else []
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
@@ -144,6 +155,8 @@ def _name_and_mark(path, roots):
   """(path below its root, mark of the contents) of a file; or (None, None)."""
   if path is None:
     return None, None
+  if isinstance(path, drawings.Drawing):
+    return None, path.mark()
   text = os.fspath(path)
   for root in roots:
     if text.startswith(os.path.join(root, '')):
@@ -265,7 +278,9 @@ class Layout:
 
 
 def examples(
-  pairs: Sequence[Pair], values: mask_values.Values
+  pairs: Sequence[Pair],
+  values: mask_values.Values,
+  convert: conversion.Conversion | None = None,
 ) -> Iterator[tuple[str, dict]]:
   """Key and features of each pair, in order, for TFDS to write.
 
@@ -273,9 +288,14 @@ def examples(
   """
 
   def load(pair):
-    picture = images.read_picture(pair.image)
-    labels = values.read(pair.mask) if pair.mask else None
-    picture, labels = upright.turn(picture, labels, pair.image)
+    picture = images.read_picture(pair.image, convert)
+    mask = drawings.examine(pair.mask, values) if pair.mask else None
+    picture, labels = upright.turn(
+      picture,
+      mask.labels if mask else None,
+      pair.image,
+      drawings.is_upright(pair.mask),
+    )
     if labels is None:
       size = picture.pixels.shape[:2]
       labels = np.full(size, common.IGNORE_LABEL, np.uint8)

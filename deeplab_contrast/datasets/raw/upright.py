@@ -13,7 +13,10 @@ BOTH_WAYS = (
 
 
 def turn(
-  picture: images.Picture, labels: np.ndarray | None, path: str | os.PathLike
+  picture: images.Picture,
+  labels: np.ndarray | None,
+  path: str | os.PathLike,
+  are_upright: bool = False,
 ) -> tuple[images.Picture, np.ndarray | None]:
   """Rotates a photo upright, as viewers and `predict` show it.
 
@@ -24,6 +27,7 @@ def turn(
     picture: the photo as read.
     labels: uint8 [height, width]; None without a mask.
     path: path of the image, for messages.
+    are_upright: whether the labels are known to be for the upright photo.
 
   Returns:
     The photo and labels, both upright; labels of a size that fits neither way
@@ -37,7 +41,9 @@ def turn(
   if noted == orientation.UPRIGHT:
     return picture, labels
   pixels = orientation.upright(picture.pixels, noted)
-  if labels is not None and labels.shape == picture.pixels.shape[:2]:
+  if labels is None or are_upright:
+    return images.Picture(None, pixels), labels
+  if labels.shape == picture.pixels.shape[:2]:
     if labels.shape == pixels.shape[:2]:
       raise masks.MaskError(
         f'{path} has an EXIF tag that rotates it, and its mask fits both '

@@ -5,13 +5,12 @@ import io
 import os
 
 import numpy as np
-import tqdm
 from absl import logging
 from PIL import Image
 
 from deeplab_contrast.common import LABEL
 from deeplab_contrast.datasets.sources import examples as examples_lib
-from deeplab_contrast.utils import files
+from deeplab_contrast.utils import files, progress
 
 
 def of(examples: examples_lib.Examples) -> np.ndarray:
@@ -46,10 +45,7 @@ def _examine(examples):
 
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     rows = pool.map(classes_of, range(len(examples)))
-    # disable=None: no bar in log files.
-    rows = tqdm.tqdm(
-      rows, 'Classes', len(examples), unit=' labels', disable=None
-    )
+    rows = progress.over(rows, 'Classes', len(examples), 'labels')
     return np.array(list(rows), bool).reshape(
       len(examples), examples.info.num_classes
     )

@@ -1,5 +1,6 @@
 """Text files that list images, one id per line."""
 
+import codecs
 import collections
 import os
 import pathlib
@@ -11,12 +12,13 @@ import tensorflow as tf
 
 from deeplab_contrast.utils import errors
 
+_ENDING = '(jpe?g|jpe|jfif|png|bmp|tiff?|gif|webp|avif|hei[cf])'
 # "images/a.jpg labels/a.png", also with a comma or a tab between them.
 _TWO_COLUMNS = re.compile(
-  r'(?P<image>\S.*?\.(jpe?g|png|bmp|tiff?|webp))(\s*,\s*|\s+)\S.*\.png',
+  rf'(?P<image>\S.*?\.{_ENDING})(\s*,\s*|\s+)\S.*\.(png|bmp|tiff?|gif)',
   re.IGNORECASE,
 )
-_FILE_NAME = re.compile(r'\S.*\.(jpe?g|png|bmp|tiff?|webp)', re.IGNORECASE)
+_FILE_NAME = re.compile(rf'\S.*\.{_ENDING}', re.IGNORECASE)
 
 
 def read(path: str | os.PathLike, known: Collection[str] = ()) -> list[str]:
@@ -68,7 +70,13 @@ def some(ids: Sequence[str], limit: int = 20) -> str:
 def _text(path):
   try:
     with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
-      return file.read().decode('utf-8-sig')
+      data = file.read()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+      raise errors.DataError(
+        f'The list {path} is UTF-16, as PowerShell writes it: save it as UTF-8 '
+        '("Out-File -Encoding utf8", or "Save as" of an editor).'
+      )
+    return data.decode('utf-8-sig')
   except tf.errors.NotFoundError:
     raise errors.DataError(f'The list {path} does not exist.') from None
   except tf.errors.OpError as error:
@@ -80,14 +88,17 @@ def _text(path):
 
 
 def _id_of(line, known):
+  line = line.removeprefix('./')
   if line in known:
     return line
   columns = _TWO_COLUMNS.fullmatch(line)
   name = columns['image'] if columns else line
-  if not _FILE_NAME.fullmatch(name):
-    return line
-  path = pathlib.PurePosixPath(name.replace('\\', '/')).with_suffix('')
+  path = pathlib.PurePosixPath(name.replace('\\', '/'))
+  is_file = _FILE_NAME.fullmatch(name)
+  if is_file:
+    path = path.with_suffix('')
   # Cityscapes puts the kind of file after the id.
   parts = path.as_posix().removesuffix('_leftImg8bit').split('/')
   endings = ('/'.join(parts[i:]) for i in range(len(parts)))
-  return next((ending for ending in endings if ending in known), parts[-1])
+  found = next((ending for ending in endings if ending in known), None)
+  return found or (parts[-1] if is_file else line)

@@ -6,13 +6,12 @@ import os
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL
 from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets.sources import examples, id_list
 from deeplab_contrast.imaging import decoding, label_png, masks
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, progress
 
 _MOST_SHOWN = 20
 
@@ -116,8 +115,7 @@ def _check(folder, inner, paths):
 
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     found = pool.map(fault, range(len(inner)))
-    # disable=None: no bar in log files.
-    found = tqdm.tqdm(found, 'Labels', len(inner), unit=' files', disable=None)
+    found = progress.over(found, 'Labels', len(inner), 'files')
     faults = [fault for fault in found if fault]
   if faults:
     more = len(faults) - _MOST_SHOWN

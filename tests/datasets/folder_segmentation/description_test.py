@@ -90,14 +90,6 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ),
     ({'image_folder': '*/images'}, 'one star in both'),
     (
-      {'image_folder': 'images_*', 'mask_folder': 'masks_*'},
-      "'images_\\*': the star stands for a whole name.*use 'lists'",
-    ),
-    (
-      {'image_folder': '*/images', 'mask_folder': '*_masks'},
-      "'\\*_masks': the star stands for a whole name",
-    ),
-    (
       {
         'image_folder': '*/images',
         'mask_folder': '*/masks',
@@ -113,10 +105,19 @@ def test_wrong_files_are_refused(tmp_path, text, sentence):
     ({'ignored': ['void']}, "mask value 'void'"),
     ({'masks': 'rgb'}, "masks 'rgb'"),
     ({'masks': 'colors', 'ignored': [11]}, 'colour of'),
-    (
-      {'masks': 'colors', 'ignored': [], 'ids': [0, 1, 2]},
-      "so 'ids' have no meaning",
-    ),
+    ({'masks': 'colors', 'ignored': [], 'ids': [0, 1, 2]}, 'colour of'),
+    ({'ids': [0, [1, 2], [2, 3]]}, 'same value or colour in the masks, 2'),
+    ({'ids': [0, [], 1], 'ignored': ['a']}, "mask value 'a'"),
+    ({'classes': ['a', 'b', 'b']}, 'name each class once, and list the values'),
+    ({'masks': 'coco', 'ignored': [], 'ids': ['a', 5, 'b']}, 'the label 5'),
+    ({'missing_mask': 'grass'}, "missing_mask 'grass': give the name of a"),
+    ({'transparent': 'void'}, 'only masks in colors can be'),
+    ({'pair_by': 'size'}, "pair_by 'size': give 'name', 'order'"),
+    ({'splits': {'val': 'a/b'}}, "the folder 'a/b' of val"),
+    ({'bands': [0, 1, 2]}, 'counted from 1'),
+    ({'bands': [1, 2]}, 'give one or three'),
+    ({'range': [5, 2]}, 'give .low, high.'),
+    ({'range': 'full'}, 'give .low, high., or "measured"'),
     ({'image_folder': '../images'}, "image_folder '../images'"),
     ({'mask_folder': '/masks'}, "mask_folder '/masks'"),
     ({'lists': {'train': '/etc/passwd'}}, "the list '/etc/passwd'"),

@@ -96,9 +96,3 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
         break  # Dead, but not reaped.
     assert time.monotonic() < deadline
     time.sleep(0.1)
-
-
-def test_lines_show_the_progress(monkeypatch, capsys):
-  monkeypatch.setattr(parallel, '_LINE_EVERY', 0.0)
-  assert list(parallel.progress('ab', 'Checking', 2, 'pairs')) == ['a', 'b']
-  assert 'Checking: 2 of 2 pairs' in capsys.readouterr().err

@@ -178,7 +178,7 @@ def of_palette(mask):
   'change, cause',
   [
     (of_palette, mask_causes.BRIGHTNESS),
-    (lambda m: m.convert('RGB'), masks.RGB_MASK),
+    (fixtures.in_color, masks.RGB_MASK),
     (lambda m: m.point(lambda v: min(v, 10) * 20), 'ids multiplied by 20'),
     (lambda m: m.point(lambda v: v + 13), 'ids of a different list of classes'),
     (
@@ -286,9 +286,9 @@ def test_what_was_good_is_not_read_again(tree, tmp_path, monkeypatch):
   looked_at = []
   examine = pair_check.examine
 
-  def spy(pair, values):
+  def spy(pair, **how):
     looked_at.append(pair.id)
-    return examine(pair, values)
+    return examine(pair, **how)
 
   monkeypatch.setattr(pair_check, 'examine', spy)
   assert check(tree, SKIP, journal).metadata == expected_without
@@ -335,7 +335,11 @@ def open_split(tree, data_dir, split='train'):
 def test_a_builder_keeps_what_was_found(tree, tmp_path):
   open_split(tree, tmp_path)
   (path,) = tmp_path.glob('folder_segmentation/toy_*/1.0.0/checked.json')
-  assert json.loads(path.read_text()) == {'quarantined': 0, 'twins': []}
+  assert json.loads(path.read_text()) == {
+    'quarantined': 0,
+    'twins': [],
+    'notes': [],
+  }
   info = json.loads((path.parent / 'metadata.json').read_text())
   assert info['fingerprint'] == check(tree).metadata['fingerprint']
 

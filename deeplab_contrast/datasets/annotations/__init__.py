@@ -1,0 +1,1 @@
+"""What annotation tools export: recognised, read, and drawn as masks."""

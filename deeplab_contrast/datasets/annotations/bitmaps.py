@@ -1,0 +1,43 @@
+"""Small masks inside of annotation files: base64 of a PNG, maybe compressed."""
+
+import base64
+import io
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from deeplab_contrast.datasets.annotations import shapes
+
+# A PNG of the largest mask is smaller.
+_MOST_BYTES = 1 << 26
+
+
+def from_base64(text: str, is_compressed: bool = False) -> np.ndarray:
+  """Decodes a mask.
+
+  Args:
+    text: base64 of a PNG.
+    is_compressed: whether the PNG is compressed with zlib once more.
+
+  Returns:
+    bool [height, width]: pixels that are not 0; if there is alpha, those that
+    are not transparent.
+
+  Raises:
+    ValueError: it is too large; or whatever Pillow raises for damaged files.
+  """
+  data = base64.b64decode(text, validate=True)
+  if is_compressed:
+    unpacking = zlib.decompressobj()
+    data = unpacking.decompress(data, _MOST_BYTES)
+    if unpacking.unconsumed_tail or not unpacking.eof:
+      raise ValueError('a bitmap is cut off, or unpacks to far too much')
+  image = Image.open(io.BytesIO(data), formats=['PNG'])
+  if image.width * image.height > shapes.MOST_PIXELS:
+    raise ValueError('a bitmap has too many pixels')
+  pixels = np.asarray(image)
+  if pixels.ndim == 2:
+    return pixels != 0
+  has_alpha = pixels.shape[-1] in (2, 4)
+  return np.asarray((pixels[..., -1:] if has_alpha else pixels).any(axis=-1))

@@ -1,0 +1,176 @@
+"""COCO: one JSON of images, annotations and categories for each split.
+
+CVAT, Roboflow, Label Studio, Segments.ai, V7 and many others write it.
+Segmentations are polygons, or run lengths as a list or as text. Crowds are
+lowest, and smaller objects are above larger ones.
+"""
+
+import collections
+import posixpath
+from typing import Any
+
+import numpy as np
+
+from deeplab_contrast.datasets.annotations import shapes, splits
+from deeplab_contrast.datasets.annotations.annotated import (
+  Annotated,
+  Annotation,
+  label,
+  size_of,
+  unique,
+  whole,
+)
+from deeplab_contrast.datasets.annotations.tree import Tree
+from deeplab_contrast.utils import errors
+
+WHAT = 'COCO JSON'
+
+
+def is_one(value: Any) -> bool:
+  """Whether the value of a JSON file looks like this format."""
+  return (
+    isinstance(value, dict)
+    and isinstance(value.get('images'), list)
+    and 'annotations' in value
+  )
+
+
+def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
+  """Reads all files. Raises DataError for damaged ones."""
+  left_out: collections.Counter[str] = collections.Counter()
+  images: list[Annotation] = []
+  names: list[str] = []
+  for file in _of_instances(files):
+    value = tree.json(file)
+    if not is_one(value):
+      continue
+    with tree.reading(file, WHAT):
+      categories = _categories(value)
+      names += categories.values()
+      images += _images(tree, file, value, categories, left_out)
+  if images and not any(image.shapes for image in images):
+    raise errors.DataError(
+      f'{tree.path(files[0])} has no segmentation, only boxes, points or '
+      'nothing: export polygons or masks.'
+    )
+  return Annotated(tuple(images), unique(names), left_out)
+
+
+def _of_instances(files):
+  """Without the captions and keypoints that COCO has of the same images."""
+  names = {file: posixpath.basename(file) for file in files}
+  if not any(name.startswith('instances') for name in names.values()):
+    return files
+  others = ('captions', 'person_keypoints', 'image_info')
+  return [f for f in files if not names[f].startswith(others)]
+
+
+def _categories(value):
+  """{id: name}, without the group of all others that Roboflow adds."""
+  categories = {c['id']: c for c in value.get('categories') or ()}
+  used = {a['category_id'] for a in value['annotations']}
+  groups = {
+    c.get('supercategory')
+    for c in categories.values()
+    if c.get('supercategory') != c.get('name')
+  }
+  return {
+    i: label(c['name'])
+    for i, c in categories.items()
+    if i in used or c['name'] not in groups
+  }
+
+
+def _images(tree, file, value, categories, left_out):
+  split = splits.of_name(posixpath.basename(file)) or splits.of_path(file)
+  found: dict[Any, tuple] = {}
+  for image in value['images']:
+    name = image['file_name']
+    size = size_of(image['height'], image['width'])
+    if image['id'] in found:
+      raise ValueError(f'two images have the id {image["id"]}')
+    found[image['id']] = tree.image(name, file, split), size, []
+  for annotation in value['annotations']:
+    if annotation['image_id'] not in found:
+      raise ValueError(
+        f'an annotation is on image {annotation["image_id"]}, which is not in '
+        'the list of images'
+      )
+    _, size, several = found[annotation['image_id']]
+    name = categories[annotation['category_id']]
+    shape = _shape(annotation.get('segmentation'), size)
+    if shape is None:
+      left_out[_kind(annotation)] += 1
+    else:
+      order = (not annotation.get('iscrowd'), -_area(annotation, shape, size))
+      several.append((order, name, shape))
+  for image, size, several in found.values():
+    several.sort(key=lambda item: item[0])
+    drawn = tuple((name, shape) for _, name, shape in several)
+    yield Annotation(image, file, split, size, drawn)
+
+
+def _kind(annotation):
+  if annotation.get('segmentation'):
+    return 'polygon of fewer than three points'
+  return 'keypoints' if annotation.get('keypoints') else 'box'
+
+
+def _area(annotation, shape, size):
+  area = annotation.get('area')
+  if isinstance(area, (int, float)) and area > 0:
+    return float(area)
+  return float(shape.region(*size)[2].sum())
+
+
+def _shape(segmentation, size):
+  """A shape, or None if it covers nothing."""
+  if isinstance(segmentation, dict):
+    return runs(segmentation['counts'], segmentation['size'], size)
+  if not segmentation:
+    return None
+  if not isinstance(segmentation[0], list):
+    segmentation = [segmentation]
+  rings = tuple(ring for ring in map(shapes.points, segmentation) if len(ring))
+  shapes.check_length(*rings, scale=5)
+  return shapes.CocoPolygon(rings) if rings else None
+
+
+def runs(counts: Any, size: Any, expected: tuple[int, int]) -> shapes.Runs:
+  """Checks run lengths, a list or the compressed text of the COCO API.
+
+  Raises:
+    ValueError: they are not for an image of the expected (height, width).
+  """
+  if tuple(map(whole, size)) != expected:
+    raise ValueError(f'run lengths are for {size}, but the image is {expected}')
+  if isinstance(counts, str):
+    lengths = _decompress(counts)
+  else:
+    lengths = [whole(count) for count in counts]
+  if min(lengths, default=0) < 0 or sum(lengths) != expected[0] * expected[1]:
+    raise ValueError('run lengths do not add up to the size of the image')
+  return shapes.Runs(np.array(lengths, np.int64), expected)
+
+
+def _decompress(text):
+  """Numbers in groups of 5 bits, from the third on as differences.
+
+  The steps of rleFrString in the COCO API (maskApi.c).
+  """
+  lengths: list[int] = []
+  value = shift = 0
+  for letter in text.encode('ascii'):
+    bits = letter - 48
+    if not 0 <= bits < 64:
+      raise ValueError(f'run lengths have the letter {chr(letter)!r}')
+    value |= (bits & 31) << shift
+    shift += 5
+    if not bits & 32:
+      if bits & 16:
+        value -= 1 << shift
+      lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+      value = shift = 0
+  if shift:
+    raise ValueError('run lengths are cut off')
+  return lengths

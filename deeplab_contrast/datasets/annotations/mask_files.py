@@ -1,0 +1,185 @@
+"""Masks that are files: what they mean, where a list or the files say so."""
+
+import collections
+import posixpath
+from typing import Any
+
+import numpy as np
+
+from deeplab_contrast.datasets.annotations import class_lists, layouts, splits
+from deeplab_contrast.datasets.annotations.annotated import BACKGROUNDS
+from deeplab_contrast.datasets.annotations.tree import Tree
+from deeplab_contrast.datasets.raw import palettes, raw_pairs
+from deeplab_contrast.imaging import masks
+from deeplab_contrast.utils import errors
+
+Keys = dict[str, Any]
+
+# The folders of PASCAL VOC, and of the tools that follow it.
+_VOC_MASKS = ('SegmentationClassPNG', 'SegmentationClass')
+_VOC_IMAGES = 'JPEGImages'
+_VOC_LISTS = 'ImageSets/Segmentation'
+
+_MOST_CLASSES = 64
+_MOST_READ = 5000
+_FRACTIONS = {'val': 0.2}
+
+
+def recognise(tree: Tree) -> tuple[str, Keys] | None:
+  """(what it is, keys of dataset.json), or None.
+
+  Raises:
+    DataError: a list is damaged.
+  """
+  found = class_lists.find(tree)
+  voc = _voc(tree, found)
+  if voc:
+    return voc
+  layout = layouts.find(tree)
+  if layout is None:
+    return None
+  keys = _folders(tree, layout)
+  keys |= _named(found) if found else _measured(tree, layout.masks)
+  if found is None:
+    return 'images and masks', keys
+  if posixpath.basename(found.file) == '_classes.csv':
+    return 'Roboflow segmentation masks', keys
+  return f'images and masks, with {found.file}', keys
+
+
+def _folders(tree, layout) -> Keys:
+  keys: Keys = {
+    'image_folder': layout.image_folder,
+    'mask_folder': layout.mask_folder,
+    'image_suffix': layout.image_suffix,
+    'mask_suffix': layout.mask_suffix,
+  }
+  keys = {name: value for name, value in keys.items() if value}
+  if layout.unlabelled:
+    keys['unlabelled'] = list(layout.unlabelled)
+  lists = {} if layout.has_splits else _lists(tree, '')
+  if lists:
+    keys['lists'] = lists
+  elif not layout.has_splits:
+    keys['fractions'] = _FRACTIONS
+  return keys
+
+
+def _voc(tree, found):
+  """Folders as in PASCAL VOC, with a list of classes."""
+  if found is None:
+    return None
+  place = class_lists.folder(found)
+  name = next((n for n in _VOC_MASKS if _has(tree, place, n)), None)
+  if name is None:
+    return None
+  keys = {
+    'image_folder': posixpath.join(place, _VOC_IMAGES),
+    'mask_folder': posixpath.join(place, name),
+    **_named(found),
+  }
+  lists = _lists(tree, posixpath.join(place, _VOC_LISTS))
+  keys |= {'lists': lists} if lists else {'fractions': _FRACTIONS}
+  if found.colors:  # CVAT writes no mask where nothing is drawn.
+    what = 'CVAT segmentation mask 1.1'
+    return what, {**keys, 'missing_mask': 'background'}
+  return f'PASCAL VOC folders with {posixpath.basename(found.file)}', keys
+
+
+def _has(tree, place, name):
+  start = posixpath.join(place, name) + '/'
+  return any(file.startswith(start) for file in tree.images)
+
+
+def _lists(tree, folder):
+  """{split: list of images}, if there is one to train and one to evaluate."""
+  lists: dict[str, str] = {}
+  for file in tree.ending('.txt'):
+    if posixpath.dirname(file) == folder:
+      split = splits.of_name(posixpath.splitext(posixpath.basename(file))[0])
+      if split:
+        lists.setdefault(split, file)
+  return lists if 'train' in lists and len(lists) > 1 else {}
+
+
+def _named(found) -> Keys:
+  """What a list of classes says about the values in the masks."""
+  if found.colors:
+    pairs = dict(zip(found.names, map(list, found.colors), strict=True))
+    return {'masks': 'colors', 'classes': _background_first(pairs)}
+  keys: Keys = {'classes': list(found.names)}
+  if found.ids != tuple(range(len(found.ids))):
+    keys['ids'] = list(found.ids)
+  return keys
+
+
+def _background_first(pairs):
+  first = [name for name in pairs if name.lower() in BACKGROUNDS]
+  return {name: pairs[name] for name in [*first, *pairs]}
+
+
+def _measured(tree, files) -> Keys:
+  """What the masks themselves show; their names are made up."""
+  step = max(1, len(files) // _MOST_READ)
+  paths = [tree.path(file) for file in files[::step]]
+  seen: collections.Counter = collections.Counter()
+  kinds = set()
+  found = list(raw_pairs.in_threads(_values, paths))
+  if _palettes_differ(found):
+    found = list(raw_pairs.in_threads(_colors, paths))
+  for kind, values, _ in found:
+    kinds.add(kind)
+    seen.update(values)
+  values = sorted(seen)
+  if len(kinds - {None}) != 1 or not 1 < len(values) <= _MOST_CLASSES:
+    raise errors.DataError(
+      f'{tree.root} has images and masks, but what the masks mean is unclear '
+      f'({len(values)} values or colours): write a dataset.json with "classes",'
+      ' see docs/own_data.md.'
+    )
+  if kinds == {'colors'}:
+    names = _background_first({_color_name(c): list(c) for c in values})
+    return {'masks': 'colors', 'classes': names}
+  if set(values) <= {0, 1, 255} and 255 in values:
+    # White is 1 in a 1-bit file.
+    return {'classes': ['background', 'object'], 'ids': [0, 255]}
+  ids = [value for value in values if value != 255]
+  names = ['background' if i == 0 else f'class_{i}' for i in ids]
+  if len(ids) == 2 and ids[0] == 0:
+    names = ['background', 'object']
+  keys: Keys = {'classes': names}
+  return keys if ids == list(range(len(ids))) else {**keys, 'ids': ids}
+
+
+def _color_name(color):
+  return 'background' if not any(color) else 'color_{}_{}_{}'.format(*color)
+
+
+def _palettes_differ(found):
+  """Whether an index has several colours, so that it is not an id."""
+  shown: dict[int, tuple] = {}
+  return any(
+    shown.setdefault(index, color) != color
+    for *_, palette in found
+    for index, color in palette.items()
+  )
+
+
+def _values(path):
+  """('ids' or 'colors' or None, the values, its palette) of a mask file."""
+  try:
+    mask = masks.read(path)
+  except errors.DataError:
+    return _colors(path)
+  return 'ids', np.unique(mask.values).tolist(), palettes.used(mask)
+
+
+def _colors(path):
+  try:
+    colors, _ = masks.read_colors(path)
+  except errors.DataError:
+    return None, [], {}
+  flat = np.unique(colors.reshape(-1, 3), axis=0)
+  if len(flat) > _MOST_CLASSES:
+    return None, [], {}
+  return 'colors', list(map(tuple, flat.tolist())), {}
