@@ -246,7 +246,7 @@ def _longer(model_dir, changes):
     ' To train it longer, from its weights and with a new schedule, add '
     f'--model_dir={folder}_longer --gin_file=gin_configs/tasks/warm_start.gin '
     f'--gin_bindings="INIT = \'{folder}\'" '
-    '--gin_bindings="checkpoints.WarmStart.parts = (\'trunk\', \'head\')" '
+    "--gin_bindings=\"checkpoints.WarmStart.parts = ('trunk', 'head')\" "
     'to the same command.'
   )
 
