@@ -76,15 +76,21 @@ def _atrous(inputs, kernel, rate):
 
 
 def _forward(inputs, kernel, rate):
-  return tf.nn.conv2d(inputs, kernel, 1, 'SAME', dilations=rate)
+  # ONNX's runtime pads no atrous convolution by itself.
+  padded = _padded(inputs, kernel.shape, rate)
+  return tf.nn.conv2d(padded, kernel, 1, 'VALID', dilations=rate)
+
+
+def _padded(inputs, shape, rate):
+  edges = [[rate * (k // 2)] * 2 for k in shape[:2]]
+  return tf.pad(inputs, [[0, 0], *edges, [0, 0]])
 
 
 def _by_kernel(inputs, upstream, shape, rate):
   """The gradient by the kernel, of its shape."""
   height, width = tf.unstack(tf.shape(upstream)[1:3])
   upstream = tf.reshape(upstream, [-1, shape[3]])
-  edges = [[rate * (k // 2)] * 2 for k in shape[:2]]
-  padded = tf.pad(inputs, [[0, 0], *edges, [0, 0]])
+  padded = _padded(inputs, shape, rate)
 
   def tap(row, column):
     top, left = row * rate, column * rate
