@@ -23,12 +23,8 @@ def write_parts(folder):
 
 
 def run(command, folder, *arguments):
-  done = processes.run_apart(
-    command,
-    '--allow_import=my_parts',
-    *arguments,
-    cwd=folder,
-    PYTHONPATH=f'{folder}:{processes.environment()["PYTHONPATH"]}',
+  done = processes.run_module(
+    command, '--allow_import=my_parts', *arguments, cwd=folder
   )
   assert done.returncode == 0, done.stderr
   return done.stdout
@@ -39,7 +35,8 @@ def overlaid(*files):
 
 
 @pytest.mark.slow
-def test_parts_of_the_page_train_and_are_evaluated(tmp_path):
+def test_parts_of_the_page_train_and_are_evaluated(tmp_path, monkeypatch):
+  monkeypatch.syspath_prepend(tmp_path)
   names = write_parts(tmp_path)
   shared = ('my_data.gin', 'my_net.gin')
   pretraining = (*shared, 'my_loss.gin', 'my_noise.gin')

@@ -93,18 +93,17 @@ def test_every_example_is_a_function_of_its_position(kind, folder, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind', ['pseudo', 'mixture'])
-def test_likewise_with_all_distortions(kind, folder, monkeypatch):
-  source = make(kind, folder)
+def test_likewise_with_all_distortions(folder, monkeypatch):
+  """Of a mixture, which has labels of both kinds; one of three hosts."""
+  source = make('mixture', folder)
   count = 3 * len(source.open(None))
   steps = (*STEPS[:-1], transforms.TwoViews())
   whole = hashes(source, count, steps=steps)
   workers(monkeypatch, 1)
   part = hashes(source, count - 4, start=4, steps=steps)
   assert part == whole[4:]
-  for host in range(3):
-    own = hashes(source, count // 3, host=host, num_hosts=3, steps=steps)
-    assert own == whole[host::3]
+  own = hashes(source, count // 3, host=1, num_hosts=3, steps=steps)
+  assert own == whole[1::3]
 
 
 @pytest.mark.parametrize('kind', [k for k in KINDS if k != 'mixture'])

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -33,44 +34,90 @@ def addresses():
   return [f'localhost:{port}' for port in processes.free_ports(2)]
 
 
-def start(flags, model_dir, own=((), ())):
-  """Starts two workers; `own` are flags of each. Returns the processes."""
+# A process that runs several trainings, one for each line of flags: importing
+# TensorFlow and joining a cluster takes longer than most of them.
+_WORKER = """
+  import json, os, sys
+  from tests import processes
+  end, os._exit = os._exit, sys.exit  # A worker ends itself by os._exit.
+  for line in sys.stdin:
+    done = processes.run_module('train', *json.loads(line))
+    last = (done.stderr.splitlines() or [''])[-1]
+    print(json.dumps([done.returncode, last]), flush=True)
+  end(0)  # Otherwise TensorFlow waits for workers that were killed.
+"""
+
+
+class Pair:
+  """Two workers that train again and again, without ending."""
+
+  def __init__(self, folder):
+    code = textwrap.dedent(_WORKER)
+    self._log = folder / 'log'
+    with open(self._log, 'w') as log:
+      self.workers = _start([sys.executable, '-c', code], log, subprocess.PIPE)
+
+  def begin(self, flags, model_dir, own=()):
+    """Starts a training; `own` are more flags of worker 1."""
+    given = [*flags, f'--model_dir={model_dir}', '--strategy=multi_worker']
+    for worker, more in zip(self.workers, ((), own), strict=True):
+      worker.stdin.write(json.dumps([*given, *more]) + '\n')
+      worker.stdin.flush()
+
+  def end(self):
+    """Waits for it; [(exit code, last line of errors)], None if killed."""
+    told = [worker.stdout.readline() for worker in self.workers]
+    assert any(told), self._log.read_text()
+    return [tuple(json.loads(line)) if line else None for line in told]
+
+  def train(self, *arguments):
+    self.begin(*arguments)
+    return self.end()
+
+  def kill(self):
+    for worker in self.workers:
+      worker.kill()
+      worker.communicate()
+
+
+def _start(command, log, stdin=None):
+  """Starts a command in two processes of one cluster."""
   cluster = {'worker': addresses()}
-  started = []
-  for index in range(2):
-    task = {'type': 'worker', 'index': index}
-    tf_config = json.dumps({'cluster': cluster, 'task': task})
-    command = [sys.executable, '-m', 'deeplab_contrast.train']
-    command += [*flags, f'--model_dir={model_dir}', '--strategy=multi_worker']
-    started.append(
-      subprocess.Popen(
-        [*command, *own[index]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=processes.environment(TF_CONFIG=tf_config),
-      )
+  return [
+    subprocess.Popen(
+      command,
+      stdin=stdin,
+      stdout=subprocess.PIPE,
+      stderr=log,
+      text=True,
+      env=processes.environment(
+        TF_CONFIG=json.dumps(
+          {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
+        )
+      ),
     )
-  return started
+    for index in range(2)
+  ]
+
+
+def start(flags, model_dir):
+  """Starts `train` as two workers; returns the processes."""
+  command = [sys.executable, '-m', 'deeplab_contrast.train', *flags]
+  command += [f'--model_dir={model_dir}', '--strategy=multi_worker']
+  return _start(command, subprocess.PIPE)
 
 
 def end(started):
-  """Waits for them; returns [(exit code, output, last line of errors)]."""
+  """Waits for them; returns [(exit code, last line of errors)]."""
   try:
     told = [process.communicate(timeout=LIMIT) for process in started]
   finally:
     for process in started:
       process.kill()
   return [
-    (process.returncode, output, (error.splitlines() or [''])[-1])
-    for process, (output, error) in zip(started, told, strict=True)
+    (process.returncode, (error.splitlines() or [''])[-1])
+    for process, (_, error) in zip(started, told, strict=True)
   ]
-
-
-def train(flags, model_dir):
-  ended = end(start(flags, model_dir))
-  assert [code for code, *_ in ended] == [0, 0], ended
-  return ended
 
 
 def flags(folder):
@@ -79,10 +126,19 @@ def flags(folder):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  """Holds the run 'whole' of two workers that nothing has interrupted."""
-  found = tmp_path_factory.mktemp('workers')
-  train(flags(found), found / 'whole')
-  return found
+  return tmp_path_factory.mktemp('workers')
+
+
+@pytest.fixture(scope='module')
+def pair(folder):
+  """Has trained 'whole', which nothing has interrupted."""
+  found = Pair(folder)
+  try:
+    ended = found.train(flags(folder), folder / 'whole')
+    assert [code for code, _ in ended] == [0, 0], ended
+    yield found
+  finally:
+    found.kill()
 
 
 def state(model_dir):
@@ -107,7 +163,8 @@ def logged(model_dir, split):
 
 
 @pytest.mark.slow
-def test_two_workers_equal_one_process(folder):
+def test_two_workers_equal_one_process(folder, pair):
+  del pair
   """In weights, losses and scores; and they leave the same files."""
   command = flags(folder)
   done = processes.run_module('train', *command, f'--model_dir={folder}/one')
@@ -140,42 +197,6 @@ def files(model_dir):
   )
 
 
-@pytest.mark.slow
-def test_whatever_ends_one_worker_all_resume(folder):
-  """A signal to one worker, then a death of either, then to the end."""
-  model_dir = folder / 'broken'
-  command = flags(folder)
-
-  def interrupted(victim, number, step):
-    started = start(command, model_dir)
-    path = model_dir / run_files.METRICS
-    processes.wait_for_lines(started[0], path, step, LIMIT)
-    started[victim].send_signal(number)
-    return end(started)
-
-  ended = interrupted(1, signal.SIGTERM, 3)
-  assert [code for code, *_ in ended] == [143, 143], ended
-  assert {said for *_, said in ended} == {
-    'error: Stopped by SIGTERM; run the same command again to resume.'
-  }
-  # Saved by the chief, at the step that is the last for both.
-  saved = state(model_dir)[0]
-  assert saved == logged(model_dir, 'train')[-1]['step'] < STEPS
-  for victim, step in ((1, saved + 3), (0, saved + 6)):
-    ended = interrupted(victim, signal.SIGKILL, step)
-    assert ended[victim][0] == -signal.SIGKILL, ended
-    code, _, said = ended[1 - victim]
-    assert code == errors.WorkerLost.exit_code, ended
-    assert said.startswith(f'error: Lost worker {victim} (localhost:'), said
-  train(command, model_dir)
-  (_, expected), (step, actual) = state(folder / 'whole'), state(model_dir)
-  assert step == STEPS and actual.keys() == expected.keys()
-  for name, value in expected.items():
-    np.testing.assert_array_equal(actual[name], value, err_msg=name)
-  for split in ('train', 'val'):
-    assert logged(model_dir, split) == logged(folder / 'whole', split)
-
-
 def another_configuration(folder):
   return ['--gin_bindings=LEARNING_RATE = 0.02'], 'in the configuration'
 
@@ -196,13 +217,11 @@ def another_folder(folder):
 @pytest.mark.parametrize(
   'make', [another_configuration, other_data, another_folder]
 )
-def test_workers_that_differ_do_not_start(folder, make):
+def test_workers_that_differ_do_not_start(folder, pair, make):
   own, part = make(folder)
   model_dir = folder / make.__name__
-  ended = end(start(flags(folder), model_dir, ((), own)))
-  assert [code for code, *_ in ended] == [2, 2], ended
-  assert ended[0][2] == ended[1][2]
-  said = ended[0][2]
+  (code, said), other = pair.train(flags(folder), model_dir, own)
+  assert code == 2 and other == (code, said), other
   assert said.startswith('error: Workers differ from worker 0 (localhost:')
   assert 'worker 1 (localhost:' in said and part in said
   assert not (model_dir / 'checkpoints').exists()
@@ -210,18 +229,62 @@ def test_workers_that_differ_do_not_start(folder, make):
 
 
 @pytest.mark.slow
-def test_a_worker_that_sees_other_checkpoints_does_not_start(folder):
+def test_a_worker_that_sees_other_checkpoints_does_not_start(folder, pair):
   """A copy of the folder that was left behind at an earlier step."""
   for name in ('new', 'old'):
     shutil.copytree(folder / 'whole', folder / name)
     os.remove(folder / name / run_files.DONE)
   checkpoints.remove(checkpoints.path_of(folder / 'old', STEPS))
   own = [f'--model_dir={folder}/old']
-  command = flags(folder)
-  ended = end(start(command, folder / 'new', ((), own)))
-  assert [code for code, *_ in ended] == [2, 2], ended
-  for *_, said in ended:
+  for code, said in pair.train(flags(folder), folder / 'new', own):
+    assert code == 2, said
     assert 'in the step to resume from;' in said and 'in the weights' in said
+
+
+@pytest.mark.slow
+def test_whatever_ends_one_worker_all_resume(folder, pair):
+  """A signal to one worker, then a death of either, then to the end.
+
+  The last test with the pair, which does not survive it.
+  """
+  model_dir = folder / 'broken'
+  command = flags(folder)
+
+  def wait(process, line):
+    path = model_dir / run_files.METRICS
+    processes.wait_for_lines(process, path, line, LIMIT)
+
+  pair.begin(command, model_dir)
+  wait(pair.workers[0], 3)
+  pair.workers[1].send_signal(signal.SIGTERM)
+  stopped = 'error: Stopped by SIGTERM; run the same command again to resume.'
+  assert pair.end() == [(143, stopped)] * 2
+  # Saved by the chief, at the step that is the last for both.
+  saved = state(model_dir)[0]
+  assert saved == logged(model_dir, 'train')[-1]['step'] < STEPS
+
+  pair.begin(command, model_dir)
+  wait(pair.workers[0], saved + 3)
+  pair.workers[1].kill()
+  (code, said), killed = pair.end()
+  assert killed is None and code == errors.WorkerLost.exit_code, said
+  assert said.startswith('error: Lost worker 1 (localhost:'), said
+
+  started = start(command, model_dir)
+  wait(started[0], saved + 6)
+  started[0].kill()
+  (killed, _), (code, said) = end(started)
+  assert killed == -signal.SIGKILL and code == errors.WorkerLost.exit_code, said
+  assert said.startswith('error: Lost worker 0 (localhost:'), said
+
+  ended = end(start(command, model_dir))
+  assert [code for code, _ in ended] == [0, 0], ended
+  (_, expected), (step, actual) = state(folder / 'whole'), state(model_dir)
+  assert step == STEPS and actual.keys() == expected.keys()
+  for name, value in expected.items():
+    np.testing.assert_array_equal(actual[name], value, err_msg=name)
+  for split in ('train', 'val'):
+    assert logged(model_dir, split) == logged(folder / 'whole', split)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from deeplab_contrast import common
+from deeplab_contrast import common, launch
+from deeplab_contrast.config import run_folder
 from deeplab_contrast.datasets.sources import examples as examples_lib
 from deeplab_contrast.datasets.voc2012_segmentation import Voc2012
 from deeplab_contrast.inference import (
@@ -13,8 +15,10 @@ from deeplab_contrast.inference import (
   submission,
   test_servers,
 )
+from deeplab_contrast.training import contents
+from deeplab_contrast.training import weights as weights_lib
 from deeplab_contrast.utils import errors
-from tests import processes
+from tests import fixtures, processes
 from tests.datasets import in_memory
 
 SERVER = test_servers.of_dataset(Voc2012.info)
@@ -136,32 +140,21 @@ def test_a_folder_of_foreign_files_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_through_the_command_line(tmp_path):
-  code = """
-    import sys
-    from PIL import Image
-    from deeplab_contrast import launch
-    from deeplab_contrast.config import run_folder
-    from deeplab_contrast.training import contents
-    from deeplab_contrast.training import weights as weights_lib
-    from tests import fixtures
-    root = fixtures.make_voc(sys.argv[1] + '/raw')
-    for name in ('2009_000001', '2009_000002'):
-      with Image.open(f'{root}/JPEGImages/2007_{name[5:]}.jpg') as image:
-        image.rotate(180).save(f'{root}/JPEGImages/{name}.jpg')
-    fixtures.write_list(root, 'test', ['2009_000001', '2009_000002'])
-    files = ('gin_configs/voc2012/softmax_scratch.gin', 'gin_configs/tiny.gin')
-    bindings = ('LABELS = 2', f'VOC_ROOT = {root!r}', 'FILTERS = 8')
-    settings = {'data_dir': sys.argv[1] + '/data'}
-    built = launch.parse(files, bindings, settings=settings)
-    run = sys.argv[1] + '/run'
-    with run_folder.prepare(run, built.config):
-      model = built.root.model
-      model.build_variables()
-      weights = contents.by_path(model.variables)
-      values = {name: v.numpy() for name, v in weights.items()}
-      weights_lib.write(run, values, step=7)
-    """
-  processes.run_python(code, tmp_path)
+  root = fixtures.make_voc(tmp_path / 'raw')
+  for name in ('2009_000001', '2009_000002'):
+    with Image.open(f'{root}/JPEGImages/2007_{name[5:]}.jpg') as image:
+      image.rotate(180).save(f'{root}/JPEGImages/{name}.jpg')
+  fixtures.write_list(root, 'test', ['2009_000001', '2009_000002'])
+  files = ('gin_configs/voc2012/softmax_scratch.gin', 'gin_configs/tiny.gin')
+  bindings = ('LABELS = 2', f'VOC_ROOT = {root!r}', 'FILTERS = 8')
+  settings = {'data_dir': str(tmp_path / 'data')}
+  built = launch.parse(files, bindings, settings=settings)
+  with run_folder.prepare(str(tmp_path / 'run'), built.config):
+    model = built.root.model
+    model.build_variables()
+    values = contents.by_path(model.variables)
+    values = {name: v.numpy() for name, v in values.items()}
+    weights_lib.write(str(tmp_path / 'run'), values, step=7)
   run = f'--model_dir={tmp_path}/run'
   done = processes.run_module('submit', run)
   assert done.returncode == 0, done.stderr
