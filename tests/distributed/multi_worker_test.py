@@ -164,8 +164,8 @@ def logged(model_dir, split):
 
 @pytest.mark.slow
 def test_two_workers_equal_one_process(folder, pair):
-  del pair
   """In weights, losses and scores; and they leave the same files."""
+  del pair
   command = flags(folder)
   done = processes.run_module('train', *command, f'--model_dir={folder}/one')
   assert done.returncode == 0, done.stderr
@@ -178,8 +178,9 @@ def test_two_workers_equal_one_process(folder, pair):
   assert step == same_step == STEPS
   assert actual.keys() == expected.keys() and len(actual) > 100
   for name, value in expected.items():
+    # Sums in another order; batch norm amplifies that over the steps.
     np.testing.assert_allclose(
-      actual[name], value, rtol=1e-5, atol=1e-5, err_msg=name
+      actual[name], value, rtol=1e-4, atol=2e-4, err_msg=name
     )
   found = [results.read(str(path)) for path in (one, two)]
   assert found[0]['pixels'] == found[1]['pixels'] > 0
