@@ -271,7 +271,7 @@ def test_all_faults_are_reported_together(copy, tmp_path):
   image(1).unlink()
   Image.fromarray(np.full([40, 53], 21, np.uint8)).save(mask(1))
   Image.fromarray(np.zeros([56, 40], np.uint8)).save(mask(2))
-  Image.fromarray(np.zeros([40, 53, 3], np.uint8)).save(mask(3))
+  Image.new('RGB', (53, 40), (0, 0, 128)).save(mask(3))
   image(4).write_bytes(b'<html>')
   with pytest.raises(errors.DataError) as error:
     open_split(copy, tmp_path)

@@ -2,13 +2,9 @@ import csv
 
 import pytest
 
-from deeplab_contrast.core.network import heads, original_names
+from deeplab_contrast.core.network import original_names
+from deeplab_contrast.tasks import softmax
 from tests import original, tiny
-
-
-class _Classify:
-  def make_head(self, num_classes):
-    return heads.Classifier(num_classes)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +35,7 @@ def test_names(path, name):
 
 
 def test_every_variable_has_its_own_name():
-  network = tiny.network(_Classify())
+  network = tiny.network(softmax.Softmax())
   named = original_names.by_original_name(network.weights)
   assert len(named) == len([v for v in network.weights if v.name != 'calls'])
 

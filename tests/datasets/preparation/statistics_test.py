@@ -36,6 +36,7 @@ def test_weights_are_reported_where_classes_are_uneven(small, told):
       'folder': 'x',
       'fingerprint': 'y',
       'splits': {'train': of_train},
+      'notes': [],
       'warnings': [],
     }
   )

@@ -138,7 +138,7 @@ def test_a_missing_folder_is_refused(tmp_path):
 def test_wrong_labels_are_refused_together(tmp_path):
   good = labels()
   write(tmp_path, {**good, 'x0': good['x0'][:-1], 'x1': good['x1'] * 0 + 7})
-  (tmp_path / 'x2.png').write_bytes(png(np.zeros([11, 14, 3])))
+  (tmp_path / 'x2.png').write_bytes(png(np.full([11, 14, 3], (0, 0, 128))))
   (tmp_path / 'x3.png').write_bytes(png(good['x3'])[:-20])
   with pytest.raises(errors.DataError) as error:
     open_folder(tmp_path)
