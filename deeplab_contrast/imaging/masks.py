@@ -47,10 +47,8 @@ class Mask:
   palette: np.ndarray | None = None
 
 
-def read(path: images.FilePath) -> Mask:
+def read(path: images.FilePath, may_be_color: bool = True) -> Mask:
   """Reads a mask file of ids.
-
-  Grey may be stored as opaque RGB, with three equal channels.
 
   For a palette image these are the palette indices, not the brightness of
   their colours (which `tf.io.decode_png` would give); for a grey image of 8, 16
@@ -58,6 +56,8 @@ def read(path: images.FilePath) -> Mask:
 
   Args:
     path: a mask file: PNG, BMP, TIFF or GIF, with palette or grey.
+    may_be_color: whether grey may be stored as opaque colour, with three equal
+      channels.
 
   Returns:
     Mask.
@@ -67,7 +67,7 @@ def read(path: images.FilePath) -> Mask:
     MaskError: it cannot hold ids.
   """
   mask, data = _open(path)
-  grey = _grey(mask, data, path)
+  grey = _grey(mask, data, path) if may_be_color else None
   if grey is not None:
     return Mask(grey)
   reason, cause = _why_no_ids(mask, data)
@@ -84,9 +84,9 @@ def read(path: images.FilePath) -> Mask:
   return Mask(ids.astype(np.uint8), _palette(mask))
 
 
-def read_ids(path: images.FilePath) -> np.ndarray:
+def read_ids(path: images.FilePath, may_be_color: bool = True) -> np.ndarray:
   """The values of `read`: uint8 [height, width]."""
-  return read(path).values
+  return read(path, may_be_color).values
 
 
 def read_colors(

@@ -80,7 +80,7 @@ class Server:
       size: (height, width) of its image.
     """
     try:
-      values = masks.read_ids(path)
+      values = masks.read_ids(path, may_be_color=False)
     except errors.DataError as error:
       return str(error)
     with Image.open(path) as picture:

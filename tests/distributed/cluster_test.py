@@ -1,5 +1,7 @@
+import io
 import json
 import socket
+import sys
 import threading
 import time
 
@@ -61,18 +63,19 @@ def task(ports, index):
   return cluster.read(tf_config({'worker': addresses}, index=index))
 
 
-def test_two_meet(ports, capfd):
+def test_two_meet(ports, monkeypatch):
   """The first one waits, and says for whom."""
+  # Reading what capfd captured empties it, and may lose a line being written.
+  said = io.StringIO()
+  monkeypatch.setattr(sys, 'stderr', said)
   first = threading.Thread(target=task(ports, 0).meet, args=(60,))
   first.start()
   try:
     while not cluster._answers(f'localhost:{ports[0]}'):
       assert first.is_alive()
       time.sleep(0.01)
-    said = ''
-    while '\n' not in said:  # A line may come in two pieces.
+    while '\n' not in said.getvalue():
       assert first.is_alive()
-      said += capfd.readouterr().err
       time.sleep(0.01)
     # As TensorFlow does next, on the same port.
     with socket.socket() as server:
@@ -82,7 +85,8 @@ def test_two_meet(ports, capfd):
   finally:
     first.join(60)
   assert not first.is_alive()
-  assert said == (f'Waiting up to 60 s for worker 1 (localhost:{ports[1]}).\n')
+  expected = f'Waiting up to 60 s for worker 1 (localhost:{ports[1]}).\n'
+  assert said.getvalue() == expected
 
 
 def test_a_missing_task_is_reported(ports):

@@ -33,7 +33,11 @@ def _is_experiment(name):
 
 
 EXPERIMENTS = [name for name in FILES if _is_experiment(name)]
-OF_PAPER = [n for n in EXPERIMENTS if n.startswith(('voc2012/', 'cityscapes/'))]
+OF_PAPER = [
+  n
+  for n in EXPERIMENTS
+  if n.startswith(('voc2012/', 'cityscapes/')) and 'consistency' not in n
+]
 
 # Those that are trained, the first two in the quick step: every task, start,
 # kind of crop and dataset once. The others differ from one of these in numbers
