@@ -4,7 +4,7 @@
 #   bash tools/test.sh --fast    without the tests marked slow
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. tools/venv.sh "[test,weights]"
+. tools/venv.sh "[test,weights,import]"
 # Pages are also tested in a browser; without one these tests are skipped.
 if ! command -v chromedriver > /dev/null \
     && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
