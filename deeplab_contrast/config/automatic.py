@@ -46,7 +46,7 @@ def _place(bindings):
 
 
 def _stored(model_dir):
-  """The precision of a run; None if there is no run."""
+  """The precision of a run; None without a run."""
   path = os.path.join(model_dir, run_files.CONFIG)
   if not os.path.isfile(path):
     return None

@@ -49,7 +49,7 @@ class _MaskFile:
 
 
 def files_of(tree: Tree) -> tuple[str, ...]:
-  """The masks; none if there are no such files."""
+  """The masks, if any."""
   return tuple(f for f in tree.images if _NAME.fullmatch(posixpath.basename(f)))
 
 
