@@ -175,6 +175,7 @@ class Experiment:
       opened['unlabelled'] = (self.unlabelled.source, others)
       stream = second_stream.Joined(stream, self.unlabelled, others, self.seed)
     self._check_data(strategy, model_dir, opened)
+    self.task.see_classes(functools.partial(sources.count_classes, examples))
     with pipeline.data_errors():
       return self.trainer.fit(
         self.model,

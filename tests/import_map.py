@@ -68,7 +68,13 @@ MAY_IMPORT = {
     'imaging',
     'utils',
   ),
-  'datasets.preparation': ('common', 'datasets', 'imaging', 'utils'),
+  'datasets.preparation': (
+    'common',
+    'core.losses',
+    'datasets',
+    'imaging',
+    'utils',
+  ),
   'tasks': ('common', 'core'),
   'training': ('common', 'distributed', 'tasks.task', 'utils'),
   'inference': (

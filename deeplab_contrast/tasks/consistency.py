@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common
@@ -33,6 +34,9 @@ class Labelled(Protocol):
 
   def make_head(self, num_classes: int) -> keras.layers.Layer:
     """See `Task.make_head`."""
+
+  def see_classes(self, count: Callable[[], np.ndarray]) -> None:
+    """See `Task.see_classes`."""
 
   def of_logits(
     self, logits: tf.Tensor, labels: tf.Tensor, step: tf.Tensor
@@ -144,6 +148,10 @@ class Consistency(task.Task):
         f'threshold has {len(numbers)} numbers for {num_classes} classes.'
       )
     return self.labelled.make_head(num_classes)
+
+  def see_classes(self, count: Callable[[], np.ndarray]) -> None:
+    """Counts the class weights of `labelled`."""
+    self.labelled.see_classes(count)
 
   def make_projection(self) -> keras.layers.Layer | None:
     """The projection head of the contrastive loss, if there is one."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common
@@ -21,12 +22,16 @@ class Softmax(task.Task):
     upsample_logits: computes the loss at the resolution of the labels;
       otherwise labels are resized to that of the logits.
     label_weights: a weight for every class; None weights all classes equally.
+    class_balance: in place of label_weights, weights counted from the labels to
+      train on: (median frequency / frequency) ** class_balance, at least 0.1
+      and at most 10. 0 weights all classes equally.
     top_k_percent_pixels: the share of the pixels, the hardest ones, that count;
       0..1. With several replicas, each takes this share of its own batch.
     hard_example_mining_step: until this step, that share falls linearly from 1.
 
   Raises:
-    ValueError: when top_k_percent_pixels is not in (0, 1].
+    ValueError: when top_k_percent_pixels is not in (0, 1], class_balance is
+      negative, or there are both kinds of weights.
   """
 
   needs = (common.IMAGE, common.LABEL)
@@ -36,6 +41,7 @@ class Softmax(task.Task):
     classifier: Callable[[int], keras.layers.Layer] = heads.Classifier,
     upsample_logits: bool = True,
     label_weights: Sequence[float] | None = None,
+    class_balance: float = 0.0,
     top_k_percent_pixels: float = 1.0,
     hard_example_mining_step: int = 0,
   ):
@@ -44,7 +50,13 @@ class Softmax(task.Task):
         f'top_k_percent_pixels is {top_k_percent_pixels}; it must be a '
         'share, greater than 0 and at most 1.'
       )
+    if class_balance < 0 or (class_balance and label_weights):
+      raise ValueError(
+        f'class_balance is {class_balance}; it must not be negative, and 0 '
+        'beside label_weights.'
+      )
     self.upsample_logits = upsample_logits
+    self.class_balance = class_balance
     self.label_weights = label_weights and tuple(label_weights)
     self.top_k_percent_pixels = float(top_k_percent_pixels)
     self.hard_example_mining_step = hard_example_mining_step
@@ -62,6 +74,13 @@ class Softmax(task.Task):
         f'label_weights has {len(weights)} weights for {num_classes} classes.'
       )
     return self._classifier(num_classes)
+
+  def see_classes(self, count: Callable[[], np.ndarray]) -> None:
+    """Counts the weights of `class_balance`, if it is set."""
+    if self.class_balance:
+      self.label_weights = softmax_loss.balancing_weights(
+        count(), self.class_balance
+      )
 
   def losses(
     self,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common
@@ -34,6 +35,15 @@ class Task(abc.ABC):
   def make_projection(self) -> keras.layers.Layer | None:
     """A second head, which is only trained; None for most tasks."""
     return None
+
+  def see_classes(self, count: Callable[[], np.ndarray]) -> None:
+    """Called once before a training, ahead of `begin`.
+
+    Args:
+      count: counts the labels to learn from: returns int64 [images, classes],
+        the pixels of each class in each image. It may read all labels.
+    """
+    del count
 
   def begin(
     self, model: DeepLab, teacher: Teacher | None

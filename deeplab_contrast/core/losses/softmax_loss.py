@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast import common
+
+# The smallest and largest weight of a class; above, a few pixels of a rare
+# class would be noise.
+_WEIGHTS = (0.1, 10.0)
 
 
 def pixel_cross_entropy(
@@ -40,6 +45,33 @@ def pixel_cross_entropy(
     count = tf.reduce_sum(tf.cast(valid, tf.float32))
     return common.Weighted(tf.reduce_sum(losses), count)
   return _hardest(tf.reshape(losses, [-1]), mined)
+
+
+def balancing_weights(
+  pixels: np.ndarray, power: float = 1.0
+) -> tuple[float, ...]:
+  """Weights for the classes that make up for their different frequencies.
+
+  (median frequency / frequency) ** power, at least 0.1 and at most 10: for
+  power 1 the median frequency balancing of Eigen and Fergus (2015). The
+  frequency of a class is its share of the labelled pixels of those images that
+  show it.
+
+  Args:
+    pixels: int [images, classes], pixels of each class in each image.
+    power: 0 for equal weights; 0.5 is milder than 1.
+
+  Returns:
+    A weight for every class; 1 for one that does not occur.
+  """
+  around = ((pixels > 0) * pixels.sum(1, keepdims=True)).sum(0)
+  occurs = around > 0
+  weights = np.ones(pixels.shape[1])
+  if occurs.any():
+    frequency = pixels.sum(0)[occurs] / around[occurs]
+    ratio = np.median(frequency) / frequency
+    weights[occurs] = np.clip(ratio**power, *_WEIGHTS)
+  return tuple(weights.tolist())
 
 
 def mined_share(

@@ -150,12 +150,10 @@ def _text(report):
       worst = [f'{w["id"]} {w["void"]:.1%}' for w in about['most_void']]
       lines += ['', f'Most void in {split}: {", ".join(worst)}.']
   if 'train' in labelled and _is_uneven(labelled['train']):
-    weights = tuple(labelled['train']['label_weights'])
     lines += [
       '',
-      'Classes of train are unbalanced; cross entropy weights them by median '
-      'frequency with',
-      f'--gin_bindings="softmax.Softmax.label_weights = {weights}"',
+      'Classes of train are unbalanced; to weight the rare ones more:',
+      '--gin_bindings="CLASS_BALANCE = 0.5"',
     ]
   lines += [f'Note: {note}' for note in report['notes']]
   lines += [f'Warning: {warning}' for warning in report['warnings']]

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from deeplab_contrast import common
+from deeplab_contrast.core.losses import softmax_loss
 from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets import sources
 from deeplab_contrast.datasets.raw import raw_pairs
@@ -16,9 +17,6 @@ from deeplab_contrast.utils import progress
 
 # How many of the worst are listed.
 _MOST_NAMED = 10
-
-# The largest weight of a rare class: its few pixels would be noise above.
-_LARGEST_WEIGHT = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,17 +47,9 @@ class SplitCounts:
   def weights(self) -> np.ndarray:
     """Weights that balance the classes in a loss, float [classes].
 
-    The median of all frequencies divided by that of the class (median frequency
-    balancing, Eigen and Fergus 2015), at most 10; the frequency of a class is
-    its fraction of the pixels of the images that show it. 1 for absent classes.
+    See `softmax_loss.balancing_weights`.
     """
-    of_classes = self.pixels[:, :-1]
-    around = ((of_classes > 0) * of_classes.sum(1, keepdims=True)).sum(0)
-    occurs = around > 0
-    frequency = of_classes.sum(0)[occurs] / around[occurs]
-    weights = np.ones(len(occurs))
-    weights[occurs] = np.median(frequency) / frequency
-    return np.minimum(weights, _LARGEST_WEIGHT)
+    return np.array(softmax_loss.balancing_weights(self.pixels[:, :-1]))
 
   def summary(self, class_names: Sequence[str]) -> dict[str, Any]:
     """A dict for the report, which JSON can hold."""
@@ -83,11 +73,10 @@ class SplitCounts:
       }
       for i, name in enumerate(names)
     }
-    weights = self.weights.round(2).tolist()
     return {
       **result,
       'classes': classes,
-      'label_weights': weights,
+      'label_weights': self.weights.round(2).tolist(),
       **self._oddities(),
     }
 

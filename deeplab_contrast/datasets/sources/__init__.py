@@ -4,6 +4,7 @@ One name for all of them, which gin files use: `sources.TfdsSplit` is a prepared
 split; the others are made from sources. See `examples` for what they share.
 """
 
+from deeplab_contrast.datasets.sources.class_counts import of as count_classes
 from deeplab_contrast.datasets.sources.examples import Examples, Source, Subset
 from deeplab_contrast.datasets.sources.joined import Mixture, Union
 from deeplab_contrast.datasets.sources.label_budget import (
@@ -25,4 +26,5 @@ __all__ = [
   'TfdsSplit',
   'Union',
   'Unlabelled',
+  'count_classes',
 ]

@@ -24,7 +24,7 @@ class Examples(abc.ABC):
     order: maps a position of a run, int64 [], and the run's seed to the index
       of the example it sees, int64 []. None: epochs of all of them, each epoch
       a different permutation (`order.shuffled`).
-    class_file: where `class_presence` may keep what it finds out about these
+    class_file: where `class_counts` may keep what it finds out about these
       examples; None if nowhere.
   """
 

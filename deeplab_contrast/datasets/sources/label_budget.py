@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from deeplab_contrast.datasets import info as dataset_info
-from deeplab_contrast.datasets.sources import class_presence, examples, id_list
+from deeplab_contrast.datasets.sources import class_counts, examples, id_list
 from deeplab_contrast.utils import errors
 
 
@@ -78,7 +78,7 @@ class LabelBudget(examples.Source):
     count = _number(self.count, len(available))
     order = self._order(index_of)
     if self.balanced:
-      presence = class_presence.of(available)[order]
+      presence = class_counts.of(available)[order] > 0
       order = [order[place] for place in _balanced(presence)]
     return order[:count]
 

@@ -82,7 +82,7 @@ class _TfdsExamples(examples.Examples):
     self._split = split
     # Slices have characters that file names should not have: 'train[:50%]'.
     quoted = urllib.parse.quote(split, safe='')
-    self.class_file = self._folder / f'classes_{quoted}.npy'
+    self.class_file = self._folder / f'class_pixels_{quoted}.npy'
     _check_shards(_split_info(builder, split), self._folder)
     metadata = builder.info.metadata
     overall = metadata['max_height'], metadata['max_width']

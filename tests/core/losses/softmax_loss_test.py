@@ -125,3 +125,28 @@ class _Constant:
   def __call__(self, images, training):
     del images, training
     return self._logits
+
+
+def test_balancing_weights_by_hand():
+  # The third class counts only the image that shows it.
+  pixels = np.array([[40, 20, 40, 0], [60, 30, 0, 0]])
+  frequencies = np.array([100 / 190, 50 / 190, 40 / 100])
+  weights = softmax_loss.balancing_weights(pixels, 0.5)
+  expected = [*np.sqrt(0.4 / frequencies), 1.0]
+  np.testing.assert_allclose(weights, expected)
+  rare = np.array([[10**9, 1, 10**6]])
+  assert softmax_loss.balancing_weights(rare) == (0.1, 10.0, 1.0)
+  assert softmax_loss.balancing_weights(rare, 0.0) == (1.0, 1.0, 1.0)
+  assert softmax_loss.balancing_weights(np.zeros([2, 2], int)) == (1.0, 1.0)
+
+
+def test_class_balance_is_counted_once_labels_are_seen():
+  task = softmax.Softmax(class_balance=0.5)
+  pixels = np.array([[90, 10]])
+  task.see_classes(lambda: pixels)
+  assert task.label_weights == softmax_loss.balancing_weights(pixels, 0.5)
+  plain = softmax.Softmax()
+  plain.see_classes(None)  # Does not count.
+  assert plain.label_weights is None
+  with pytest.raises(ValueError, match='beside label_weights'):
+    softmax.Softmax(class_balance=0.5, label_weights=(1.0, 2.0))

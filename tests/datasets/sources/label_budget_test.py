@@ -3,7 +3,7 @@ import pytest
 
 from deeplab_contrast.common import ID
 from deeplab_contrast.datasets import sources
-from deeplab_contrast.datasets.sources import class_presence, label_budget
+from deeplab_contrast.datasets.sources import class_counts, label_budget
 from deeplab_contrast.datasets.voc2012_segmentation import Voc2012
 from deeplab_contrast.utils import errors
 from tests import fixtures
@@ -270,14 +270,15 @@ def test_what_classes_images_show_is_kept(tree, shared, monkeypatch):
   examples = source.open(shared)
   first = sources.LabelBudget(source, 4, balanced=True).open(shared).ids()
   assert examples.class_file.exists()
-  kept = class_presence.of(examples)
-  assert kept.shape == (7, 21) and kept.dtype == bool
+  kept = class_counts.of(examples)
+  assert kept.shape == (7, 21) and kept.dtype == np.int64
   assert kept[:, 0].all() and not kept[:, 2].any()
+  assert (kept.sum(1) > 100).all()
 
   def refuse(examples):
     raise AssertionError('It is kept, so there is no need to look.')
 
-  monkeypatch.setattr(class_presence, '_examine', refuse)
+  monkeypatch.setattr(class_counts, '_examine', refuse)
   again = sources.LabelBudget(source, 4, balanced=True).open(shared).ids()
   assert again == first
   assert not list(examples.class_file.parent.glob('*.tmp'))
@@ -286,25 +287,25 @@ def test_what_classes_images_show_is_kept(tree, shared, monkeypatch):
 @pytest.mark.parametrize('spoiled', [b'', b'\x93NUMPY no'])
 def test_what_is_kept_and_spoiled_is_found_again(tree, shared, spoiled):
   examples = sources.TfdsSplit(Voc2012(tree), 'train').open(shared)
-  expected = class_presence.of(examples)
+  expected = class_counts.of(examples)
   examples.class_file.write_bytes(spoiled)
-  np.testing.assert_array_equal(class_presence.of(examples), expected)
+  np.testing.assert_array_equal(class_counts.of(examples), expected)
   examples.class_file.write_bytes(spoiled)
 
 
 def test_slices_keep_their_own(tree, shared):
   part = sources.TfdsSplit(Voc2012(tree), 'train[:3]').open(shared)
   whole = sources.TfdsSplit(Voc2012(tree), 'train').open(shared)
-  assert class_presence.of(part).shape == (3, 21)
+  assert class_counts.of(part).shape == (3, 21)
   np.testing.assert_array_equal(
-    class_presence.of(part), class_presence.of(whole)[:3]
+    class_counts.of(part), class_counts.of(whole)[:3]
   )
 
 
 def test_a_folder_that_cannot_be_written_is_not_a_fault(tree, shared, caplog):
   examples = sources.TfdsSplit(Voc2012(tree), 'train').open(shared)
   examples.class_file = examples.class_file / 'below' / 'a.npy'
-  assert class_presence.of(examples).shape == (7, 21)
+  assert class_counts.of(examples).shape == (7, 21)
   assert 'cannot be kept' in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Which classes each image shows, for budgets that are balanced by class."""
+"""How many pixels of each class each image shows."""
 
 import concurrent.futures
 import io
@@ -14,7 +14,7 @@ from deeplab_contrast.utils import files, progress
 
 
 def of(examples: examples_lib.Examples) -> np.ndarray:
-  """Which classes occur in which example.
+  """Counts the pixels of each class in each example.
 
   All labels are decoded once, a millisecond each for VOC images; the result is
   kept in `examples.class_file`, next to the prepared data, and read from there
@@ -24,7 +24,7 @@ def of(examples: examples_lib.Examples) -> np.ndarray:
     examples: opened, with labels.
 
   Returns:
-    bool [examples, classes].
+    int64 [examples, classes]; void is not counted.
 
   Raises:
     DataError: an example cannot be read.
@@ -41,12 +41,12 @@ def _examine(examples):
   def classes_of(index):
     label = Image.open(io.BytesIO(examples[index][LABEL]))
     counts = np.bincount(np.asarray(label).ravel(), minlength=256)
-    return counts[: examples.info.num_classes] > 0
+    return counts[: examples.info.num_classes]
 
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     rows = pool.map(classes_of, range(len(examples)))
     rows = progress.over(rows, 'Classes', len(examples), 'labels')
-    return np.array(list(rows), bool).reshape(
+    return np.array(list(rows), np.int64).reshape(
       len(examples), examples.info.num_classes
     )
 
@@ -62,7 +62,7 @@ def _read(examples):
   except (OSError, ValueError, EOFError):
     return None
   shape = (len(examples), examples.info.num_classes)
-  return kept if kept.dtype == bool and kept.shape == shape else None
+  return kept if kept.dtype == np.int64 and kept.shape == shape else None
 
 
 def _write(path, found):
