@@ -38,6 +38,7 @@ _OF_ONE_DATASET = (
   *('common', 'datasets.info', 'datasets.raw', 'datasets.sources'),
   *('imaging', 'utils'),
 )
+_TO_TRAIN = ('common', 'core', 'datasets', 'distributed', 'training', 'utils')
 
 # What a room may import of the package besides itself: only what has a row
 # above its own. A row applies to everything inside that has no longer row; a
@@ -77,16 +78,7 @@ MAY_IMPORT = {
   ),
   'tasks': ('common', 'core'),
   'training': ('common', 'distributed', 'tasks.task', 'utils'),
-  'inference': (
-    'common',
-    'config',
-    'core',
-    'datasets',
-    'distributed',
-    'imaging',
-    'training',
-    'utils',
-  ),
+  'inference': ('config', 'imaging', *_TO_TRAIN),
   'export': (
     'common',
     'config',
@@ -97,17 +89,14 @@ MAY_IMPORT = {
     'utils',
   ),
   'studies': ('config', 'imaging', 'utils'),
-  'studies.report': ('config', 'imaging', 'studies.processes', 'utils'),
-  'experiment': (
-    'common',
-    'core',
-    'datasets',
-    'distributed',
-    'inference',
-    'tasks.task',
-    'training',
+  'studies.report': (
+    'config',
+    'imaging',
+    'studies.arms',
+    'studies.processes',
     'utils',
   ),
+  'experiment': ('inference', 'tasks.task', *_TO_TRAIN),
   'launch': ('config', 'distributed', 'utils'),
   'conversion': ('config', 'core.network', 'launch', 'training', 'utils'),
   **dict.fromkeys(

@@ -75,9 +75,11 @@ class Ledger:
       'arm': job.stage.arm,
       'labels': self._labels(job),
       'seed': job.seed,
+      'init': self._origin(stages.chain(job, self._jobs)),
       'steps': sum(stage['steps'] for stage in steps),
-      'miou': result['miou'],
       'minutes': round(sum(stage['minutes'] for stage in steps), 2),
+      'miou': result['miou'],
+      'pixel_accuracy': result.get('pixel_accuracy'),
       'commit': times.get(os.path.basename(job.model_dir), (0, 'unknown'))[1],
       'model_dir': os.path.relpath(job.model_dir, self._model_dir),
       'stages': steps,
@@ -94,6 +96,14 @@ class Ledger:
       'steps': results.steps_of(job.model_dir) if is_training else 0,
       'minutes': round(seconds / 60, 2),
     }
+
+  def _origin(self, jobs):
+    """The pretrained weights that an arm starts from, or 'random'."""
+    for job in jobs:
+      path = os.path.join(job.model_dir, run_files.ORIGIN)
+      if os.path.exists(path):
+        return next(iter(files.read_json(path).values()))
+    return 'random'
 
   def _labels(self, job):
     """The number of labelled images of the arm."""

@@ -62,6 +62,8 @@ class Recipe:
     stages: in the order they run.
     seeds: all stages are run once for each.
     pictures: number of images in the picture that compares the arms.
+    redraws: whether each seed also draws its own labelled images: trainings get
+      LABEL_SEED = seed.
 
   Raises:
     ValueError: two stages share a name or an arm, or one needs a stage that
@@ -71,6 +73,7 @@ class Recipe:
   stages: tuple[Stage, ...]
   seeds: tuple[int, ...] = (0,)
   pictures: int = 4
+  redraws: bool = False
 
   def __post_init__(self) -> None:
     """Checks the links."""
@@ -130,7 +133,9 @@ def plan(recipe: Recipe, model_dir: str, given: Sequence[str]) -> list[Job]:
   """
   several = len(recipe.seeds) > 1
   return [
-    _job(stage, seed, model_dir, f'_seed{seed}' if several else '', given)
+    _job(
+      recipe, stage, seed, model_dir, f'_seed{seed}' if several else '', given
+    )
     for seed in recipe.seeds
     for stage in recipe.stages
   ]
@@ -156,11 +161,13 @@ def chain(job: Job, jobs: Sequence[Job]) -> list[Job]:
   return [other for other in jobs if other.model_dir in found]
 
 
-def _job(stage, seed, model_dir, suffix, given):
+def _job(recipe, stage, seed, model_dir, suffix, given):
   def folder(name):
     return os.path.join(model_dir, name + suffix)
 
   bindings = stage.bindings
+  if recipe.redraws and stage.command == 'train':
+    bindings = (*bindings, f'LABEL_SEED = {seed}')
   if stage.starts_from is not None:
     bindings = (*bindings, f'INIT = {folder(stage.starts_from)!r}')
   if stage.labels_from is not None:

@@ -1,32 +1,17 @@
 """The comparison of the paper as stages: arms x label budgets."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
+from deeplab_contrast.studies import arms as arms_lib
+from deeplab_contrast.studies import schedule as schedule_lib
 from deeplab_contrast.studies import stages
 from deeplab_contrast.utils import errors
 
-# The paper's four: with and without contrastive pretraining, with and without
-# pseudo-labels for the unlabelled images. Then cross entropy together with
-# contrast, and with a teacher for the unlabelled images.
-ARMS = (
-  'softmax',
-  'contrastive',
-  'softmax_pseudo',
-  'contrastive_pseudo',
-  'joint',
-  'consistency',
-  'contrastive_consistency',
-)
-_PAPER = ARMS[:4]
-
-# Arms that lay an overlay on the training of another one: a contrastive loss
-# beside cross entropy, or a teacher for the remaining images.
-_OVERLAID = {
-  'joint': ('softmax', 'joint'),
-  'consistency': ('softmax', 'consistency'),
-  'contrastive_consistency': ('contrastive', 'consistency'),
-}
+# {name: {role: bindings}}.
+_Variants: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
+_ONE: _Variants = {'': {}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +24,14 @@ class _Study:
   arms: Sequence[str]
   bindings: Sequence[str]
   rounds: int
-  # {role: steps}; empty keeps the schedules of the files.
-  steps: dict[str, int]
+  # None keeps the schedules of the files.
+  schedule: schedule_lib.Schedule | None
   many_labels: int | None
+  variants: _Variants
 
   def has(self, name: str) -> bool:
     """Whether an arm trains as 'softmax' or 'contrastive' does."""
-    bases = {_OVERLAID.get(arm, arm.split('_'))[0] for arm in self.arms}
+    bases = {arms_lib.OVERLAID.get(arm, arm.split('_'))[0] for arm in self.arms}
     return name in bases
 
 
@@ -58,11 +44,11 @@ def expand(
   second_round: Sequence[str] = ('gin_configs/sources/pseudo_labelled.gin',),
   joint: Sequence[str] = ('gin_configs/tasks/joint.gin',),
   consistency: Sequence[str] = ('gin_configs/tasks/consistency.gin',),
-  arms: Sequence[str] = _PAPER,
+  arms: Sequence[str] = arms_lib.PAPER,
   bindings: Sequence[str] = (),
   rounds: int = 1,
-  total_steps: int | None = None,
-  pretrain_share: float = 0.5,
+  schedule: schedule_lib.Schedule | None = None,
+  variants: _Variants = _ONE,
   many_labels: int | None = None,
   scratch_of_many: Sequence[str] = (),
   finetune_of_many: Sequence[str] = (),
@@ -72,7 +58,7 @@ def expand(
   'softmax' trains from scratch, 'contrastive' pretrains and fine-tunes. With
   '_pseudo', that network labels the remaining images, and the same is repeated
   with both kinds of labels (the paper's semi-supervised protocol). 'joint',
-  'consistency' and 'contrastive_consistency' have overlays: see _OVERLAID.
+  'consistency' and 'contrastive_consistency' have overlays: see arms.OVERLAID.
 
   Args:
     labels: numbers of labelled images.
@@ -83,12 +69,12 @@ def expand(
     second_round: gin files that add the pseudo-labelled images to a training.
     joint: gin files that add the contrastive loss to `scratch`.
     consistency: gin files that add the teacher to `scratch` and `finetune`.
-    arms: which of ARMS.
+    arms: which of arms.ARMS.
     bindings: applied to all trainings, after the files.
     rounds: how often the '_pseudo' arms label and train again.
-    total_steps: the steps of each pass of every arm, so that arms cost the
-      same; None keeps the schedules of the files.
-    pretrain_share: the share of pretraining in `total_steps`.
+    schedule: the steps of each training; None keeps those of the files.
+    variants: {name: {'scratch', 'pretrain', 'finetune' or an overlay:
+      bindings}}; for searches: each arm is trained with each, as 'arm name'.
     many_labels: above this number of images, labelled or pseudo-labelled,
       trainings use the files `..._of_many`; None for no such limit.
     scratch_of_many: gin files, like `scratch`.
@@ -103,27 +89,32 @@ def expand(
   files = {'scratch': scratch, 'pretrain': pretrain, 'finetune': finetune}
   files |= {'pseudo_label': pseudo_label, 'second_round': second_round}
   files |= {'joint': joint, 'consistency': consistency}
-  files |= {'scratch_of_many': scratch_of_many}
-  files |= {'finetune_of_many': finetune_of_many}
-  steps = _steps(total_steps, pretrain_share)
-  return _expand(
-    _Study(labels, files, arms, bindings, rounds, steps, many_labels)
+  files['scratch_of_many'] = scratch_of_many
+  files['finetune_of_many'] = finetune_of_many
+  study = _Study(
+    labels, files, arms, bindings, rounds, schedule, many_labels, variants
   )
+  return _expand(study)
 
 
 def _expand(study: _Study) -> tuple[stages.Stage, ...]:
   _check(study)
   return tuple(
-    stage for count in study.labels for stage in _Budget(count, study).make()
+    stage
+    for count in study.labels
+    for variant in study.variants
+    for stage in _Budget(count, study, variant).make()
   )
 
 
 class _Budget:
-  """The stages of one number of labelled images."""
+  """The stages of one number of labelled images, in one variant."""
 
-  def __init__(self, count: int, study: _Study):
+  def __init__(self, count: int, study: _Study, variant: str):
     self._count = count
     self._study = study
+    self._variant = variant
+    self._suffix = f'_{count}_{variant}' if variant else f'_{count}'
     self._stages: dict[str, stages.Stage] = {}
 
   def make(self) -> list[stages.Stage]:
@@ -139,8 +130,8 @@ class _Budget:
         arm = f'{name}_pseudo' if number == rounds + 1 else None
         last = self._train(name, number, self._label(name, number, last), arm)
     for arm in arms:
-      if arm in _OVERLAID:
-        base, overlay = _OVERLAID[arm]
+      if arm in arms_lib.OVERLAID:
+        base, overlay = arms_lib.OVERLAID[arm]
         self._train(base, 1, None, arm, overlay)
     return list(self._stages.values())
 
@@ -160,7 +151,7 @@ class _Budget:
 
   def _label(self, name: str, number: int, run: str) -> str:
     """Adds the pseudo-labelling with a run; returns its name."""
-    title = f'label_{name}{number if number > 2 else ""}_{self._count}'
+    title = f'label_{name}{number if number > 2 else ""}{self._suffix}'
     self._stages[title] = stages.Stage(
       title,
       tuple(self._study.files['pseudo_label']),
@@ -179,16 +170,16 @@ class _Budget:
     arm: str | None = None,
     overlay: str | None = None,
   ) -> str:
-    title = f'{role}{number if number > 1 else ""}_{self._count}'
+    title = f'{role}{number if number > 1 else ""}{self._suffix}'
     extra = self._study.files['second_round'] if labels else ()
     if overlay:
-      title, extra = f'{arm}_{self._count}', self._study.files[overlay]
+      title, extra = f'{arm}{self._suffix}', self._study.files[overlay]
     self._stages[title] = stages.Stage(
       name=title,
       gin_files=(*self._files(role, labels is not None), *extra),
-      bindings=(*self._study.bindings, *self._bindings(role)),
+      bindings=(*self._study.bindings, *self._bindings(role, overlay)),
       starts_from=start,
-      arm=arm,
+      arm=arm and f'{arm} {self._variant}'.strip(),
       labels_from=labels,
       labels=self._count,
     )
@@ -202,34 +193,32 @@ class _Budget:
       role = f'{role}_of_many'
     return self._study.files[role]
 
-  def _bindings(self, role: str) -> Iterator[str]:
+  def _bindings(self, role: str, overlay: str | None) -> Iterator[str]:
     yield f'LABELS = {self._count}'
-    if self._study.steps:
-      yield f'STEPS = {self._study.steps[role]}'
-
-
-def _steps(total: int | None, pretrain_share: float) -> dict[str, int]:
-  """Divides the steps of one pass; {} where the files keep their schedules."""
-  if not 0 < pretrain_share < 1:
-    raise errors.ConfigError(
-      f'expand.pretrain_share is {pretrain_share}; it must be between 0 and 1.'
-    )
-  if total is None:
-    return {}
-  pretrain = round(total * pretrain_share)
-  return {'scratch': total, 'pretrain': pretrain, 'finetune': total - pretrain}
+    if self._study.schedule is not None:
+      yield f'STEPS = {self._study.schedule.steps(role, overlay)}'
+    variant = self._study.variants[self._variant]
+    yield from variant.get(role, ())
+    yield from variant.get(overlay or '', ())
 
 
 def _check(study: _Study) -> None:
-  unknown = [arm for arm in study.arms if arm not in ARMS]
+  unknown = [arm for arm in study.arms if arm not in arms_lib.ARMS]
   if unknown or not study.arms:
     raise errors.ConfigError(
-      f'expand.arms is {study.arms}; choose from {", ".join(ARMS)}.'
+      f'expand.arms is {study.arms}; choose from {", ".join(arms_lib.ARMS)}.'
     )
   if not study.labels or min(study.labels) < 1:
     raise errors.ConfigError(
       f'expand.labels is {study.labels}; give numbers of images, 1 or more.'
     )
+  for name, variant in study.variants.items():
+    wrong = [role for role in variant if role not in study.files]
+    if wrong or any(isinstance(of, str) for of in variant.values()):
+      raise errors.ConfigError(
+        f'expand.variants[{name!r}] is {dict(variant)}; it maps the roles of '
+        f'trainings ({", ".join(study.files)}) to tuples of bindings.'
+      )
   for role in _needed(study):
     if not study.files[role]:
       raise errors.ConfigError(f'expand.{role} names no gin file.')
@@ -241,7 +230,9 @@ def _needed(study: _Study) -> list[str]:
   """The roles of the trainings whose gin files a study needs."""
   roles = ['scratch'] if study.has('softmax') else []
   roles += ['finetune'] if study.has('contrastive') else []
-  overlays = [_OVERLAID[arm][1] for arm in study.arms if arm in _OVERLAID]
+  overlays = [
+    arms_lib.OVERLAID[arm][1] for arm in study.arms if arm in arms_lib.OVERLAID
+  ]
   if study.many_labels is not None:
     roles += [f'{role}_of_many' for role in roles]
   pretrain = ['pretrain'] if study.has('contrastive') else []

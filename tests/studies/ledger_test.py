@@ -20,7 +20,7 @@ RECIPE = stages.Recipe(
 def finish(job, steps, miou=None):
   results.write_done(job.model_dir, steps)
   if miou is not None:
-    found = {'dataset': 'toy', 'miou': miou}
+    found = {'dataset': 'toy', 'miou': miou, 'pixel_accuracy': 0.75}
     files.write_json(f'{job.model_dir}/eval/results.json', found)
     data = {'train': {'examples': 16}}
     files.write_json(f'{job.model_dir}/data.json', data)
@@ -36,6 +36,8 @@ def test_an_arm_costs_all_that_it_needs(tmp_path):
   book = ledger.Ledger(str(tmp_path), jobs)
   book.timer(jobs[0])(60.0)  # Interrupted, then ended.
   finish(jobs[0], 100)
+  origin = {'weights': 'weights of a test', 'licence': 'none'}
+  files.write_json(f'{jobs[0].model_dir}/origin.json', origin)
   book.timer(jobs[0])(120.0)
   book.write()
   assert not (tmp_path / 'results.csv').exists()  # No arm is finished.
@@ -48,9 +50,11 @@ def test_an_arm_costs_all_that_it_needs(tmp_path):
     'arm': 'contrastive',
     'labels': '16',
     'seed': '3',
+    'init': 'weights of a test',
     'steps': '150',
-    'miou': '0.5',
     'minutes': '3.5',
+    'miou': '0.5',
+    'pixel_accuracy': '0.75',
   }
   assert expected.items() <= row.items()
   assert not {'model_dir', 'stages'} & row.keys()

@@ -34,6 +34,16 @@ def test_the_plan_of_two_seeds_links_stages_of_one_seed():
   assert jobs[3].bindings[-1] == "INIT = 'r/pretrain_seed5'"
 
 
+def test_seeds_that_draw_their_own_labels():
+  label = Stage('label', ('l.gin',), (), 'finetune', command='pseudo_label')
+  whole = stages.Recipe((PRETRAIN, FINETUNE, label), (0, 5), redraws=True)
+  jobs = stages.plan(whole, 'r', [])
+  assert [job.bindings[1:2] for job in jobs[:2]] == [('LABEL_SEED = 0',)] * 2
+  assert jobs[3].bindings == ('A = 1', 'LABEL_SEED = 5')
+  # Pseudo-labels take the images that the run leaves out.
+  assert not any('LABEL_SEED' in b for b in jobs[2].bindings)
+
+
 @pytest.mark.parametrize(
   ('members', 'seeds', 'sentence'),
   [

@@ -2,6 +2,7 @@ import pytest
 
 from deeplab_contrast import launch
 from deeplab_contrast.studies import stages, study
+from deeplab_contrast.studies.schedule import Schedule
 from deeplab_contrast.utils import errors
 
 FILES = {'scratch': ['s.gin'], 'pretrain': ['p.gin'], 'finetune': ['f.gin']}
@@ -59,7 +60,7 @@ def test_a_single_arm_has_all_it_needs():
 
 def test_arms_of_overlays():
   arms = ('joint', 'consistency', 'contrastive_consistency')
-  found = expand(arms=arms, total_steps=100)
+  found = expand(arms=arms, schedule=Schedule(100))
   assert list(found) == [
     'joint_10',
     'consistency_10',
@@ -100,7 +101,7 @@ def test_several_numbers_of_labels():
 
 
 def test_equal_steps():
-  found = expand(total_steps=1001, pretrain_share=0.7)
+  found = expand(schedule=Schedule(1001, 0.7))
 
   def steps(name):
     return int(found[name].bindings[-1].removeprefix('STEPS = '))
@@ -109,6 +110,46 @@ def test_equal_steps():
   assert (steps('pretrain_10'), steps('finetune_10')) == (701, 300)
   assert (steps('pretrain2_10'), steps('finetune2_10')) == (701, 300)
   assert not any('STEPS' in b for s in expand().values() for b in s.bindings)
+
+
+def test_equal_costs():
+  arms = ('softmax', 'contrastive', 'joint', 'contrastive_consistency')
+  found = expand(
+    arms=arms,
+    schedule=Schedule(
+      1000, 0.4, {'pretrain': 2.5, 'joint': 1.25, 'consistency': 3.0}
+    ),
+  )
+  steps = {
+    name: int(stage.bindings[-1].removeprefix('STEPS = '))
+    for name, stage in found.items()
+  }
+  assert steps == {
+    'scratch_10': 1000,
+    'pretrain_10': 160,
+    'finetune_10': 600,
+    'joint_10': 800,
+    'contrastive_consistency_10': 200,
+  }
+
+
+def test_variants_of_every_arm():
+  variants = {
+    'a': {'scratch': ('X = 1',), 'pretrain': ('Y = 2',)},
+    'b': {'consistency': ('Z = 3',)},
+  }
+  arms = ('softmax', 'contrastive', 'consistency')
+  found = expand(arms=arms, variants=variants)
+  assert [s.arm for s in found.values() if s.arm] == [
+    *('softmax a', 'contrastive a', 'consistency a'),
+    *('softmax b', 'contrastive b', 'consistency b'),
+  ]
+  assert found['scratch_10_a'].bindings == ('LABELS = 10', 'X = 1')
+  assert found['pretrain_10_a'].bindings == ('LABELS = 10', 'Y = 2')
+  assert found['finetune_10_a'].starts_from == 'pretrain_10_a'
+  assert found['consistency_10_a'].bindings == ('LABELS = 10', 'X = 1')
+  assert found['consistency_10_b'].bindings == ('LABELS = 10', 'Z = 3')
+  assert found['scratch_10_b'].bindings == ('LABELS = 10',)
 
 
 def test_many_labels_have_files_of_their_own():
@@ -132,12 +173,30 @@ def test_many_labels_have_files_of_their_own():
     ({'finetune': ()}, 'expand.finetune names no gin file'),
     ({'many_labels': 5}, 'expand.finetune_of_many names no gin file'),
     ({'rounds': 0}, 'rounds must be at least 1'),
-    ({'pretrain_share': 1.0}, 'between 0 and 1'),
+    (
+      {'variants': {'a': {'scrach': ('X = 1',)}}},
+      'maps the roles of trainings',
+    ),
+    ({'variants': {'a': {'scratch': 'X = 1'}}}, 'to tuples of bindings'),
   ],
 )
 def test_wrong_arguments_are_refused(settings, sentence):
   with pytest.raises(errors.ConfigError, match=sentence):
     expand(**settings)
+
+
+@pytest.mark.parametrize(
+  'settings',
+  [
+    {'total_steps': 1},
+    {'pretrain_share': 1.0},
+    {'step_costs': {'scratch': 2.0}},
+    {'step_costs': {'joint': 0.0}},
+  ],
+)
+def test_a_wrong_schedule_is_refused(settings):
+  with pytest.raises(errors.ConfigError, match=list(settings)[0]):
+    Schedule(**{'total_steps': 10, **settings})
 
 
 def test_a_gin_file_makes_a_study():

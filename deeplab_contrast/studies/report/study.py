@@ -2,16 +2,7 @@
 
 import dataclasses
 
-# In the order of every legend; other arms follow in the order of the study.
-ARMS = (
-  'softmax',
-  'contrastive',
-  'softmax_pseudo',
-  'contrastive_pseudo',
-  'joint',
-  'consistency',
-  'contrastive_consistency',
-)
+from deeplab_contrast.studies.arms import ARMS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +78,7 @@ class Study:
 
   @property
   def arms(self) -> list[str]:
-    """Names of the arms, in the order of legends."""
+    """Names of the arms, in the order of legends: unknown ones are last."""
     found = dict.fromkeys(entry.arm for entry in self.entries)
     known = [arm for arm in ARMS if arm in found]
     return known + [arm for arm in found if arm not in ARMS]
