@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from deeplab_contrast.studies.report import (
   bars,
+  conclusions,
   curves,
   files,
   main_figure,
@@ -114,6 +115,7 @@ def _results(study):
   pairs = summary.differences(study)
   if pairs:
     yield _differences(study, pairs)
+  yield from map(markup.paragraph, conclusions.of(study))
   yield _other_scores(study)
   yield _runs(study)
   if not several:
@@ -127,7 +129,7 @@ def _differences(study, pairs):
     [
       _budget(labels),
       *(
-        _spread(summary.difference(study, labels, *pair), signed=True)
+        _spread(summary.difference(study, labels, *pair), is_difference=True)
         for pair in pairs
       ),
     ]
@@ -135,7 +137,7 @@ def _differences(study, pairs):
   ]
   title = 'Differences in mIoU points'
   if len(study.seeds) > 1:
-    title += ', seed by seed: mean (lowest to highest)'
+    title += ', seed by seed: mean [95 % bootstrap interval]'
   return markup.paragraph(f'{title}:') + markup.table(columns, rows, title)
 
 
@@ -179,17 +181,20 @@ def _budget(labels: int | None) -> str | int:
 
 
 def _spread(
-  found: summary.Spread, signed: bool = False
+  found: summary.Spread, is_difference: bool = False
 ) -> str | tuple[str, str]:
-  """('41.2', '(40.1 to 42.3)') of a `Spread` of shares."""
+  """('41.2', '(40.1 to 42.3)') of shares, ('+1.2', '[0.1, 2.3]') of gains."""
   if found.mean is None:
     return '–'
-  sign = '+' if signed else ''
+  sign = '+' if is_difference else ''
+  ends = found.interval if is_difference else (found.low, found.high)
   mean, low, high = (
     f'{100 * v:{sign}.1f}'.replace('-', '−')
-    for v in (found.mean, found.low, found.high)
+    for v in (found.mean, *(ends or (0.0, 0.0)))
   )
-  return mean if len(found.values) == 1 else (mean, f'({low} to {high})')
+  if len(found.values) == 1:
+    return mean
+  return mean, f'[{low}, {high}]' if is_difference else f'({low} to {high})'
 
 
 def _classes(study):

@@ -129,7 +129,7 @@ def test_what_the_page_says(study, report):
   ]
   low, high = (f'{100 * v:+.1f}'.replace('-', '−') for v in sorted(gain))
   mean = f'{50 * sum(gain):+.1f}'.replace('-', '−')
-  assert f'{mean} ({low} to {high})' in words
+  assert f'{mean} [{low}, {high}]' in words
   assert 'One seed' not in words
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from deeplab_contrast.studies.report import conclusions, style, summary
 from deeplab_contrast.studies.report import study as study_lib
-from deeplab_contrast.studies.report import style, summary
 
 CLASSES = ('road', 'sky', 'car')
 
@@ -95,3 +95,37 @@ def test_arms_look_the_same_in_every_study():
 )
 def test_titles_of_arms(arm, title):
   assert style.arm_title(arm) == title
+
+
+def test_intervals_by_hand():
+  assert summary.spread([0.5]).interval is None
+  # 27 draws: the mean of three equal ones has a chance of 3.7 %.
+  assert summary.spread([0.1, 0.2, 0.6]).interval == pytest.approx((0.1, 0.6))
+  # 256 draws: of four equal ones 0.4 %; of three and another 1.6 % more.
+  four = summary.spread([0.0, 0.0, 0.4, 0.4])
+  assert four.interval == pytest.approx((0.0, 0.4))
+  four = summary.spread([0.0, 0.1, 0.2, 0.4])
+  assert four.interval == pytest.approx((0.05, 0.325))
+  many = summary.spread(np.linspace(0, 1, 101))
+  expected = 0.5 + 1.96 * np.array([-1, 1]) * np.std(many.values) / 101**0.5
+  np.testing.assert_allclose(many.interval, expected, atol=0.01)
+
+
+@pytest.mark.parametrize(
+  ('gains', 'sentence'),
+  [
+    ((0.01, 0.03), 'contrastive is better than softmax: +2.0 points'),
+    ((-0.01, -0.03), 'contrastive is worse than softmax: −2.0 points'),
+    ((-0.01, 0.03), 'no difference is shown between contrastive and softmax'),
+  ],
+)
+def test_conclusions(gains, sentence):
+  found = study(
+    *(entry('softmax', 4, seed, 0.5) for seed in (0, 1)),
+    *(entry('contrastive', 4, s, 0.5 + gain) for s, gain in enumerate(gains)),
+    entry('softmax', 9, 0, 0.5),
+    entry('contrastive', 9, 0, 0.9),
+  )
+  (conclusion,) = conclusions.of(found)  # Not with 9 labels, of one seed.
+  assert conclusion.startswith('With 4 labelled images, ')
+  assert sentence in conclusion
