@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from deeplab_contrast.utils import errors
 
 # What can cost more than a step of softmax training.
-_COSTS = ('pretrain', 'joint', 'consistency')
+COSTS = ('pretrain', 'joint', 'consistency')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Schedule:
         f'{self.pretrain_share}; give at least 2 steps, and a share between 0 '
         'and 1.'
       )
-    unknown = [name for name in self.step_costs if name not in _COSTS]
+    unknown = [name for name in self.step_costs if name not in COSTS]
     if unknown or any(cost <= 0 for cost in self.step_costs.values()):
       raise errors.ConfigError(
         f'Schedule.step_costs is {dict(self.step_costs)}; give positive '
-        f'numbers for any of {", ".join(_COSTS)}.'
+        f'numbers for any of {", ".join(COSTS)}.'
       )
 
   def steps(self, role: str, overlay: str | None = None) -> int:
