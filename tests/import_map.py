@@ -26,6 +26,7 @@ COMMANDS = (
   'report',
   'model_summary',
   'prepare',
+  'configure',
   'convert',
 )
 _DATASETS = (
@@ -104,6 +105,7 @@ MAY_IMPORT = {
   ),
   'launch': ('config', 'distributed', 'utils'),
   'conversion': ('config', 'core.network', 'launch', 'training', 'utils'),
+  'planning': ('config', 'datasets', 'utils'),
   **dict.fromkeys(
     COMMANDS,
     (
@@ -114,6 +116,7 @@ MAY_IMPORT = {
       'imaging',
       'inference',
       'launch',
+      'planning',
       'studies',
       'training',
       'utils',
