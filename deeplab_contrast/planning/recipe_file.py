@@ -193,7 +193,7 @@ def _weights_reason(facts):
   return (
     f'Median frequency to the power {choices.WEIGHT_POWER}, between '
     f'{choices.LEAST_WEIGHT} and {choices.MOST_WEIGHT}: {common} has '
-    f'{most:.1%} of the labelled pixels, {rare} {least:.2g} of them.'
+    f'{100 * most:.2g} % of the labelled pixels, {rare} {100 * least:.2g} %.'
   )
 
 
