@@ -136,7 +136,7 @@ def view(facts: Facts, side: float) -> View:
   reason, scale = min(choices.items(), key=lambda item: item[1])
   least = min(LEAST_THICKNESS / thin, largest)
   if scale < least:
-    reason, scale = 'smaller, the thin classes would vanish', least
+    reason, scale = 'at a smaller one the thin classes would vanish', least
   scale = float(f'{scale:.2g}')
   wanted = min(max(VIEW * scale * image, PROBE_CROP), side)
   crop = tuple(
@@ -174,7 +174,8 @@ def affordable_side(
   """
   wanted = max(wanted_steps(machine), LEAST_EPOCHS * facts.labelled / BATCH)
   softmax = costs[SOFTMAX]
-  pixels = softmax.pixels * max(seconds, 0) / wanted / softmax.seconds
+  left = max(seconds / wanted - softmax.input_seconds * BATCH, 0)
+  pixels = softmax.pixels * left / softmax.seconds
   limit = MEMORY_SHARE * machine.memory
   for cost in costs.values():
     room = (limit - cost.fixed) / max(cost.memory, 1)
@@ -332,9 +333,7 @@ def save_every(stage: Stage) -> int:
 def _evaluation_seconds(facts, seen, cost):
   """Seconds to evaluate one image."""
   pixels = math.prod(facts.largest) * seen.scale**2
-  return max(
-    EVALUATION * cost.seconds * pixels / cost.pixels, cost.input_seconds
-  )
+  return EVALUATION * cost.seconds * pixels / cost.pixels + cost.input_seconds
 
 
 def _rounded(steps):

@@ -72,7 +72,8 @@ def run(request: Request, has_weights: bool) -> None:
   head = _head(request, facts, machine)
   text = recipe_file.text(data, facts, machine, seen, judged, planned, head)
   files.write_text(request.out, text)
-  print(_report(request, facts, seen, planned, machine))
+  cost = costs[choices.SOFTMAX]
+  print(_report(request, facts, seen, planned, machine, cost))
 
 
 def _measure(request, arms, data, facts, machine):
@@ -152,7 +153,9 @@ def _command(request):
   return f'python -m deeplab_contrast.recipe {shlex.join(flags)}'
 
 
-def _report(request, facts, seen, planned, machine):
+def _report(request, facts, seen, planned, machine, cost):
+  reading = cost.input_seconds * seen.batch
+  reading /= cost.step(seen.pixels, seen.batch)
   scaled = 'x'.join(str(round(seen.scale * n)) for n in facts.size[::-1])
   crop = 'x'.join(map(str, seen.crop[::-1]))
   network = (
@@ -166,7 +169,7 @@ def _report(request, facts, seen, planned, machine):
     '',
     table(planned),
     '',
-    *notes(planned, machine),
+    *notes(planned, machine, reading),
     f'Wrote {request.out}. Next: {_command(request)}',
   ]
   return '\n'.join(lines)
@@ -201,9 +204,24 @@ def table(planned: Sequence[plan.Stage]) -> str:
   return tables.table([*columns, 'start and evaluation', 'GB'], rows)
 
 
-def notes(planned: Sequence[plan.Stage], machine: plan.Machine) -> list[str]:
-  """Sentences about what would help."""
+def notes(
+  planned: Sequence[plan.Stage], machine: plan.Machine, reading: float
+) -> list[str]:
+  """Sentences about what would help.
+
+  Args:
+    planned: the stages.
+    machine: what they run on.
+    reading: its share in the time of a softmax step.
+  """
   found = []
+  if reading > 0.5:
+    found.append(
+      f'Note: reading takes {reading:.0%} of the time of a step. Copies of the '
+      'images at the size at which the network sees them (masks resized with '
+      'the nearest pixel) will train much faster: prepare them and configure '
+      'again.'
+    )
   wanted = choices.wanted_steps(machine)
   arms: Mapping[str, int] = {
     stage.arm: stage.steps for stage in planned if stage.arm
