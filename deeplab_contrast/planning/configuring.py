@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from deeplab_contrast.datasets import folder_segmentation
 from deeplab_contrast.datasets.preparation import data_facts
 from deeplab_contrast.planning import choices, measuring, plan, recipe_file
-from deeplab_contrast.utils import errors, files, progress, tables
+from deeplab_contrast.utils import errors, files, tables
 
 # How many checkpoints of a stage lie on the disk at once, one being written.
 _CHECKPOINTS = 4
@@ -55,6 +55,12 @@ def run(request: Request, has_weights: bool) -> None:
   arms = choices.arms(facts, request.arms)
   for warning in facts.warnings():
     print(f'Warning: {warning}', file=sys.stderr)
+  if 0 < (few := sum(facts.unlabelled.values())) < choices.MOST_BATCH:
+    print(
+      f'Note: {few} images without labels are too few for consistency, which '
+      f'needs {choices.MOST_BATCH}.',
+      file=sys.stderr,
+    )
   machine = measuring.machine(has_weights)
   data = recipe_file.Data(
     os.path.abspath(os.path.expanduser(request.raw_dir)),
@@ -229,10 +235,9 @@ def notes(
   few = {arm: steps for arm, steps in arms.items() if steps < wanted / 4}
   if few:
     arm, steps = min(few.items(), key=lambda item: item[1])
-    total = sum(stage.seconds + stage.other_seconds for stage in planned)
     found.append(
-      f'Note: {steps} steps for {arm} are few (some {wanted} are good): more '
-      f'--minutes than {progress.duration(total)} will help.'
+      f'Note: {steps} steps for {arm} are few, {wanted} would be good: give '
+      'more --minutes, or fewer --arms.'
     )
   if not machine.has_weights:
     found.append(

@@ -215,7 +215,7 @@ def test_the_table_adds_up_and_few_steps_are_noted():
   lines = configuring.table(planned).splitlines()
   assert lines[-1].split()[:2] == ['all', str(sum(s.steps for s in planned))]
   (note,) = configuring.notes(planned, _MACHINE, 0.1)
-  assert 'are few (some 2000 are good)' in note
+  assert 'are few, 2000 would be good' in note
   none = dataclasses.replace(_MACHINE, has_weights=False)
   assert (
     'deeplab_contrast[weights]' in configuring.notes(planned, none, 0.1)[-1]
