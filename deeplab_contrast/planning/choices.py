@@ -74,6 +74,9 @@ MOST_VALUES = 2**30
 # A step forward takes a third of a training step; evaluation with its reading
 # and counting reaches two thirds of that speed (docs/performance.md).
 EVALUATION = 1 / (3 * 0.67)
+# Seconds to judge the features of a pretraining, before and after it, and to
+# draw the pictures of an arm, in its own process: as measured on one core.
+JUDGING, PICTURES = 25, 20
 # Seconds between checkpoints.
 SAVE_SECONDS = 300
 
@@ -249,7 +252,10 @@ def stages(
   result, short = [], []
   for arm in chosen:
     kinds = KINDS[arm]
-    others = [costs[k].overhead + evaluation * (k != PRETRAIN) for k in kinds]
+    others = [
+      costs[k].overhead + (JUDGING if k == PRETRAIN else evaluation + PICTURES)
+      for k in kinds
+    ]
     left = 60 * minutes / len(chosen) - sum(others)
     parts: tuple[float, ...] = (1.0,)
     names: tuple[str, ...] = (arm,)

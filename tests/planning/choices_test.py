@@ -211,7 +211,7 @@ def test_classes_without_labels_are_warned_of():
 
 
 def test_the_table_adds_up_and_few_steps_are_noted():
-  planned = _stages(minutes=5)
+  planned = _stages(minutes=7)
   lines = configuring.table(planned).splitlines()
   assert lines[-1].split()[:2] == ['all', str(sum(s.steps for s in planned))]
   (note,) = configuring.notes(planned, _MACHINE, 0.1)
