@@ -26,6 +26,7 @@ COMMANDS = (
   'report',
   'model_summary',
   'prepare',
+  'configure',
   'convert',
 )
 _DATASETS = (
@@ -99,6 +100,7 @@ MAY_IMPORT = {
   'experiment': ('inference', 'tasks.task', *_TO_TRAIN),
   'launch': ('config', 'distributed', 'utils'),
   'conversion': ('config', 'core.network', 'launch', 'training', 'utils'),
+  'planning': ('config', 'datasets', 'utils'),
   **dict.fromkeys(
     COMMANDS,
     (
@@ -109,6 +111,7 @@ MAY_IMPORT = {
       'imaging',
       'inference',
       'launch',
+      'planning',
       'studies',
       'training',
       'utils',

@@ -290,8 +290,11 @@ def _filler(spec):
 
 
 def _map(dataset, function, batch_size):
+  # AutoGraph would take seconds, and no branch here depends on tensors.
   dataset = dataset.map(
-    function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    tf.autograph.experimental.do_not_convert(function),
+    num_parallel_calls=tf.data.AUTOTUNE,
+    deterministic=True,
   )
   spec = dataset.element_spec
   loose = [key for key, s in spec.items() if not s.shape.is_fully_defined()]

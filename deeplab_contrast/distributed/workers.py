@@ -193,7 +193,7 @@ def _summing(strategy, count):
     share = tf.where(is_first, values, tf.zeros_like(values))
     return context.all_reduce(tf.distribute.ReduceOp.SUM, share)
 
-  @tf.function
+  @tf.function(autograph=False)
   def total(values):
     sums = strategy.run(on_replica, args=(values,))
     return strategy.experimental_local_results(sums)[0]

@@ -88,7 +88,9 @@ class Serving:
       A concrete function of `ImageTensor` to (labels, probabilities).
     """
     spec = tf.TensorSpec([*size, 3], tf.uint8, name=INPUT)
-    return tf.function(self.__call__).get_concrete_function(spec)
+    return tf.function(self.__call__, autograph=False).get_concrete_function(
+      spec
+    )
 
   def frozen(self, size: Sequence[int | None] = (None, None, None)) -> Any:
     """The same with its weights inside, as constants.
@@ -121,12 +123,12 @@ def module(
     result.description = tf.saved_model.Asset(asset)
   spec = tf.TensorSpec(function.inputs[0].shape, tf.uint8, name=INPUT)
 
-  @tf.function(input_signature=[spec])
+  @tf.function(input_signature=[spec], autograph=False)
   def both(images):
     labels, probabilities = function(images)
     return {LABELS: labels, PROBABILITIES: probabilities}
 
-  @tf.function(input_signature=[spec])
+  @tf.function(input_signature=[spec], autograph=False)
   def only_labels(images):
     return {LABELS: function(images)[0]}
 

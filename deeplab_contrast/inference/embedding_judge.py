@@ -180,7 +180,7 @@ class Judgement:
     selection = pixel_selection.PixelSelection(per_image=judge.pixels_per_image)
 
     # Made once, so that it is traced once.
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def sample(image, label, seed):
       images = resize.by_factor(image[tf.newaxis], scale)
       features = model.trunk(images, training=False)

@@ -166,7 +166,7 @@ class Evaluator:
         ]
       )
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(images, labels):
       matrices = strategy.run(count, args=(images, labels))
       return strategy.reduce(tf.distribute.ReduceOp.SUM, matrices, axis=None)

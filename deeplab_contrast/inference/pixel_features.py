@@ -89,7 +89,7 @@ def _per_image(experiment, examples, indices):
   """Yields (index, features and labels of all pixels of the grid)."""
   images = whole_images.of(experiment, examples)
 
-  @tf.function
+  @tf.function(autograph=False)
   def features_and_labels(image, label):
     images = resize.by_factor(image[tf.newaxis], experiment.feature_scale)
     features = experiment.model.trunk(images, training=False)[0]

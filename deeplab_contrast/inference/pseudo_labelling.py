@@ -209,7 +209,7 @@ def make_predict(
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
   """The compiled prediction of a batch, for `Labelling.run`."""
 
-  @tf.function
+  @tf.function(autograph=False)
   def predict(batch):
     return pseudo_labels.confident(
       how.probabilities(model, batch), tf.constant(thresholds)

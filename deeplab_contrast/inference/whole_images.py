@@ -147,7 +147,9 @@ def labels(
     ConfigError, DataError: see `evaluation_size`.
   """
   predictor, model = experiment.evaluator.predictor, experiment.model
-  function = tf.function(lambda images: predictor.labels(model, images))
+  function = tf.function(
+    lambda images: predictor.labels(model, images), autograph=False
+  )
   return functools.partial(of(experiment, examples).predict, function)
 
 

@@ -16,7 +16,8 @@ class Stage:
   Attributes:
     name: name of the stage; its folder is `<recipe's model_dir>/<name>`.
     gin_files: gin files of the experiment.
-    bindings: applied after the files.
+    bindings: applied after the files; tuples of them, such as a macro that
+      several stages share, are joined.
     starts_from: the stage whose weights this one starts from, or labels with;
       its folder becomes the macro INIT.
     arm: the name of the stage in the table of results; None leaves it out.
@@ -32,7 +33,7 @@ class Stage:
 
   name: str
   gin_files: tuple[str, ...]
-  bindings: tuple[str, ...] = ()
+  bindings: tuple[str | tuple[str, ...], ...] = ()
   starts_from: str | None = None
   arm: str | None = None
   command: str = 'train'
@@ -40,7 +41,8 @@ class Stage:
   labels: int | None = None
 
   def __post_init__(self) -> None:
-    """Checks the command."""
+    """Joins the bindings, and checks the command."""
+    object.__setattr__(self, 'bindings', tuple(_flat(self.bindings)))
     if self.command not in COMMANDS:
       raise ValueError(
         f'Stage {self.name!r} has the command {self.command!r}; known: '
@@ -118,6 +120,14 @@ class Job:
   def title(self) -> str:
     """The name that users see: 'finetune, seed 0'."""
     return f'{self.stage.name}, seed {self.seed}'
+
+
+def _flat(bindings):
+  for binding in bindings:
+    if isinstance(binding, str):
+      yield binding
+    else:
+      yield from _flat(binding)
 
 
 def plan(recipe: Recipe, model_dir: str, given: Sequence[str]) -> list[Job]:

@@ -63,9 +63,12 @@ class Step:
         averaged.update(counter.value())
       return numbers
 
-    on_replica = tf.function(on_replica, jit_compile=self.jit_compile or None)
+    # AutoGraph would take seconds, and no branch here depends on tensors.
+    on_replica = tf.function(
+      on_replica, jit_compile=self.jit_compile or None, autograph=False
+    )
 
-    @tf.function
+    @tf.function(autograph=False)
     def train_step(batch):
       # All replicas compute the same numbers; the first one's will do.
       numbers = strategy.run(on_replica, args=(batch,))

@@ -63,3 +63,9 @@ def test_seeds_that_draw_their_own_labels():
 def test_a_recipe_that_cannot_run_is_refused(members, seeds, sentence):
   with pytest.raises(ValueError, match=sentence):
     stages.Recipe(members, seeds)
+
+
+def test_bindings_in_tuples_are_joined():
+  shared = ('CROP = (33, 33)', ('BATCH_SIZE = 2',))
+  stage = stages.Stage('a', ('a.gin',), (shared, 'STEPS = 3'))
+  assert stage.bindings == ('CROP = (33, 33)', 'BATCH_SIZE = 2', 'STEPS = 3')

@@ -42,7 +42,9 @@ def trace(function: Callable[..., Any], *shapes: Any) -> tuple[tf.Graph, Any]:
     function returned them.
   """
   specs = _specs(shapes)
-  concrete = tf.function(function).get_concrete_function(*specs)
+  concrete = tf.function(function, autograph=False).get_concrete_function(
+    *specs
+  )
   return concrete.graph, concrete.graph.structured_outputs
 
 

@@ -90,6 +90,7 @@ def _run(arguments, began):
   state = 'Prepared' if is_new else 'Was already prepared; checked'
   print(f'{state} in {time.monotonic() - began:.0f} s.')
   if arguments.name == 'folder':
+    print(_configure_command(arguments))
     print(_next_command(arguments))
   return builder
 
@@ -109,6 +110,17 @@ def _next_command(arguments):
   if arguments.data_dir:
     command.append(shlex.quote(f'--data_dir={arguments.data_dir}'))
   return 'Train: ' + ' '.join([*command, '--model_dir=runs/mine'])
+
+
+def _configure_command(arguments):
+  """How to get settings that suit the data."""
+  raw_dir = arguments.raw_dir or _default_root(arguments)
+  flags = [f'--raw_dir={raw_dir}']
+  for name in ('description', 'data_dir'):
+    if value := getattr(arguments, name):
+      flags.append(f'--{name}={value}')
+  command = f'python -m deeplab_contrast.configure {shlex.join(flags)}'
+  return f'Choose settings that suit these data: {command} --out=mine.gin'
 
 
 def _binding(name, value):

@@ -53,3 +53,19 @@ def test_weights_are_reported_where_classes_are_uneven(small, told):
     np.testing.assert_allclose(
       np.square(task.label_weights), of_train['label_weights'], atol=0.01
     )
+
+
+def test_thickness_is_the_length_of_the_runs_of_a_pixel():
+  # Rows: a a a b, a b b b; 1 is b. A pixel of a is in runs of 3, 3, 3 and 1.
+  label = np.array([[0, 0, 0, 1], [0, 1, 1, 1]], np.uint8)
+  rows = statistics._lines(label, 3)
+  np.testing.assert_array_equal(rows, [9 + 1, 1 + 9, 0])
+  columns = statistics._lines(np.ascontiguousarray(label.T), 3)
+  np.testing.assert_array_equal(columns, [4 + 1 + 1, 1 + 1 + 4, 0])
+  counted = statistics.SplitCounts(
+    ['x'],
+    np.array([[2, 4]]),
+    np.array([[4, 4, 0, 0]]),
+    np.array([[rows, columns]]),
+  )
+  np.testing.assert_array_equal(counted.thickness, [1.5, 1.5, 0])
