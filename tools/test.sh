@@ -20,11 +20,9 @@ fi
 .venv/bin/mypy
 .venv/bin/python tools/machine.py 2> /dev/null
 # Two processes, since a test mostly traces graphs, which keeps one core busy. By
-# file, since the tests of a file share what is slow to make; in the order of
-# tests/conftest.py, with the slowest files first.
+# file, since the tests of a file share what is slow to make.
 which=(-m "slow or not slow")
 if [ "${1:-}" = "--fast" ]; then
   which=()
 fi
-.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
-  --durations=10 "${which[@]}"
+.venv/bin/python -m pytest -q -n 2 --dist loadfile --durations=10 "${which[@]}"
