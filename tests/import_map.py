@@ -46,6 +46,7 @@ _TO_TRAIN = ('common', 'core', 'datasets', 'distributed', 'training', 'utils')
 # name on the right stands for everything inside. The map in CONTRIBUTING.md
 # says the same.
 MAY_IMPORT = {
+  '__main__': (),
   'common': (),
   'utils': (),
   'imaging': ('common', 'utils'),
@@ -167,7 +168,7 @@ INSIDE = {
 ROOT_AT_ONCE = ('utils.processor',)
 ROOT_MAY_IMPORT = (*ROOT_AT_ONCE, 'export.opened', 'train')
 # The loose modules in the package besides the commands.
-ROOTS = ('__init__', 'common', 'experiment', 'launch')
+ROOTS = ('__init__', '__main__', 'common', 'experiment', 'launch')
 # Folders of tests that are not rooms.
 ONLY_TESTS = ('', 'data', 'gin_configs', 'tools')
 
