@@ -47,10 +47,11 @@ class Term(NamedTuple):
   """A `Weighted` with a weight of its own in the objective.
 
   Attributes:
-    total: float32 [], see `Weighted`.
-    count: float32 [], see `Weighted`.
+    total: float32 [], see `Weighted`; or [classes], with weight 0.0.
+    count: float32, see `Weighted`, of the same shape.
     weight: of the mean, a float or a float32 tensor [], the same on all
-      replicas; with 0.0 the mean is only logged.
+      replicas; with 0.0 the mean is only logged. Numbers by class are logged
+      over all steps since the last line, also for all classes together.
   """
 
   total: Any

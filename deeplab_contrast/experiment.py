@@ -186,6 +186,7 @@ class Experiment:
         evaluate,
         functools.partial(pipeline.ids_at, examples, self.seed),
         'val' if self.classifies else 'embedding',
+        self.train.source.info.class_names,
       )
 
   def _open_evaluation(self, strategy, opened):

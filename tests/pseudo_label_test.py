@@ -124,6 +124,29 @@ def test_it_labels_the_rest_in_one_or_three_shards(label, trained, capsys):
   assert 'already complete' in capsys.readouterr().out
 
 
+def test_held_out_images_choose_a_threshold_for_each_class(label, capsys):
+  # Any precision is enough, so the lowest threshold is.
+  folder = label('held', 'HELD_OUT = 2', 'PRECISION_HELD_OUT = 0.0')
+  manifest = json.loads((folder / 'manifest.json').read_text())
+  assert set(manifest['thresholds'].values()) == {0.0, 0.1}  # 0.1: not seen.
+  for name, threshold in manifest['thresholds'].items():
+    if threshold == 0.0 and manifest['pixels'][name]:
+      assert manifest['coverage'][name] == 1.0
+  with pytest.raises(errors.ConfigError, match='another experiment.*held_out'):
+    label('held')
+  with pytest.raises(errors.ConfigError, match='leaves only 5 of 8'):
+    label('many', 'HELD_OUT = 6')
+
+
+def test_the_same_share_of_every_class(label):
+  folder = label('share', 'KEPT_SHARE = 0.25')
+  manifest = json.loads((folder / 'manifest.json').read_text())
+  found = [x for x in manifest['coverage'].values() if x is not None]
+  assert len(found) > 1 and min(found) >= 0.25 and min(found) < 0.3
+  with pytest.raises(errors.ConfigError, match='give one of them'):
+    label('both', 'KEPT_SHARE = 0.25', 'HELD_OUT = 2')
+
+
 def test_a_run_that_is_not_confident_of_anything(label, tmp_path):
   with pytest.raises(errors.DataError, match='No pixel of the 5 images reach'):
     label('unsure', 'T = 1.0')
@@ -151,7 +174,7 @@ def test_labels_of_two_checkpoints_are_not_mixed(label, trained, tmp_path):
   second, ninth = (checkpoints.path_of(run, step) for step in (2, 9))
   for file in checkpoints.files_of(second):
     os.rename(file, file.replace(second, ninth))
-  told = f'made by an earlier {second}, '
+  told = f'made by an earlier {second} with thresholds by'
   with pytest.raises(errors.ConfigError, match=told):
     label('mixed', shard=1, num_shards=3, run=run)
 

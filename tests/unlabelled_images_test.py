@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from deeplab_contrast.datasets import scenes
 from deeplab_contrast.utils import metrics
 from tests import fixtures, processes
 
@@ -14,7 +15,12 @@ FILES = (
   'gin_configs/tasks/consistency.gin',
   'gin_configs/tiny.gin',
 )
-SETTINGS = ('LABELS = 2', 'THRESHOLD = 0.05', 'STRONG_VIEWS = 2')
+SETTINGS = (
+  'LABELS = 2',
+  'THRESHOLD = 0.05',
+  'STRONG_VIEWS = 2',
+  'LEARNING_RATE = 3.0',  # So that teacher and student predict differently.
+)
 
 
 def command(name, folder, *flags, run='run'):
@@ -44,12 +50,18 @@ def test_the_log_shows_the_teacher(trained):
   assert len(lines) == 2
   for line in lines:
     assert 0 < line['confident'] <= 1 and 0 <= line['teacher_accuracy'] <= 1
+    shares = [
+      line[f'confident/{name}'] for name in scenes.Scenes.info.class_names
+    ]
+    seen = [x for x in shares if x is not None]  # None: not seen anywhere.
+    assert seen and min(seen) <= line['confident'] <= max(seen)
     assert line['consistency'] > 0 and line['contrast'] > 0
   data = json.loads((trained / 'run' / 'data.json').read_text())
   assert data['train']['examples'] == data['unlabelled']['examples'] == 2
 
 
 def test_teacher_and_student_are_evaluated(trained):
+  *_, last = metrics.read(trained / 'run')
   scores = {}
   for weights in ('teacher', 'student'):
     done = command('eval', trained, f'--weights={weights}')
@@ -58,6 +70,12 @@ def test_teacher_and_student_are_evaluated(trained):
     scores[weights] = json.loads(path.read_text())
   assert 'weights' not in scores['teacher']['judged_by']
   assert scores['student']['judged_by']['weights'] == 'student'
+  assert scores['student']['matrix'] != scores['teacher']['matrix']
+  # The training has evaluated both.
+  assert last['split'] == 'val'
+  for name in ('miou', 'pixel_accuracy'):
+    assert last[name] == scores['teacher'][name]
+    assert last[f'student_{name}'] == scores['student'][name]
   done = command('eval', trained, '--weights=other')
   assert done.returncode == 2 and 'other' in done.stderr
 

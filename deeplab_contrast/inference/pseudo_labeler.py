@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from deeplab_contrast.datasets import sources
 from deeplab_contrast.datasets.sources import label_budget
 from deeplab_contrast.inference import evaluator as evaluator_lib
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import checks, errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +23,21 @@ class PseudoLabeler:
     threshold: the smallest probability at which a pixel gets a label.
     class_thresholds: {name of a class: the threshold for pixels predicted as
       that class}.
+    held_out: how many labelled images that the run did not train on choose the
+      thresholds: the images that a label budget larger by this number would
+      add. With 0 the thresholds are the given ones.
+    precision: the share of right pixels among the held-out ones that reach the
+      threshold of a class: its threshold is the lowest with that share. Classes
+      that are not predicted there keep the given one.
+    share: takes this share of the pixels predicted as each class, the most
+      confident ones, in place of thresholds (class-balanced self-training).
     evaluator: how images are predicted; None takes that of the run.
     keep_confidence: also writes the probability of every pixel.
     data_dir: where prepared datasets are kept; None is TFDS's default.
 
   Raises:
-    ConfigError: a threshold is not a probability.
+    ConfigError: a threshold is not a probability, or both `held_out` and
+      `share` are given.
   """
 
   run: str
@@ -37,10 +47,23 @@ class PseudoLabeler:
   evaluator: evaluator_lib.Evaluator | None = None
   keep_confidence: bool = False
   data_dir: str | None = None
+  held_out: int = 0
+  precision: float = 0.9
+  share: float | None = None
 
   def __post_init__(self):
-    """Checks the thresholds."""
-    known = {'threshold': self.threshold}
+    """Checks the numbers."""
+    checks.whole({'PseudoLabeler.held_out': self.held_out}, 0)
+    if self.share is not None and not 0 < self.share <= 1:
+      raise errors.ConfigError(
+        f'PseudoLabeler.share is {self.share}; it must be above 0, up to 1.'
+      )
+    if self.share is not None and self.held_out:
+      raise errors.ConfigError(
+        f'PseudoLabeler has both share={self.share} and held_out='
+        f'{self.held_out}, which both choose thresholds: give one of them.'
+      )
+    known = {'threshold': self.threshold, 'precision': self.precision}
     known |= {f'class_thresholds[{n!r}]': t for n, t in self._of_classes()}
     for name, value in known.items():
       if not 0 <= value <= 1:
@@ -87,6 +110,37 @@ class PseudoLabeler:
         'bind PseudoLabeler.source to the images to label.'
       )
     return label_budget.Complement(budget)
+
+  def held_out_of(self, trained_on: sources.Source) -> sources.Source:
+    """The labelled images that choose the thresholds.
+
+    Args:
+      trained_on: the training source of the run.
+
+    Raises:
+      ConfigError: the run has no label budget.
+    """
+    budget = budget_of(trained_on)
+    if budget is None:
+      raise errors.ConfigError(
+        f'The run {self.run} has no label budget, so it trained on all '
+        'labelled images, and none is left to hold out: train with smaller '
+        'LABELS, or set PseudoLabeler.held_out = 0.'
+      )
+    return label_budget.HeldOut(budget, self.held_out)
+
+  @property
+  def rule(self) -> dict[str, Any]:
+    """How thresholds are found, as JSON."""
+    if self.share is not None:
+      return {'share': self.share}
+    given = {
+      'threshold': self.threshold,
+      'of_classes': dict(self._of_classes()),
+    }
+    if self.held_out:
+      return {**given, 'held_out': self.held_out, 'precision': self.precision}
+    return given
 
   def _of_classes(self):
     return tuple(self.class_thresholds.items())

@@ -6,18 +6,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
 from deeplab_contrast.config import build, run_folder
-from deeplab_contrast.core import pseudo_labels
 from deeplab_contrast.datasets import sources
 from deeplab_contrast.datasets.sources import overlap
 from deeplab_contrast.imaging import images
 from deeplab_contrast.inference import (
-  predictor,
+  class_thresholds,
   pseudo_labeler,
   pseudo_manifest,
   whole_images,
@@ -177,21 +175,30 @@ def label(
     poll: called between batches, e.g. to stop on a signal.
 
   Raises:
-    ConfigError: the run cannot predict, or its checkpoint has changed since
-      the first labels.
-    DataError: labelled or val images are among the images, or no pixel is
-      confident enough.
+    ConfigError: the run cannot predict, its checkpoint or the rule for
+      thresholds has changed since the first labels, or too few labelled images
+      are left to be held out.
+    DataError: labelled or val images are among the images, training or val
+      images among those held out, or no pixel is confident enough.
   """
   experiment, origin = _restore(labeler, strategy, allow_imports)
   examples = _open(labeler, experiment)
+  held_out = class_thresholds.open_held_out(labeler, experiment, allow_imports)
   how = labeler.evaluator or experiment.evaluator
   names = examples.info.class_names
-  thresholds = labeler.thresholds(names)
-  _claim(folder, origin)
+  thresholds = _claim(
+    folder,
+    {**origin, 'thresholds_by': labeler.rule},
+    lambda: class_thresholds.choose(
+      labeler, experiment, examples, held_out, how, poll
+    ),
+  )
   size = how.batch_size
   whole = whole_images.of(experiment, examples, size, how, labels=False)
   work = Labelling(folder, whole, thresholds, size, labeler.keep_confidence)
-  predict = make_predict(experiment.model, how.predictor, thresholds)
+  predict = class_thresholds.make_predict(
+    experiment.model, how.predictor, thresholds
+  )
   work.run(predict, shard, num_shards, poll)
   missing = work.missing()
   if missing:
@@ -201,21 +208,7 @@ def label(
     )
     return
   summary = pseudo_manifest.summary(work.counts(), names, thresholds)
-  _finish(folder, {**origin, **summary})
-
-
-def make_predict(
-  model: keras.Model, how: predictor.Predictor, thresholds: np.ndarray
-) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-  """The compiled prediction of a batch, for `Labelling.run`."""
-
-  @tf.function(autograph=False)
-  def predict(batch):
-    return pseudo_labels.confident(
-      how.probabilities(model, batch), tf.constant(thresholds)
-    )
-
-  return predict
+  _finish(folder, {**origin, 'thresholds_by': labeler.rule, **summary})
 
 
 def _restore(labeler, strategy, allow_imports) -> tuple[Any, Mapping[str, Any]]:
@@ -258,18 +251,26 @@ def _open(labeler, experiment) -> sources.Examples:
   return examples
 
 
-def _claim(folder, origin):
-  """Refuses to mix labels of two checkpoints in one folder."""
+def _claim(folder, made_by, choose):
+  """The thresholds of a folder, chosen by the first process that works in it.
+
+  Refuses to mix labels of two checkpoints, or of two sets of thresholds.
+  """
   path = os.path.join(folder, run_files.STARTED)
   if not os.path.exists(path):
-    files.write_json(path, origin)
+    chosen = {'thresholds': choose().tolist()}
+    files.write_json(path, {**made_by, **chosen})
   first = files.read_json(path)
-  if first != origin:
+  thresholds = np.array(first.pop('thresholds', []), np.float32)
+  if first != made_by:
+    before, now = first['checkpoint'], made_by['checkpoint']
     raise errors.ConfigError(
-      f'{folder} holds labels made by an earlier {first["checkpoint"]}, and '
-      f'would now get labels made by {origin["checkpoint"]}; give another '
+      f'{folder} holds labels made by an earlier {before} with thresholds by '
+      f'{first.get("thresholds_by")}, and would now get labels made by {now} '
+      f'with thresholds by {made_by["thresholds_by"]}; give another '
       '--model_dir, or delete this one.'
     )
+  return thresholds
 
 
 def _finish(folder, manifest):
@@ -279,7 +280,7 @@ def _finish(folder, manifest):
     raise errors.DataError(
       f'No pixel of the {manifest["images"]} images reaches its threshold: '
       f'{manifest["checkpoint"]} is not confident of anything. Train it '
-      'longer, or lower PseudoLabeler.threshold.'
+      'longer, or lower the thresholds.'
     )
   print(pseudo_manifest.table(manifest))
   labels = os.path.join(folder, run_files.LABELS)

@@ -53,11 +53,11 @@ def summary(
     thresholds: float32 [classes].
 
   Returns:
-    dict: thresholds, pixels (predicted as each class), kept (how many of them
-    got a label), coverage (kept / pixels, null for a class that was never
-    predicted), share_kept (over all), images, and agreement: null where no
-    image has a true label, else accuracy and precision per class, both over
-    pixels with a label and a truth.
+    dict: thresholds (null for a class that gets no labels), pixels (predicted
+    as each class), kept (how many of them got a label), coverage (kept /
+    pixels, null for a class that was never predicted), share_kept (over all),
+    images, and agreement: null where no image has a true label, else accuracy
+    and precision per class, both over pixels with a label and a truth.
   """
   total = {
     name: np.sum([c[name] for c in counts.values()], axis=0) for name in COUNTS
@@ -74,7 +74,9 @@ def summary(
     }
   return {
     'images': len(counts),
-    'thresholds': by_class([round(float(t), 6) for t in thresholds]),
+    'thresholds': by_class(
+      [round(float(t), 6) if t <= 1 else None for t in thresholds]
+    ),
     'pixels': by_class(total['predicted'].tolist()),
     'kept': by_class(total['kept'].tolist()),
     'coverage': by_class(_shares(total['kept'], total['predicted'])),
@@ -90,7 +92,7 @@ def table(manifest: Mapping[str, Any]) -> str:
   for name, threshold in manifest['thresholds'].items():
     row = [
       name,
-      f'{threshold:g}',
+      'none' if threshold is None else f'{threshold:g}',
       str(manifest['pixels'][name]),
       tables.percent(manifest['coverage'][name]),
     ]
@@ -116,12 +118,19 @@ def notes(manifest: Mapping[str, Any], folder: str) -> list[str]:
     f'{manifest["images"]} images, {100 * manifest["share_kept"]:.1f} % of '
     f'their pixels labelled{right}: {folder}'
   ]
-  return lines + [
-    f'No pixel is confidently {name} (threshold '
-    f'{manifest["thresholds"][name]:g}): these labels cannot teach this class.'
-    for name, kept in manifest['kept'].items()
-    if not kept
-  ]
+  for name, kept in manifest['kept'].items():
+    pixels, threshold = manifest['pixels'][name], manifest['thresholds'][name]
+    if kept:
+      continue
+    why = (
+      'none is right often enough' if threshold is None else f'{threshold:g}'
+    )
+    lost = f'; it loses all of its {pixels} pixels' * (pixels > 0)
+    lines.append(
+      f'No pixel is confidently {name} (threshold {why}){lost}: these labels '
+      'cannot teach this class.'
+    )
+  return lines
 
 
 def _shares(part, whole):

@@ -196,9 +196,10 @@ class Consistency(task.Task):
     """Computes the losses; see `Task.losses`.
 
     Returns:
-      'softmax'; with unlabelled images 'consistency', and for the log
-      'confident', the share of confident pixels, and 'teacher_accuracy', the
-      share of right ones among those whose hidden label is known; 'contrast'.
+      'softmax'; with unlabelled images 'consistency', and for the log, by the
+      class that the teacher sees, 'confident', the share of confident pixels,
+      and 'teacher_accuracy', the share of right ones among those whose hidden
+      label is known; 'contrast'.
     """
     labels = batch[common.LABEL]
     features = model.trunk(batch[common.IMAGE], training=training)
@@ -230,13 +231,10 @@ class Consistency(task.Task):
     weight = self.weight * self._ramp(step)
     terms = {
       'consistency': common.Term(total, _count(counted), weight),
-      'confident': common.Term(_count(sure), _count(valid), 0.0),
+      **_watched(
+        guess, valid, sure, unlabelled[common.LABEL], model.head.num_classes
+      ),
     }
-    hidden = unlabelled[common.LABEL]
-    known = sure & (hidden != common.IGNORE_LABEL)
-    terms['teacher_accuracy'] = common.Term(
-      _count(known & (guess == hidden)), _count(known), 0.0
-    )
     seeds = tf.tile(
       unlabelled[common.SEED], [unlabelled[common.MIX].shape[1], 1]
     )
@@ -346,6 +344,27 @@ def _mixed(unlabelled, labels):
     for i in range(mix.shape[1])
   ]
   return [tf.concat(parts, 0) for parts in zip(*found, strict=True)]
+
+
+def _watched(guess, valid, sure, hidden, num_classes):
+  """The terms 'confident' and 'teacher_accuracy', by guessed class."""
+  known = sure & (hidden != common.IGNORE_LABEL)
+  right = known & (hidden == guess)
+  # Each of these masks is inside the one before, so a pixel's number of them
+  # says which it is in, and one count is enough.
+  inside = tf.add_n([tf.cast(x, tf.int32) for x in (sure, known, right)])
+  size = 4 * num_classes
+  cells = tf.where(valid, 4 * guess + inside, size)
+  counts = tf.math.bincount(
+    tf.reshape(cells, [-1]), minlength=size + 1, maxlength=size + 1
+  )
+  counts = tf.reshape(tf.cast(counts[:-1], tf.float32), [num_classes, 4])
+  counts = tf.unstack(tf.cumsum(counts, axis=1, reverse=True), axis=1)
+  all_valid, all_sure, all_known, all_right = counts
+  return {
+    'confident': common.Term(all_sure, all_valid, 0.0),
+    'teacher_accuracy': common.Term(all_right, all_known, 0.0),
+  }
 
 
 def _count(mask):

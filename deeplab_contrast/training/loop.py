@@ -1,10 +1,12 @@
 """The training loop: steps, logging, saving and evaluation."""
 
+import collections
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.distributed import workers
@@ -30,6 +32,7 @@ class Loop:
     evaluate: maps a `poll` function to scores, or None.
     ids_at: maps positions to names of examples, or None.
     split: the name under which scores are logged.
+    class_names: names for numbers by class; () numbers them.
   """
 
   def __init__(
@@ -41,6 +44,7 @@ class Loop:
     evaluate: Evaluate | None,
     ids_at: Callable[[Sequence[int]], Sequence[str]] | None,
     split: str,
+    class_names: Sequence[str] = (),
   ):
     self._trainer = trainer
     self._team = team
@@ -49,6 +53,7 @@ class Loop:
     self._evaluate = evaluate
     self._ids_at = ids_at
     self._split = split
+    self._class_names = class_names
     # (step, numbers on the device) that have not been checked yet.
     self._pending: list[tuple[int, Mapping[str, tf.Tensor]]] = []
     self._logged_at = time.monotonic()
@@ -63,7 +68,7 @@ class Loop:
     """Runs the steps after `start`; returns the last evaluation or None.
 
     Args:
-      train_step: maps a batch to numbers, {name: float32 []}.
+      train_step: maps a batch to numbers, see `step.Step.compiled`.
       batches: an iterator.
       start: the number of steps done.
 
@@ -131,13 +136,19 @@ class Loop:
 
   def _collect(self):
     """Fetches pending numbers; raises if one is not finite."""
+    by_class = collections.defaultdict(list)
     for step, numbers in self._pending:
-      values = {name: float(value) for name, value in numbers.items()}
+      values = {}
+      for name, value in numbers.items():
+        if np.ndim(value):
+          by_class[name].append(np.asarray(value, np.float64))
+        else:
+          values[name] = float(value)
       if not all(_is_sound(*x) for x in values.items()):
         raise errors.NumericalError(self._explain(step, values))
     self._images = len(self._pending) * self._trainer.batch_size
     self._pending.clear()
-    return step, values
+    return step, {**values, **_means(by_class, self._class_names)}
 
   def _explain(self, step, values):
     bad = ', '.join(
@@ -182,6 +193,25 @@ class Loop:
     print(f'step {step}  {self._split}  {text}', flush=True)
     if self._trainer.eval_every and best.is_better(self._model_dir, scores):
       best.keep(self._model_dir, self._saver.current(), scores)
+
+
+def _means(by_class, class_names):
+  """Means over steps, of all classes and of each; NaN of no pixels."""
+  means = {}
+  for name, shares in by_class.items():
+    if f'{name}_count' not in by_class:
+      continue
+    counts = np.stack(by_class[f'{name}_count'])
+    totals, counts = (np.stack(shares) * counts).sum(0), counts.sum(0)
+    names = class_names or range(len(counts))
+    means[name] = _quotient(totals.sum(), counts.sum())
+    for of, *pair in zip(names, totals, counts, strict=True):
+      means[f'{name}/{of}'] = _quotient(*pair)
+  return means
+
+
+def _quotient(total, count):
+  return float(total / count) if count else float('nan')
 
 
 def _is_sound(name, value):

@@ -40,7 +40,8 @@ class Step:
       averaged: moved after the update.
 
     Returns:
-      A function from a distributed batch to numbers: {name: float32 []}.
+      A function from a distributed batch to numbers: {name: float32 []}, those
+      by class [classes].
     """
     kernels = model.decayed_kernels()
     variables = [v.value for v in model.trainable_variables]
@@ -99,10 +100,10 @@ class Step:
       weight = rest[0] if rest else 1.0
       # The sum over replicas of total / global count is the global mean.
       share = tf.math.divide_no_nan(total, _all_reduce(count))
+      numbers[name] = _all_reduce(tf.stop_gradient(share))
       if not (isinstance(weight, float) and weight == 0.0):
         objective += weight * share
-      numbers[name] = _all_reduce(tf.stop_gradient(share))
-      loss += weight * numbers[name]
+        loss += weight * numbers[name]
       counts[f'{name}_count'] = _all_reduce(tf.cast(count, tf.float32))
     decay = self.weight_decay * tf.add_n(
       [tf.nn.l2_loss(tf.convert_to_tensor(k.value)) for k in kernels]

@@ -130,6 +130,7 @@ class Trainer:
     evaluate: loop.Evaluate | None = None,
     ids_at: Callable[[Sequence[int]], Sequence[str]] | None = None,
     split: str = 'val',
+    class_names: Sequence[str] = (),
   ) -> Mapping[str, Any] | None:
     """Trains, or resumes training, until `steps`.
 
@@ -139,22 +140,22 @@ class Trainer:
       stream: maps (batch_size, start, stop, host, num_hosts, is_open) to this
         host's dataset of batches, from example `start` of the run up to `stop`,
         or until `is_open()` is false.
-      strategy: the `tf.distribute` strategy.
+      strategy: of `tf.distribute`.
       model_dir: the run's folder.
-      evaluate: maps a `poll` function to a dict of scores. Its floats are
-        logged, and its dict `writers.SHOWN` goes to TensorBoard. Runs every
-        `eval_every` steps and at the end.
+      evaluate: maps a `poll` function to scores, every `eval_every` steps and
+        at the end. Floats are logged; `writers.SHOWN` goes to TensorBoard.
       ids_at: maps positions in the stream to names of examples, for messages.
       split: the name under which scores are logged.
+      class_names: names for numbers that are logged by class.
 
     Returns:
-      The scores of the evaluation at the end; None without `evaluate`.
+      The scores at the end, None without `evaluate`. With a teacher, those of
+      the trained weights are `student_miou` and `student_pixel_accuracy`.
 
     Raises:
-      NumericalError: when a loss or gradient stops being finite.
+      NumericalError: a loss or gradient is not finite.
       Preempted: after SIGTERM or SIGINT, with the state saved.
-      ConfigError: when the batches lack what the task needs, or the workers
-        would start from different weights.
+      ConfigError: the batches lack what the task needs, or workers differ.
     """
     team = workers.of(strategy)
     checks.divides(self.batch_size, strategy.num_replicas_in_sync)
@@ -162,9 +163,8 @@ class Trainer:
       self.optimizer.build(model.trainable_variables)
       counter = step.make_counter()
       averaged = self._averages(model, task)
-      state = task.begin(model, averaged)
-    moving = averaged and averaged.variables
-    kept = (self.optimizer, counter, self.keep, team.is_chief, moving, state)
+      states = averaged and averaged.variables, task.begin(model, averaged)
+    kept = (self.optimizer, counter, self.keep, team.is_chief, *states)
     saver = checkpoints.Checkpoints(model_dir, model, *kept)
     start = self._start(model, saver, counter, team, model_dir)
     if averaged and not start:
@@ -173,8 +173,9 @@ class Trainer:
     dataset = self._distribute(stream, strategy, start, gate)
     _check_needs(task, dataset.element_spec)
     if evaluate is not None and averaged is not None:
-      evaluate = _on_averages(evaluate, averaged)
-    run = loop.Loop(self, team, saver, model_dir, evaluate, ids_at, split)
+      evaluate = _on_averages(evaluate, averaged, task.needs_teacher)
+    reported = (evaluate, ids_at, split, class_names)
+    run = loop.Loop(self, team, saver, model_dir, *reported)
     train_step = self.step.compiled(model, task, strategy, counter, averaged)
     batches = iter(dataset)
     with gate.drained(batches):
@@ -260,10 +261,19 @@ class Trainer:
     return strategy.distribute_datasets_from_function(make)
 
 
-def _on_averages(evaluate, averaged):
+def _on_averages(evaluate, averaged, has_student):
+  """Evaluates the averages; with a student also the trained weights."""
+
   def run(poll):
+    student = evaluate(poll) if has_student else {}
     with averaged.applied():
-      return evaluate(poll)
+      scores = evaluate(poll)
+    of_student = {
+      f'student_{name}': student[name]
+      for name in ('miou', 'pixel_accuracy')
+      if name in student
+    }
+    return {**scores, **of_student}
 
   return run
 

@@ -12,6 +12,8 @@ _MEANS = {
 _ROWS = {
   'pixel_accuracy': 'pixel accuracy',
   'frequency_weighted_iou': 'frequency-weighted IoU',
+  'student_miou': 'mIoU of the student',
+  'student_pixel_accuracy': 'pixel accuracy of the student',
 }
 # Not rows of that table: shown elsewhere in it, or not at all.
 _NOT_ROWS = frozenset(

@@ -37,3 +37,29 @@ def test_a_probability_at_the_threshold_is_enough():
   probabilities = np.array([[0.75, 0.25], [0.25, 0.75]], np.float32)
   labels, _, _ = pseudo_labels.confident(probabilities, [0.75, 0.7500001])
   assert labels.numpy().tolist() == [0, IGNORE_LABEL]
+
+
+def test_thresholds_of_a_precision_by_hand():
+  # Class 0: from 0.6 on, 2 of 3 are right; from 0.8 on, both. Class 1: the
+  # surest pixel is wrong. Class 2 is never seen.
+  classes = np.array([0, 0, 0, 1, 1])
+  confidence = np.array([0.6, 0.8, 0.9, 0.7, 0.95], np.float32)
+  right = np.array([False, True, True, True, False])
+  judged = pseudo_labels.histograms(classes, confidence, 3)
+  of_right = pseudo_labels.histograms(classes[right], confidence[right], 3)
+  assert judged.sum() == 5 and judged[0, 6000] == judged[1, 9500] == 1
+  found = pseudo_labels.of_precision(of_right, judged, 0.9)
+  # The lowest threshold that keeps no pixel of 0.6.
+  np.testing.assert_allclose(found, [0.6001, pseudo_labels.NEVER, np.nan])
+  found = pseudo_labels.of_precision(of_right, judged, 0.5)
+  np.testing.assert_allclose(found, [0.0, 0.0, np.nan])
+
+
+def test_thresholds_of_a_share_by_hand():
+  confidence = np.array([0.2, 0.4, 0.6, 0.8, 0.5], np.float32)
+  classes = np.array([0, 0, 0, 0, 1])
+  counts = pseudo_labels.histograms(classes, confidence, 3)
+  found = pseudo_labels.of_share(counts, 0.5)
+  np.testing.assert_allclose(found, [0.6, 0.5, np.nan])
+  kept = confidence >= found[classes]
+  assert kept.tolist() == [False, False, True, True, True]

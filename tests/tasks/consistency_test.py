@@ -38,10 +38,12 @@ def batch_of(count, strong=1):
 
 
 def opinionated(task, seed=0):
-  """A network whose confidences differ, unlike those of an untrained one."""
+  """A network of several opinions and confidences, unlike an untrained one."""
   network = tiny.network(task, seed, dropout_rate=0.0)
-  kernel = network.head.branches[0].kernel
-  kernel.assign(kernel * 50.0)
+  head = network.head.branches[0]
+  head.kernel.assign(head.kernel * 200.0)
+  logits = network(batch_of(2)[common.IMAGE], training=False)
+  head.bias.assign(-tf.reduce_mean(logits, axis=(0, 1, 2)))
   return network
 
 
@@ -89,12 +91,16 @@ def test_the_loss_by_hand(strong):
   assert float(term.total) == pytest.approx(total, rel=1e-4)
   assert float(term.count) == np.sum(counted)
   assert float(term.weight) == 0.0  # Step 0 of the ramp.
-  assert float(found['confident'].total) == sure.sum()
-  hidden = given[common.LABEL]
+  hidden, guess = given[common.LABEL], taught.argmax(-1)
   known = sure & (hidden != 255)
-  right = (known & (taught.argmax(-1) == hidden)).sum()
-  assert float(found['teacher_accuracy'].total) == right
-  assert float(found['teacher_accuracy'].count) == known.sum()
+  for name, of, among in (
+    ('confident', sure, valid),
+    ('teacher_accuracy', known & (guess == hidden), known),
+  ):
+    for got, mask in zip(found[name], (of, among), strict=False):
+      expected = [(mask & (guess == c)).sum() for c in range(tiny.CLASSES)]
+      assert got.numpy().tolist() == expected
+      assert sum(expected) == mask.sum() > 0
 
 
 def test_the_ramp_and_thresholds_per_class():
@@ -105,7 +111,8 @@ def test_the_ramp_and_thresholds_per_class():
   given = batch[common.UNLABELLED]
   taught = upsampled(network, given[common.VIEWS][:, 0])
   sure = given[common.VALID].numpy() & (taught.argmax(-1) != 1)
-  assert float(found['confident'].total) == sure.sum() > 0
+  assert tf.reduce_sum(found['confident'].total) == sure.sum() > 0
+  assert found['confident'].total[1] == 0 < found['confident'].count[1]
   with pytest.raises(ValueError, match='3 numbers for 4 classes'):
     task.make_head(4)
 
@@ -274,7 +281,8 @@ def test_two_replicas_equal_one(tmp_path):
   one, two = (metrics.read(tmp_path / r) for r in ('one', 'two'))
   # Batch statistics amplify rounding from step to step.
   for a, b, tolerance in zip(one, two, (1e-5, 1e-3, 1e-3), strict=True):
-    for name in ('softmax', 'consistency', 'contrast', 'confident', 'loss'):
+    names = ('softmax', 'consistency', 'contrast', 'confident', 'loss')
+    for name in (*names, 'confident/1', 'teacher_accuracy/1'):
       assert a[name] == pytest.approx(b[name], rel=tolerance, abs=1e-6), name
   for name in ('task/bank_count', 'task/threshold', 'task/bank'):
     key = f'{name}/.ATTRIBUTES/VARIABLE_VALUE'

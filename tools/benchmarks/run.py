@@ -89,8 +89,8 @@ def _evaluation(experiment, strategy):
   import numpy as np
 
   from deeplab_contrast.inference import (
+    class_thresholds,
     evaluation,
-    pseudo_labelling,
     whole_images,
   )
 
@@ -102,7 +102,7 @@ def _evaluation(experiment, strategy):
   forward = _forward(experiment.model, predictor)
   whole = whole_images.of(experiment, examples, size, labels=False)
   thresholds = np.full(examples.info.num_classes, 0.8, np.float32)
-  predict = pseudo_labelling.make_predict(
+  predict = class_thresholds.make_predict(
     experiment.model, predictor, thresholds
   )
   count = min(len(examples), 8 * size)

@@ -9,6 +9,7 @@ from deeplab_contrast.datasets.sources.examples import Examples, Source, Subset
 from deeplab_contrast.datasets.sources.joined import Mixture, Union
 from deeplab_contrast.datasets.sources.label_budget import (
   Complement,
+  HeldOut,
   LabelBudget,
 )
 from deeplab_contrast.datasets.sources.pseudo_labelled import PseudoLabelled
@@ -18,6 +19,7 @@ from deeplab_contrast.datasets.sources.unlabelled import Unlabelled
 __all__ = [
   'Complement',
   'Examples',
+  'HeldOut',
   'LabelBudget',
   'Mixture',
   'PseudoLabelled',

@@ -64,7 +64,20 @@ class LabelBudget(examples.Source):
     return examples.Subset(opened, self.indices(opened))
 
   def indices(self, available: examples.Examples) -> list[int]:
-    """Which examples of the opened source the budget takes.
+    """Which examples of the opened source the budget takes; see `divided`."""
+    return self.divided(available)[0]
+
+  def divided(
+    self, available: examples.Examples
+  ) -> tuple[list[int], list[int]]:
+    """The examples that the budget takes, and those that it leaves.
+
+    Args:
+      available: the opened source.
+
+    Returns:
+      Their indices; larger budgets with the same seed would take those left in
+      their order.
 
     Raises:
       ConfigError: there are fewer than `count`.
@@ -72,15 +85,17 @@ class LabelBudget(examples.Source):
     """
     index_of = {name: i for i, name in enumerate(available.ids())}
     if self.ids_file is not None:
-      return [index_of[name] for name in _listed(self.ids_file, index_of)]
+      taken = [index_of[name] for name in _listed(self.ids_file, index_of)]
+      rest = set(index_of.values()).difference(taken)
+      return taken, [i for i in self._order(index_of) if i in rest]
     if self.count is None:
-      return list(range(len(available)))
+      return list(range(len(available))), []
     count = _number(self.count, len(available))
     order = self._order(index_of)
     if self.balanced:
       presence = class_counts.of(available)[order] > 0
       order = [order[place] for place in _balanced(presence)]
-    return order[:count]
+    return order[:count], order[count:]
 
   def _check_alone(self):
     if self.count is not None:
@@ -134,6 +149,36 @@ class Complement(examples.Source):
         'unlabelled: make LABELS smaller.'
       )
     return examples.Subset(opened, rest)
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut(examples.Source):
+  """The labelled images that a larger budget would add.
+
+  Attributes:
+    budget: the label budget of a training.
+    count: how many images.
+  """
+
+  budget: LabelBudget
+  count: int
+
+  @property
+  def info(self) -> dataset_info.DatasetInfo:
+    """What the labels mean."""
+    return self.budget.info
+
+  def open(self, data_dir: str | None) -> examples.Examples:
+    """See base class. Raises ConfigError if the budget leaves too few."""
+    opened = examples.open_inner(self.budget.source, data_dir)
+    _, rest = self.budget.divided(opened)
+    if len(rest) < self.count:
+      raise errors.ConfigError(
+        f'{self.count} labelled images are to be held out, but the label '
+        f'budget of the training leaves only {len(rest)} of {len(opened)}: '
+        'hold out fewer, or train with smaller LABELS.'
+      )
+    return examples.Subset(opened, rest[: self.count])
 
 
 def _number(count: int | float, available: int) -> int:

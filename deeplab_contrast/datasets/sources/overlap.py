@@ -6,7 +6,10 @@ from deeplab_contrast.utils import errors
 
 
 def refuse(
-  unlabelled: examples.Examples, other: examples.Examples, name: str
+  unlabelled: examples.Examples,
+  other: examples.Examples,
+  name: str,
+  which: str = 'unlabelled',
 ) -> None:
   """Refuses unlabelled images that are also in another set.
 
@@ -17,6 +20,7 @@ def refuse(
     unlabelled: the unlabelled images.
     other: the other set.
     name: what the other set is called.
+    which: what to call these images.
 
   Raises:
     DataError: they share images; lists up to 20.
@@ -30,7 +34,7 @@ def refuse(
   ]
   if shared:
     raise errors.DataError(
-      f'{len(shared)} of the unlabelled images are {name} images too: '
+      f'{len(shared)} of the {which} images are {name} images too: '
       f'{id_list.some(shared)}; take only images that are used neither for '
       'training nor for evaluation.'
     )

@@ -15,6 +15,12 @@ _EMBEDDING = (
 )
 _EMBEDDING_KEYS = tuple(key for _, keys in _EMBEDDING for key in keys)
 _LINES = ('-', '--', ':', '-.')
+# Of runs with a teacher: title, split, {key: its name where there are several}.
+_TEACHER = (
+  ('confident pixels, %', 'train', {'confident': ''}),
+  ('right among them, %', 'train', {'teacher_accuracy': ''}),
+  ('val mIoU, %', 'val', {'miou': 'teacher', 'student_miou': 'student'}),
+)
 # {title: [(arm, key, points)]}.
 _Panels = dict[str, list[tuple[str, str, list[tuple[int, float]]]]]
 
@@ -74,6 +80,34 @@ def embedding(study: Study, labels: int | None) -> style.Figure | None:
     f'measured during training.{_FAINT if len(study.seeds) > 1 else ""}'
   )
   return _over_steps(study, f'embedding_{labels}', panels, caption)
+
+
+def teacher(study: Study, labels: int | None) -> style.Figure | None:
+  """What the teacher made of the unlabelled images, over steps.
+
+  Args:
+    study: what to draw.
+    labels: the budget.
+
+  Returns:
+    The figure, or None where no run has a teacher.
+  """
+  panels: _Panels = {}
+  for arm, model_dir in _runs(study, labels):
+    lines = files.metrics(model_dir)
+    if not any('confident' in line for line in lines):
+      continue
+    for title, split, names in _TEACHER:
+      for key, name in names.items():
+        points = _points(lines, (split,), key, 100)
+        _add(panels, title, arm, points, name)
+  caption = (
+    f'The teacher with {style.budget_title(labels)}: how many pixels of the '
+    'unlabelled images it is confident of, how many of those it gets right '
+    '(where the truth is known after all), and its mIoU beside that of the '
+    f'trained weights.{_FAINT if len(study.seeds) > 1 else ""}'
+  )
+  return _over_steps(study, f'teacher_{labels}', panels, caption)
 
 
 def _embedding_panels(lines):

@@ -64,6 +64,7 @@ def build(
     'Classes': [*over_extremes(bars.per_class), *_classes(study)],
     'Confusion': over_extremes(bars.confusion),
     'Training': over_extremes(curves.training),
+    'Teacher': [*over_extremes(curves.teacher), *_teachers(study)],
     'Pseudo-labels': _pseudo_labels(study),
     'Cost': [draw(bars.costs(study, study.budgets[0])), _costs(study)],
     'Settings': _settings(study),
@@ -209,6 +210,30 @@ def _classes(study):
     columns = ['class', *(style.arm_title(arm) for arm in study.arms)]
     title = f'IoU in % with {style.budget_title(labels)}'
     yield markup.details(title, markup.table(columns, rows, title))
+
+
+def _teachers(study):
+  """What the teachers saw last in unlabelled images, for the first seed."""
+  columns = ['class', 'confident, %', 'correct, %']
+  for labels in study.budgets:
+    for entry in pictures.first_entries(study, labels):
+      lines = files.metrics(entry.model_dir)
+      seen = [line for line in lines if 'confident' in line][-1:]
+      rows = [
+        [
+          name,
+          _percent(line.get(f'confident/{name}')),
+          _percent(line.get(f'teacher_accuracy/{name}')),
+        ]
+        for line in seen
+        for name in summary.class_names(study)
+      ]
+      title = (
+        f'By the class that the teacher sees, at the end: '
+        f'{style.arm_title(entry.arm)}, {style.budget_title(labels)}'
+      )
+      if rows:
+        yield markup.details(title, markup.table(columns, rows, title))
 
 
 def _pseudo_labels(study):

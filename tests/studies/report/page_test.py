@@ -1,6 +1,7 @@
 import base64
 import html.parser
 import io
+import json
 import os
 import re
 import shutil
@@ -159,6 +160,24 @@ def test_a_new_column_of_the_runs_is_shown_by_itself(tmp_path):
   study_folder.change(path, entries=entries)
   words = ' '.join(Reader(page.build(gather.read(str(tmp_path))).html).words)
   assert 'kilowatt hours' in words and '12.3457' in words
+
+
+def test_what_a_teacher_saw_is_shown(tmp_path):
+  folder = study_folder.make(tmp_path, budgets=(4,), seeds=(0,))
+  path = tmp_path / 'softmax_4_seed0' / run_files.METRICS
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  for line in lines:
+    if line['split'] == 'train':
+      line |= {'confident': 0.5, 'teacher_accuracy': 0.75}
+      line |= {'confident/sky': 0.987, 'teacher_accuracy/sky': None}
+    if line['split'] == 'val':
+      line['student_miou'] = 0.1
+  path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+  report = page.build(gather.read(folder))
+  words = ' '.join(' '.join(Reader(report.html).words).split())
+  assert 'sky 98.7 n/a' in words
+  (figure,) = [x for x in report.figures if x.name == 'teacher_4']
+  assert 'confident pixels, %, right among them, %, val mIoU, %' in figure.alt
 
 
 def test_what_is_missing_is_left_out(tmp_path):
