@@ -27,13 +27,14 @@ _LAST = {
   'moving_variance': 'moving_variance',
 }
 
-# The original's last layers (train.py, get_extra_layer_scopes).
+# The original's last layers (train.py, get_extra_layer_scopes), and the
+# projection, which is ours and also new where the backbone is pretrained.
 LOGITS_ONLY = ('logits',)
 EXTRA_LAYERS = (
   'logits',
   'image_pooling',
   'aspp',
-  'concat_projection',
+  'projection',
   'decoder',
   'meta_architecture',
 )

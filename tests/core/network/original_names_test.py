@@ -63,3 +63,16 @@ def test_golden_gradient_multipliers():
         name, float(multiplier), tuple(layers.split())
       )
       assert actual == listed.get(name, 1.0), (case, name)
+
+
+@pytest.mark.parametrize(
+  ('path', 'factor'),
+  [
+    ('deeplab/projection/conv1/kernel', 10.0),
+    ('deeplab/projection/conv1/bias', 20.0),
+    ('deeplab/trunk/aspp/concat_projection/conv/kernel', 10.0),
+    ('deeplab/trunk/resnet_v1_18/conv1_1/conv/kernel', 1.0),
+  ],
+)
+def test_new_layers_learn_faster_in_pretraining_too(path, factor):
+  assert original_names.gradient_multiplier(path, 10.0) == factor
