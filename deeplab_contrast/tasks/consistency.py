@@ -355,9 +355,9 @@ def _watched(guess, valid, sure, hidden, num_classes):
   inside = tf.add_n([tf.cast(x, tf.int32) for x in (sure, known, right)])
   size = 4 * num_classes
   cells = tf.where(valid, 4 * guess + inside, size)
-  counts = tf.math.bincount(
-    tf.reshape(cells, [-1]), minlength=size + 1, maxlength=size + 1
-  )
+  cells = tf.reshape(cells, [-1])
+  # Unlike bincount, XLA can compile this.
+  counts = tf.math.unsorted_segment_sum(tf.ones_like(cells), cells, size + 1)
   counts = tf.reshape(tf.cast(counts[:-1], tf.float32), [num_classes, 4])
   counts = tf.unstack(tf.cumsum(counts, axis=1, reverse=True), axis=1)
   all_valid, all_sure, all_known, all_right = counts
