@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   hint = f'; did you mean {close[0]}?' if close else '.'
   known = ', '.join(about)
   print(
-    f'error: there is no command {name!r}{hint} Choose from {known}.',
+    f'error: unknown command {name!r}{hint} Choose from {known}.',
     file=sys.stderr,
   )
   return 2

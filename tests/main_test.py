@@ -15,7 +15,7 @@ def test_help_lists_every_command(capsys):
 def test_an_unknown_command_is_one_sentence(capsys):
   assert entry.main(['trian']) == 2
   error = capsys.readouterr().err
-  assert error.startswith("error: there is no command 'trian'; did you mean")
+  assert error.startswith("error: unknown command 'trian'; did you mean")
   assert 'train?' in error and error.count('\n') == 1
 
 

@@ -143,6 +143,11 @@ def test_the_same_share_of_every_class(label):
   manifest = json.loads((folder / 'manifest.json').read_text())
   found = [x for x in manifest['coverage'].values() if x is not None]
   assert found and min(found) >= 0.25  # More where many are equally sure.
+  assert manifest['thresholds_by'] == {'share': 0.25}
+  for name, threshold in manifest['thresholds'].items():
+    assert (threshold == 0.1) == (
+      not manifest['pixels'][name]
+    )  # The given one.
   with pytest.raises(errors.ConfigError, match='give one of them'):
     label('both', 'KEPT_SHARE = 0.25', 'HELD_OUT = 2')
 

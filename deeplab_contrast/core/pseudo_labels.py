@@ -57,22 +57,22 @@ def histograms(
 
 
 def of_precision(
-  right: np.ndarray, judged: np.ndarray, precision: float
+  right: np.ndarray, labelled: np.ndarray, precision: float
 ) -> np.ndarray:
-  """The lowest threshold of each class from which on enough pixels are right.
+  """The lowest threshold of each class that reaches a precision.
 
   Args:
     right: int64 [classes, steps], `histograms` of the pixels whose most
       probable class is right.
-    judged: likewise, of all pixels with a known class.
-    precision: the share of `judged`, from the threshold on, to be right.
+    labelled: likewise, of all pixels whose true class is known.
+    precision: the share of those at or above the threshold that must be right.
 
   Returns:
-    float32 [classes]; NEVER if no threshold is enough, NaN for a class without
-    judged pixels.
+    float32 [classes]; NEVER if no threshold reaches it, NaN for a class that
+    no labelled pixel is predicted as.
   """
-  reached, total = _from_above(right), _from_above(judged)
-  is_enough = (total > 0) & (reached >= precision * total)
+  correct, total = _from_above(right), _from_above(labelled)
+  is_enough = (total > 0) & (correct >= precision * total)
   found = _lowest()[is_enough.argmax(1)]
   found = np.where(is_enough.any(1), found, np.float32(NEVER))
   return np.where(total[:, 0] > 0, found, np.float32('nan'))

@@ -90,15 +90,15 @@ def choose(
     everything, _ = _count(experiment, examples, how, poll)
     found = pseudo_labels.of_share(everything, labeler.share)
   elif held_out is not None:
-    judged, right = _count(experiment, held_out, how, poll, judged=True)
-    found = pseudo_labels.of_precision(right, judged, labeler.precision)
+    labelled, right = _count(experiment, held_out, how, poll, labelled=True)
+    found = pseudo_labels.of_precision(right, labelled, labeler.precision)
   else:
     return given
   return np.where(np.isnan(found), given, found)
 
 
-def _count(experiment, examples, how, poll, judged=False):
-  """`histograms` of all pixels, or those with a truth, and of right ones."""
+def _count(experiment, examples, how, poll, labelled=False):
+  """`histograms` of all pixels, or the labelled ones, and of right ones."""
   classes = examples.info.num_classes
   everything = right = np.zeros([classes, 1], np.int64)
   whole = whole_images.of(
@@ -109,7 +109,7 @@ def _count(experiment, examples, how, poll, judged=False):
   several = whole.predict(predict, range(len(examples)), how.batch_size, poll)
   for image in progress.over(several, 'Measuring', len(examples), 'images'):
     guess, _, confidence = image.maps
-    if judged:
+    if labelled:
       known = image.label != common.IGNORE_LABEL
       guess, confidence = guess[known], confidence[known]
       is_right = guess == image.label[known]

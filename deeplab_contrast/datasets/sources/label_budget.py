@@ -141,8 +141,7 @@ class Complement(examples.Source):
   def open(self, data_dir: str | None) -> examples.Examples:
     """See base class. Raises ConfigError if the budget takes everything."""
     opened = examples.open_inner(self.budget.source, data_dir)
-    taken = set(self.budget.indices(opened))
-    rest = [i for i in range(len(opened)) if i not in taken]
+    rest = sorted(self.budget.divided(opened)[1])
     if not rest:
       raise errors.ConfigError(
         f'The label budget takes all {len(opened)} examples, which leaves none '

@@ -339,3 +339,28 @@ def test_there_must_be_a_rest(count):
   budget = sources.LabelBudget(HUNDRED, count)
   with pytest.raises(errors.ConfigError, match='takes all 100 examples'):
     sources.Complement(budget).open(None)
+
+
+@pytest.mark.parametrize(
+  ('source', 'settings'),
+  [
+    (HUNDRED, {}),
+    (painted([[i % 3] for i in range(30)]), {'balanced': True}),
+  ],
+)
+def test_held_out_images_are_those_of_a_larger_budget(source, settings):
+  budget = sources.LabelBudget(source, 4, **settings)
+  larger = sources.LabelBudget(source, 7, **settings).open(None).ids()
+  held_out = sources.HeldOut(budget, 3).open(None).ids()
+  assert budget.open(None).ids() + held_out == larger
+
+
+def test_held_out_images_of_a_list(tmp_path):
+  taken = HUNDRED.open(None).ids()[:98]
+  path = tmp_path / 'ids.txt'
+  path.write_text('\n'.join(taken))
+  budget = sources.LabelBudget(HUNDRED, ids_file=str(path))
+  held_out = sources.HeldOut(budget, 2).open(None).ids()
+  assert set(held_out) == set(HUNDRED.open(None).ids()) - set(taken)
+  with pytest.raises(errors.ConfigError, match='leaves only 2 of 100'):
+    sources.HeldOut(budget, 3).open(None)
