@@ -37,13 +37,19 @@ def batch_of(count, strong=1):
   }
 
 
-def opinionated(task, seed=0, gain=200.0):
-  """A network of several opinions and confidences, unlike an untrained one."""
+def opinionated(task, seed=0):
+  """A network whose confidences differ, unlike those of an untrained one."""
   network = tiny.network(task, seed, dropout_rate=0.0)
+  kernel = network.head.branches[0].kernel
+  kernel.assign(kernel * 50.0)
+  return network
+
+
+def of_several_opinions(task):
+  """One that also predicts several classes; too wild to be trained."""
+  network = tiny.network(task, dropout_rate=0.0)
   head = network.head.branches[0]
-  head.kernel.assign(head.kernel * gain)
-  if gain <= 50.0:  # Mild enough to be trained.
-    return network
+  head.kernel.assign(head.kernel * 200.0)
   logits = network(batch_of(2)[common.IMAGE], training=False)
   head.bias.assign(-tf.reduce_mean(logits, axis=(0, 1, 2)))
   return network
@@ -51,7 +57,7 @@ def opinionated(task, seed=0, gain=200.0):
 
 def begun(task, strong=1):
   """The task's network, and losses with the network as its own teacher."""
-  network = opinionated(task)
+  network = of_several_opinions(task)
   task.begin(network, lambda images: network(images, training=False))
   batch = batch_of(2, strong)
   return network, batch, task.losses(network, batch, True, STEP)
@@ -156,7 +162,7 @@ def test_joint_training_contrasts_the_labelled_pixels():
 
 
 def fit(model_dir, task, steps=4, seed=0, average_decay=0.9, **stream):
-  network = opinionated(task, seed, gain=50.0)
+  network = opinionated(task, seed)
   settings = {'average_decay': average_decay, 'log_every': 1}
   schedule = keras.optimizers.schedules.CosineDecay(0.05, steps)
   trainer.Trainer(
@@ -271,7 +277,7 @@ def test_two_replicas_equal_one(tmp_path):
         threshold_momentum=0.9,
         contrast=feature_bank.FeatureBank(size=16),
       )
-      network = consistency_test.opinionated(task, gain=50.0)
+      network = consistency_test.opinionated(task)
       trainer = tiny.make_trainer(
         3, learning_rate=0.01, batch_size=4, average_decay=0.9
       )
