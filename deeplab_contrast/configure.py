@@ -6,9 +6,9 @@ r"""Chooses settings for your own images, and writes them as a recipe.
     --model_dir=runs/mine
 
 Reads all masks (and prepares the data, if `prepare` has not), times a few
-training steps, and chooses scale, crop, batch, network, weights, steps, class
-weights and arms. The file says why for each number. What the recipe would fail
-for is reported now: exit codes as in docs/faq.md.
+training steps, and chooses scale, crop, batch, network, weights, steps and
+arms. The file says why for each number. Whatever would make the recipe fail is
+reported now; exit codes as in docs/faq.md.
 """
 
 import argparse
@@ -31,16 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from deeplab_contrast.conversion import known_weights
     from deeplab_contrast.planning import configuring
   quiet.warnings_only()
-  try:
-    with errors.as_user_errors():
-      has_weights = (
-        known_weights.packaged('efficientnet_lite0').path is not None
-      )
-      configuring.run(configuring.Request(**vars(arguments)), has_weights)
-  except errors.UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
-  return 0
+  request = configuring.Request(**vars(arguments))
+  weights = known_weights.packaged('efficientnet_lite0').path
+  return errors.exit_code(
+    lambda: configuring.run(request, has_weights=weights is not None)
+  )
 
 
 def _parse(argv):

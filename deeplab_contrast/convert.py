@@ -43,12 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   exporting.add_command(commands)
   pretrained.add_command(commands)
   arguments = parser.parse_args(argv)
-  try:
-    arguments.run(arguments)
-  except errors.UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
-  return 0
+  return errors.exit_code(lambda: arguments.run(arguments))
 
 
 if __name__ == '__main__':

@@ -33,12 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   with quiet.no_stderr():
     from deeplab_contrast.datasets.preparation import prepare
   quiet.warnings_only()
-  try:
-    prepare.run(arguments)
-  except errors.UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return error.exit_code
-  return 0
+  return errors.exit_code(lambda: prepare.run(arguments))
 
 
 def _parse(argv):

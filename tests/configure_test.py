@@ -1,7 +1,6 @@
 """The command that chooses settings for own data."""
 
 import json
-import os
 import pathlib
 import shutil
 from unittest import mock
@@ -149,24 +148,24 @@ def test_a_missing_split_is_reported_before_anything_is_read(tmp_path, capsys):
   assert not (tmp_path / 'data').exists()
 
 
-def test_a_full_disk_is_reported(tree, tmp_path, capsys, monkeypatch):
-  usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
+@pytest.mark.parametrize(
+  ('free', 'use'),
+  [(0, 'the prepared images need'), (10**6, 'checkpoints of the recipe need')],
+)
+def test_a_full_disk_is_reported(
+  free, use, tree, small, tmp_path, monkeypatch, capsys
+):
+  usage = shutil.disk_usage(tmp_path)._replace(free=free)
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage)
-  with pytest.raises(Exception, match='has 0.00 GB free, but .* 0.30 GB'):
-    configuring._check_room(str(tmp_path / 'mine.gin'), 3e8)
-  free = os.statvfs(tmp_path)
-  monkeypatch.setattr(
-    os,
-    'statvfs',
-    lambda _: mock.Mock(f_bavail=0, **{'f_frsize': free.f_frsize}),
-  )
   code, error = _refusal(
     capsys,
     f'--raw_dir={tree}',
     f'--data_dir={tmp_path}/data',
     f'--out={tmp_path}/mine.gin',
+    '--arms=softmax',
   )
-  assert code == 5 and '0.0 GB free' in error
+  assert code == 5 and '0.00 GB free' in error and use in error
+  assert not (tmp_path / 'mine.gin').exists()
 
 
 @pytest.mark.parametrize('minutes', ['0', '-1', 'nan', 'ten'])

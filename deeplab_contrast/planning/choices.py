@@ -73,9 +73,9 @@ MOST_VALUES = 2**30
 # A step forward takes a third of a training step; evaluation with its reading
 # and counting reaches two thirds of that speed (docs/performance.md).
 EVALUATION = 1 / (3 * 0.67)
-# Seconds to judge the features of a pretraining, before and after it, and to
+# Seconds to evaluate the features of a pretraining, before and after it, and to
 # draw the pictures of an arm, in its own process: as measured on one core.
-JUDGING, PICTURES = 25, 20
+FEATURES, PICTURES = 25, 20
 # Seconds between checkpoints.
 SAVE_SECONDS = 300
 
@@ -232,7 +232,7 @@ def stages(
   costs: Mapping[str, Cost],
   minutes: float,
   chosen: Sequence[str],
-  judged: Evaluating,
+  evaluated: Evaluating,
 ) -> tuple[Stage, ...]:
   """The stages of all arms, each arm with the same time.
 
@@ -242,7 +242,7 @@ def stages(
     costs: {kind: `Cost`}, of all kinds of the arms.
     minutes: for all arms together.
     chosen: the arms.
-    judged: how whole images are evaluated.
+    evaluated: how whole images are evaluated.
 
   Raises:
     ConfigError: there is not enough time.
@@ -252,7 +252,7 @@ def stages(
   for arm in chosen:
     kinds = KINDS[arm]
     others = [
-      costs[k].overhead + (JUDGING if k == PRETRAIN else evaluation + PICTURES)
+      costs[k].overhead + (FEATURES if k == PRETRAIN else evaluation + PICTURES)
       for k in kinds
     ]
     left = 60 * minutes / len(chosen) - sum(others)
@@ -271,7 +271,7 @@ def stages(
         continue
       memory = costs[kind].bytes(seen.pixels)
       if kind != PRETRAIN:
-        memory = max(memory, costs[kind].fixed + judged.memory)
+        memory = max(memory, costs[kind].fixed + evaluated.memory)
       steps = _useful(steps, facts, seen)
       links = (arm if name == names[-1] else None, _start(name, names))
       result.append(

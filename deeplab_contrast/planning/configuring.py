@@ -3,14 +3,13 @@
 import dataclasses
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
 from deeplab_contrast.datasets import folder_segmentation
 from deeplab_contrast.datasets.preparation import data_facts
 from deeplab_contrast.planning import choices, measuring, plan, recipe_file
-from deeplab_contrast.utils import errors, files, tables
+from deeplab_contrast.utils import checks, errors, files, tables
 
 # How many checkpoints of a stage lie on the disk at once, one being written.
 _CHECKPOINTS = 4
@@ -70,13 +69,18 @@ def run(request: Request, has_weights: bool) -> None:
   seconds = 60 * request.minutes / len(arms) - costs[choices.SOFTMAX].overhead
   side = choices.affordable_side(facts, machine, costs, seconds)
   seen = choices.view(facts, side)
-  judged = choices.evaluating(
+  evaluated = choices.evaluating(
     facts, seen.scale, costs[choices.SOFTMAX], machine.memory
   )
-  planned = choices.stages(facts, seen, costs, request.minutes, arms, judged)
-  _check_room(request.out, len(planned) * (_CHECKPOINTS * stored + _REST))
+  planned = choices.stages(facts, seen, costs, request.minutes, arms, evaluated)
+  checks.room(
+    os.path.dirname(os.path.abspath(request.out)),
+    len(planned) * (_CHECKPOINTS * stored + _REST),
+    'the checkpoints of the recipe need',
+    'write --out where the runs will be',
+  )
   head = _head(request, facts, machine)
-  text = recipe_file.text(data, facts, machine, seen, judged, planned, head)
+  text = recipe_file.text(data, facts, machine, seen, evaluated, planned, head)
   files.write_text(request.out, text)
   cost = costs[choices.SOFTMAX]
   print(_report(request, facts, seen, planned, machine, cost))
@@ -123,17 +127,6 @@ def _found(description):
   return (
     os.path.abspath(description) if os.path.exists(description) else description
   )
-
-
-def _check_room(out, needed):
-  folder = os.path.dirname(os.path.abspath(out))
-  free = shutil.disk_usage(folder).free
-  if free < needed:
-    raise errors.SystemFault(
-      f'{folder} has {free / 1e9:.2f} GB free, but the recipe needs some '
-      f'{needed / 1e9:.2f} GB for checkpoints: make room, or write --out '
-      'where the runs will be.'
-    )
 
 
 def _head(request, facts, machine):

@@ -7,13 +7,14 @@ import os
 import pathlib
 import re
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 
 from deeplab_contrast.config import build
 from deeplab_contrast.planning import plan
-from deeplab_contrast.utils import metrics
+from deeplab_contrast.utils import metrics, processor
 
 # Steps of a measurement; the first ones compile.
 _STEPS = 6
@@ -31,7 +32,7 @@ _CGROUP = '/sys/fs/cgroup'
 
 def machine(has_weights: bool) -> plan.Machine:
   """This machine: cores and memory that this process may use."""
-  return plan.Machine(len(os.sched_getaffinity(0)), _free_memory(), has_weights)
+  return plan.Machine(processor.cores(), _free_memory(), has_weights)
 
 
 def cost(
@@ -111,12 +112,16 @@ def _input_seconds(experiment):
 
 def _peak():
   """The largest memory of this process so far, in bytes."""
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  unit = 1 if sys.platform == 'darwin' else 1024
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _free_memory():
   """Bytes that programs may still take: of the machine, of the container."""
-  text = pathlib.Path('/proc/meminfo').read_text(encoding='utf-8')
+  try:
+    text = pathlib.Path('/proc/meminfo').read_text(encoding='utf-8')
+  except OSError:  # Not Linux: a cautious guess.
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 2
   found = re.search(r'MemAvailable:\s+(\d+) kB', text)
   free = int(found[1]) * 1024 if found else 0
   with contextlib.suppress(OSError, ValueError):

@@ -129,23 +129,23 @@ def _view(facts, seen):
   ]
 
 
-def _evaluation(seen, judged):
+def _evaluation(seen, evaluated):
   found = [
     Setting(
       f'EVAL_SCALES = ({seen.scale},)', 'Evaluated at the scale of training.'
     )
   ]
-  if judged.batch != choices.BATCH:
+  if evaluated.batch != choices.BATCH:
     found.append(
       Setting(
-        f'evaluator.Evaluator.batch_size = {judged.batch}',
+        f'evaluator.Evaluator.batch_size = {evaluated.batch}',
         'Whole images at a time that fit into memory.',
       )
     )
-  if judged.tile:
+  if evaluated.tile:
     found.append(
       Setting(
-        f'EVAL_TILE = {judged.tile}',
+        f'EVAL_TILE = {evaluated.tile}',
         'The largest tile that fits into memory; whole images do not.',
       )
     )
@@ -232,7 +232,7 @@ def text(
   facts: Facts,
   machine: plan.Machine,
   seen: plan.View,
-  judged: plan.Evaluating,
+  evaluated: plan.Evaluating,
   planned: Sequence[plan.Stage],
   head: Sequence[str],
 ) -> str:
@@ -243,7 +243,7 @@ def text(
     facts: what they are like.
     machine: what the recipe runs on.
     seen: scale, crop and batch.
-    judged: how whole images are evaluated.
+    evaluated: how whole images are evaluated.
     planned: the stages.
     head: paragraphs, or commands (which begin with a space), for its top.
   """
@@ -254,7 +254,7 @@ def text(
     _macro('SHARED', 'All stages.', shared(data, facts, machine, seen))
   )
   blocks.append(
-    _macro('EVALUATION', 'All but pretraining.', _evaluation(seen, judged))
+    _macro('EVALUATION', 'All but pretraining.', _evaluation(seen, evaluated))
   )
   for kind in dict.fromkeys(stage.kind for stage in planned):
     own = of_kind(kind, facts, machine, seen.batch)

@@ -1,5 +1,7 @@
 """Checks of settings, called where an object is made."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -84,6 +86,28 @@ def place(path: str, flag: str = '--model_dir') -> None:
     raise errors.ConfigError(
       f'{flag}={path} contains {strange}, which TensorFlow reads as a pattern '
       'when it looks for checkpoints; give another path.'
+    )
+
+
+def room(folder: str, needed: float, use: str, remedy: str) -> None:
+  """Refuses work that the disk is too small for.
+
+  Args:
+    folder: where it would be; may not exist yet.
+    needed: bytes.
+    use: what needs them, such as 'the prepared images need'.
+    remedy: what to do besides making room.
+
+  Raises:
+    SystemFault: less is free.
+  """
+  while not os.path.exists(folder):
+    folder = os.path.dirname(folder) or '.'
+  free = shutil.disk_usage(folder).free
+  if free < needed:
+    raise errors.SystemFault(
+      f'{folder} has {free / 1e9:.2f} GB free, but {use} some '
+      f'{needed / 1e9:.2f} GB: make room, or {remedy}.'
     )
 
 

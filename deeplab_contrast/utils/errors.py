@@ -6,7 +6,8 @@ do. `launch` prints that sentence, without a traceback, and exits with the code.
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
 # Errors of a disk, its permissions and its folders.
 _DISK = frozenset(
@@ -133,3 +134,18 @@ def as_user_errors() -> Iterator[None]:
     if found is None or found is error:
       raise
     raise found from error
+
+
+def exit_code(run: Callable[[], object]) -> int:
+  """Runs a command; a user error becomes one line on stderr.
+
+  Returns:
+    0, or the exit code of the `UserError`.
+  """
+  try:
+    with as_user_errors():
+      run()
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return error.exit_code
+  return 0

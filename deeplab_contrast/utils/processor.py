@@ -52,10 +52,16 @@ def instruction_sets(path: str = '/proc/cpuinfo') -> tuple[str, ...]:
   return tuple(k for k, flag in _INSTRUCTION_SETS.items() if flag in found)
 
 
+def cores() -> int:
+  """The cores that this process may use."""
+  if hasattr(os, 'sched_getaffinity'):  # Not on macOS.
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
 def describe() -> str:
   """One line: cores, instruction sets, and whether oneDNN is on."""
-  cores = len(os.sched_getaffinity(0))
   sets = ', '.join(instruction_sets()) or platform.machine()
   switch = os.environ.get(SWITCH)
   state = {'1': 'on', '0': 'off'}.get(switch or '', "TensorFlow's default")
-  return f'{cores} cores ({sets}), oneDNN {state}'
+  return f'{cores()} cores ({sets}), oneDNN {state}'

@@ -48,3 +48,11 @@ def test_divides():
   checks.divides(8, 4)
   with pytest.raises(errors.ConfigError, match='8 is not divisible by the 3'):
     checks.divides(8, 3)
+
+
+def test_room_is_that_of_the_nearest_folder(tmp_path):
+  folder = str(tmp_path / 'not' / 'there')
+  checks.room(folder, 1.0, 'a needs', 'b')
+  sentence = f'{tmp_path} has .* free, but a needs some 1.*00 GB: .* or b.'
+  with pytest.raises(errors.SystemFault, match=sentence):
+    checks.room(folder, 1e18, 'a needs', 'b')

@@ -9,8 +9,8 @@ import numpy as np
 from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets import sources
 from deeplab_contrast.datasets.preparation import statistics
-from deeplab_contrast.datasets.sources import tfds_split
-from deeplab_contrast.utils import errors
+from deeplab_contrast.datasets.sources import id_list, tfds_split
+from deeplab_contrast.utils import checks, errors
 
 # Those that experiments train on and are evaluated on.
 TRAIN, VAL = 'train', 'val'
@@ -56,12 +56,13 @@ class Facts:
     ]
     if absent:
       yield (
-        f'No image of {TRAIN} shows {_some(absent)}, so no network will '
-        'predict it: label some, or leave it out of "classes" in dataset.json.'
+        f'No image of {TRAIN} shows {id_list.some(absent, 5)}, so no network '
+        'will predict it: label some, or leave it out of "classes" in dataset.json.'
       )
     rest = [name for name in self.absent_in_val if name not in absent]
     if rest:
-      yield f'No image of {VAL} shows {_some(rest)}, so it gets no IoU.'
+      names = id_list.some(rest, 5)
+      yield f'No image of {VAL} shows {names}, so it gets no IoU.'
 
 
 def read(dataset: dataset_info.Dataset, data_dir: str | None) -> Facts:
@@ -72,9 +73,9 @@ def read(dataset: dataset_info.Dataset, data_dir: str | None) -> Facts:
     data_dir: the folder of prepared datasets; None for TFDS' default.
 
   Raises:
-    DataError: images or masks are wrong, there is no split train or val, one
-      of them has no labels, or there is only one class.
-    SystemFault: there is no room to prepare them.
+    DataError: images or masks are wrong, the split train or val is missing or
+      has no labels, or only one class occurs.
+    SystemFault: not enough disk space to prepare them.
   """
   _check_splits(tfds_split.builder_of(dataset, data_dir), dataset.info.name)
   sources.TfdsSplit(dataset, TRAIN).open(data_dir)
@@ -135,15 +136,8 @@ def _check_room(folder, raw):
   needed = sum(
     pair.image.stat().st_size for pair in pairs if pair.image.exists()
   )
-  while not os.path.exists(folder):
-    folder = os.path.dirname(folder) or '.'
-  found = os.statvfs(folder)
-  free = found.f_bavail * found.f_frsize
-  if free < needed:
-    raise errors.SystemFault(
-      f'{folder} has {free / 1e9:.1f} GB free, but the prepared images need '
-      f'some {needed / 1e9:.1f} GB: make room, or give another --data_dir.'
-    )
+  use, remedy = 'the prepared images need', 'give another --data_dir'
+  checks.room(folder, needed, use, remedy)
 
 
 def _check_labels(name, counts):
@@ -159,9 +153,3 @@ def _check_labels(name, counts):
       f'The masks of split {TRAIN} of {name} show a single class, so there is '
       'nothing to tell apart: check the masks, and "ids" in dataset.json.'
     )
-
-
-def _some(names, most=5):
-  more = len(names) - most
-  text = ', '.join(names[:most])
-  return f'{text} and {more} more' if more > 0 else text

@@ -11,6 +11,7 @@ from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets import sources, transforms
 from deeplab_contrast.datasets.preparation import statistics
 from deeplab_contrast.datasets.raw import raw_builder
+from deeplab_contrast.datasets.sources import id_list
 from deeplab_contrast.imaging import panels
 from deeplab_contrast.utils import files, tables
 
@@ -95,11 +96,11 @@ def _warnings(report):
     absent = [n for n, c in about['classes'].items() if not c['images']]
     absent = [name for name in absent if name != 'void']
     if absent:
-      yield f'{split} has no pixel of {_some(absent)}.'
+      yield f'{split} has no pixel of {id_list.some(absent, _MOST_NAMED)}.'
     if about['empty']:
       yield (
         f'{split} has {len(about["empty"])} empty masks, without a pixel of '
-        f'any class: {_some(about["empty"])}.'
+        f'any class: {id_list.some(about["empty"], _MOST_NAMED)}.'
       )
     if about['one_class_only'] == about['images'] > 1:
       yield f'{split} has only one class in each of its masks.'
@@ -113,7 +114,8 @@ def _warnings(report):
       )
   if report['equal_pictures']:
     twins = [' = '.join(ids) for ids in report['equal_pictures']]
-    yield f'{len(twins)} pictures occur more than once: {_some(twins)}.'
+    some = id_list.some(twins, _MOST_NAMED)
+    yield f'{len(twins)} pictures occur more than once: {some}.'
   if report['quarantined']:
     yield (
       f'{report["quarantined"]} faulty pairs were left out, see '
@@ -127,12 +129,6 @@ def _absent(builder, report):
   for split, how in raw.absent.items() if raw else ():
     if split not in report['splits']:
       yield f'there is no split {split}; to get it, {how}.'
-
-
-def _some(names):
-  more = len(names) - _MOST_NAMED
-  text = ', '.join(names[:_MOST_NAMED])
-  return f'{text} and {more} more' if more > 0 else text
 
 
 def _text(report):
