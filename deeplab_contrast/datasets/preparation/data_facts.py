@@ -57,7 +57,8 @@ class Facts:
     if absent:
       yield (
         f'No image of {TRAIN} shows {id_list.some(absent, 5)}, so no network '
-        'will predict it: label some, or leave it out of "classes" in dataset.json.'
+        'will predict it: label some, or leave it out of "classes" in '
+        'dataset.json.'
       )
     rest = [name for name in self.absent_in_val if name not in absent]
     if rest:
@@ -81,7 +82,7 @@ def read(dataset: dataset_info.Dataset, data_dir: str | None) -> Facts:
   sources.TfdsSplit(dataset, TRAIN).open(data_dir)
   builder = tfds_split.builder_of(dataset, data_dir)
   counts = {
-    split: statistics.count(dataset, split, data_dir)
+    split: statistics.count(dataset, split, data_dir, with_lines=True)
     for split in builder.info.splits
   }
   return of_counts(dataset.info, counts)

@@ -117,7 +117,10 @@ class SplitCounts:
 
 
 def count(
-  dataset: dataset_info.Dataset, split: str, data_dir: str | None
+  dataset: dataset_info.Dataset,
+  split: str,
+  data_dir: str | None,
+  with_lines: bool = False,
 ) -> SplitCounts:
   """Reads all labels of a prepared split.
 
@@ -125,6 +128,7 @@ def count(
     dataset: the dataset, prepared in `data_dir`.
     split: the name of the split.
     data_dir: the folder of prepared datasets.
+    with_lines: whether `lines` are measured, which takes longer.
 
   Raises:
     DataError: an example cannot be read.
@@ -136,7 +140,8 @@ def count(
     label = np.asarray(Image.open(io.BytesIO(examples[index][common.LABEL])))
     pixels = np.bincount(label.ravel(), minlength=256)
     of_classes, void = pixels[:classes], pixels[common.IGNORE_LABEL]
-    lines = [_lines(x, classes) for x in (label, np.ascontiguousarray(label.T))]
+    turned = np.ascontiguousarray(label.T)
+    lines = [_lines(x, classes) for x in (label, turned) if with_lines]
     return label.shape[:2], [*of_classes, void], lines
 
   indices = range(len(examples))
@@ -149,7 +154,9 @@ def count(
     )
   )
   sizes, pixels, lines = map(np.array, zip(*found, strict=True))
-  return SplitCounts(examples.ids(), sizes, pixels, lines)
+  return SplitCounts(
+    examples.ids(), sizes, pixels, lines if with_lines else None
+  )
 
 
 def _lines(label, classes):
