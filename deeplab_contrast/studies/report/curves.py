@@ -100,7 +100,9 @@ def teacher(study: Study, labels: int | None) -> style.Figure | None:
     for title, split, names in _TEACHER:
       for key, name in names.items():
         points = _points(lines, (split,), key, 100)
-        _add(panels, title, arm, points, name)
+        # Results at the end only are not curves: other figures have them.
+        if len(points) > 1:
+          _add(panels, title, arm, points, name)
   caption = (
     f'The teacher with {style.budget_title(labels)}: how many pixels of the '
     'unlabelled images it is confident of, how many of those it gets right '
