@@ -103,11 +103,12 @@ def teacher(study: Study, labels: int | None) -> style.Figure | None:
         # Results at the end only are not curves: other figures have them.
         if len(points) > 1:
           _add(panels, title, arm, points, name)
+  faint = _FAINT if len(study.seeds) > 1 else ''
   caption = (
     f'The teacher with {style.budget_title(labels)}: how many pixels of the '
     'unlabelled images it is confident of, how many of those it gets right '
     '(where the truth is known after all), and its mIoU beside that of the '
-    f'trained weights, if evaluated on the way.{_FAINT if len(study.seeds) > 1 else ""}'
+    f'trained weights, if evaluated on the way.{faint}'
   )
   return _over_steps(study, f'teacher_{labels}', panels, caption)
 
