@@ -10,7 +10,7 @@ from deeplab_contrast.core.network import heads, model
 from deeplab_contrast.tasks import contrastive, softmax
 from deeplab_contrast.training import averages, checkpoints, contents
 from deeplab_contrast.training import weights as weights_lib
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, results
 from tests import tiny
 
 
@@ -105,6 +105,19 @@ def test_warm_start_takes_the_trunk_only(run):
   ):
     np.testing.assert_array_equal(ours, theirs)
   np.testing.assert_array_equal(network.head.weights[0], head)
+
+
+def test_warm_start_from_an_older_checkpoint_of_a_finished_run(run):
+  """The last one is damaged: what starts from another would differ."""
+  _, _, _, folder = run
+  network, start = tiny.network(softmax.Softmax()), checkpoints.WarmStart
+  results.write_done(str(folder), 2)
+  assert start(str(folder))(network) == checkpoints.path_of(folder, 2)
+  damage(folder, 2, '.data*', flip_a_bit)
+  with pytest.raises(errors.SystemFault, match=r'step 1: delete .*DONE and'):
+    start(str(folder))(network)
+  os.remove(folder / 'DONE')
+  assert start(str(folder))(network) == checkpoints.path_of(folder, 1)
 
 
 def test_warm_start_from_nothing_is_refused(tmp_path):
