@@ -50,8 +50,9 @@ def main():
   growth = late / early - 1
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
   print(
-    f'{arguments.steps} steps, {len(sizes)} evaluations: {early:.0f} MiB in the '
-    f'first tenth, {late:.0f} MiB in the last ({growth:+.1%}), peak {peak:.0f}.'
+    f'{arguments.steps} steps, {len(sizes)} evaluations: {early:.0f} MiB in '
+    f'the first tenth, {late:.0f} MiB in the last ({growth:+.1%}), peak '
+    f'{peak:.0f}.'
   )
   return int(growth > _LIMIT)
 

@@ -24,7 +24,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from deeplab_contrast.utils.arguments import positive  # noqa: E402
-from tools.soaking import rounds  # noqa: E402
+from tools.soaking import results, rounds  # noqa: E402
 
 _RECIPE = 'tools/soaking/recipe.gin'
 
@@ -46,8 +46,8 @@ def main():
     soak.run(arguments.kills)
   finally:
     soak.close()
-  print(rounds.table(soak.records))
-  return int(rounds.faults(soak.records) > 0)
+  print(results.table(soak.records))
+  return int(results.faults(soak.records) > 0)
 
 
 if __name__ == '__main__':

@@ -4,7 +4,6 @@ import json
 import pathlib
 import shutil
 
-from deeplab_contrast.utils import tables
 from tools.soaking import comparing, disks, disturbing, lives
 
 
@@ -166,87 +165,3 @@ class Soak:
         self._record(
           'resumed', stage=stage, step=step, saved=saved, logged=logged
         )
-
-
-def faults(records):
-  """The number of rounds that differ, lost saves and wrong exit codes."""
-  return sum(
-    record.get('different', 0) > 0
-    or record.get('step', 0) < (record.get('saved') or 0)
-    or ('code' in record and not _is_right(record))
-    for record in records
-  )
-
-
-def _is_right(record):
-  return record['code'] in disturbing.KINDS[record['kind']]
-
-
-def table(records):
-  """The text table of all disturbances, by kind."""
-  rounds, owners = _rounds(records)
-  rows = []
-  for kind in disturbing.KINDS:
-    found = [r for r in records if r.get('kind') == kind]
-    if not found:
-      continue
-    same = [
-      not rounds[owners[r['number']]] for r in found if r['number'] in owners
-    ]
-    back = [r for r in _after(records, kind) if r is not None]
-    lost = sum(r['step'] < r['saved'] for r in back)
-    rows.append(
-      [
-        kind,
-        str(len(found)),
-        *(
-          str(sum(r['moment'] == m for r in found)) for m in disturbing.MOMENTS
-        ),
-        str(sum(r['half_saved'] for r in found)),
-        ' '.join(map(str, sorted({r['code'] for r in found}))),
-        str(max((r['logged'] - r['step'] for r in back), default=0)),
-        str(lost),
-        f'{sum(same)} of {len(found)}',
-      ]
-    )
-  total = sum(int(row[1]) for row in rows)
-  rows.append(
-    [
-      'all',
-      str(total),
-      *_sums(rows, (2, 3, 4, 5)),
-      '',
-      '',
-      str(sum(int(row[8]) for row in rows)),
-      f'{sum(int(row[9].split()[0]) for row in rows)} of {total}',
-    ]
-  )
-  head = ['kind', 'times', *disturbing.MOMENTS, 'half a save left']
-  head += ['exit codes', 'most steps repeated', 'saves lost', 'identical']
-  return tables.table(head, rows)
-
-
-def _sums(rows, columns):
-  return [str(sum(int(row[c]) for row in rows)) for c in columns]
-
-
-def _rounds(records):
-  """[number of differences of each round], {disturbance: its round}."""
-  rounds, owners, waiting = [], {}, []
-  for record in records:
-    if record['what'] == 'disturbed':
-      waiting.append(record['number'])
-    elif record['what'] == 'round':
-      owners.update(dict.fromkeys(waiting, len(rounds)))
-      rounds.append(record['different'])
-      waiting = []
-  return rounds, owners
-
-
-def _after(records, kind):
-  """The resumption after each disturbance of a kind; None if there was none."""
-  for place, record in enumerate(records):
-    if record.get('kind') == kind:
-      rest = records[place + 1 :]
-      following = next((r for r in rest if r['what'] != 'undisturbed'), None)
-      yield following if following and following['what'] == 'resumed' else None
