@@ -33,7 +33,7 @@ class Life:
     patience: seconds without an end after which it counts as stuck.
   """
 
-  def __init__(self, command, folder, log, patience=1800):
+  def __init__(self, command, folder, log, patience=6 * 3600):
     self._folder = pathlib.Path(folder)
     self._log = pathlib.Path(log)
     self._patience = patience
