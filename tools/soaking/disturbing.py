@@ -10,12 +10,14 @@ import time
 from deeplab_contrast.utils import run_files
 from tools.soaking import lives
 
+ALONE = 'SIGKILL, the recipe'
+
 # {kind: the exit codes that it may end with}. 0: the run had nothing left to
 # write. A negative one is a signal: for a shell, 128 + its number.
 KINDS = {
   'SIGKILL, all processes': {-signal.SIGKILL},
   'SIGKILL, the stage': {128 + signal.SIGKILL},
-  'SIGKILL, the recipe': {-signal.SIGKILL},
+  ALONE: {-signal.SIGKILL},
   'SIGTERM': {143, -signal.SIGTERM, 0},
   'full disk': {5, 0},
   'bit flipped in the newest checkpoint': {-signal.SIGKILL},
@@ -130,7 +132,7 @@ def disturb(planned, life, folder, disk, again):
   elif kind == 'SIGKILL, the stage' and stage is not None:
     with contextlib.suppress(ProcessLookupError):
       os.kill(stage, signal.SIGKILL)
-  elif kind == 'SIGKILL, the recipe':
+  elif kind == ALONE:
     life.process.kill()
   else:
     end_all(life.process.pid)

@@ -35,7 +35,7 @@ def _row(kind, found, records, same):
     *(moments.count(moment) for moment in disturbing.MOMENTS),
     sum(r['half_saved'] for r in found),
     codes if kind != 'all' else '',
-    f'at most {max((r["logged"] - r["step"] for r in back), default=0)}',
+    f'at most {max([0, *(r["logged"] - r["step"] for r in back)])}',
     sum(map(_is_lost, back)),
     f'{sum(known)} of {len(known)}',
   ]
