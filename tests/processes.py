@@ -18,6 +18,7 @@ import warnings
 from absl import flags, logging
 from absl.testing import flagsaver
 
+from deeplab_contrast import launch
 from tests import fixtures
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -90,12 +91,14 @@ def _command_line(argv, cwd):
   handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
   policy = keras.config.dtype_policy()
   before, environ, place = sys.argv, dict(os.environ), os.getcwd()
+  end, launch._end = launch._end, sys.exit  # It would end this process.
   level = logging.get_verbosity()
   sys.argv = argv
   os.chdir(cwd or place)
   try:
     yield
   finally:
+    launch._end = end
     os.chdir(place)
     sys.argv = before
     os.environ.clear()

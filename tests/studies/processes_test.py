@@ -160,7 +160,7 @@ def test_it_can_be_caught_as_a_user_error():
 
 
 def test_flags_that_are_handed_on():
-  flags = processes.Flags('mirrored', '/data', True, ('mine',))
+  flags = processes.Flags('mirrored', '/data', True, ('mine',), 5.0)
   assert flags.command('vis', 'runs/a', '--num_images=2')[2:] == [
     'deeplab_contrast.vis',
     '--num_images=2',
@@ -168,6 +168,7 @@ def test_flags_that_are_handed_on():
     '--strategy=mirrored',
     '--data_dir=/data',
     '--allow_config_change',
+    '--stuck_minutes=5.0',
     '--allow_import=mine',
   ]
   assert processes.Flags().command('eval', 'runs/a')[3:] == [
