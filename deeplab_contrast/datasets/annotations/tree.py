@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import posixpath
+import stat
 import struct
 import unicodedata
 import urllib.parse
@@ -94,11 +95,8 @@ class Tree:
       str(self.root.absolute()),
       self.files,
       tuple(
-        (stat.st_size, stat.st_mtime_ns)
-        for stat in map(
-          os.stat,
-          map(self.path, self.ending('.json', '.txt', '.yaml', '.yml', '.csv')),
-        )
+        _stamp(self.path(file))
+        for file in self.ending('.json', '.txt', '.yaml', '.yml', '.csv')
       ),
     )
 
@@ -106,6 +104,8 @@ class Tree:
     """The text of a file. Raises DataError if it is not UTF-8."""
     path = self.path(file)
     with self.reading(file, 'UTF-8 text'):
+      if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError('it is not a regular file')
       if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f'it has more than {_MOST_BYTES >> 30} GB')
       return path.read_text(encoding='utf-8-sig')
@@ -190,6 +190,14 @@ class Tree:
         'export with folders, or rename one of them.'
       )
     return best
+
+
+def _stamp(path):
+  try:
+    found = os.stat(path)
+  except OSError:  # Such as a link to nowhere, which is refused when read.
+    return None
+  return found.st_size, found.st_mtime_ns
 
 
 def _parts(name):

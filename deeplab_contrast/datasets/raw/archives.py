@@ -1,9 +1,11 @@
 """Unpacks untrusted archives so that nothing is written outside a folder."""
 
 import contextlib
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import uuid
 import zipfile
@@ -17,7 +19,10 @@ _LEAST_LIMIT = 1 << 28
 _MOST_MEMBERS = 2_000_000
 
 _BLOCK = 1 << 20
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
+_DAMAGED = (
+  *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+  *(EOFError, ValueError, OverflowError, struct.error, NotImplementedError),
+)
 
 
 def extract(
@@ -54,16 +59,24 @@ def extract(
   except FileNotFoundError as error:
     raise errors.DataError(f'{error.filename} does not exist.') from None
   except _DAMAGED as error:
-    raise errors.DataError(
-      f'{archive} is damaged or not a tar or zip ({error}): download it again.'
-    ) from error
+    raise _damaged(archive, error) from error
   except OSError as error:
+    if error.errno is None:  # Of gzip and bz2, about their data.
+      raise _damaged(archive, error) from error
     raise errors.SystemFault(
       f'{archive} cannot be unpacked into {folder} ({error.strerror}): make '
       'room or choose another folder.'
     ) from error
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _damaged(archive, error):
+  # Python's text may quote a whole header, or have several lines.
+  detail = ' '.join(str(error).split())[:200]
+  return errors.DataError(
+    f'{archive} is damaged or not a tar or zip ({detail}): download it again.'
+  )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,3 @@
+"""Cases that broke once, by the kind of input; tried before all others."""
+
+CASES: dict[str, tuple] = {}
