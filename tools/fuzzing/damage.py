@@ -1,7 +1,7 @@
 """Ways to damage files, as Hypothesis strategies of plain values.
 
-A damage is a tuple (what, where, value); `where` in [0, 1) is a place in a file,
-whatever its size.
+A damage is a tuple (what, where, value); `where` in [0, 1) is a place in a
+file, whatever its size.
 """
 
 import json

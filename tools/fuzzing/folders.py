@@ -176,7 +176,7 @@ def _add_to_zip(archive, name, kind, target):
   modes = {'symlink': 0o120777, 'device': 0o060644, 'hardlink': 0o010644}
   entry.external_attr = modes.get(kind, 0o100644) << 16
   content = target.encode('utf-8', 'replace')
-  archive.writestr(entry, bytes(1 << 24) if kind == 'big' else content)
+  archive.writestr(entry, bytes(1 << 22) if kind == 'big' else content)
 
 
 def _add_to_tar(archive, name, kind, target):
@@ -187,7 +187,7 @@ def _add_to_tar(archive, name, kind, target):
     'hardlink': tarfile.LNKTYPE,
     'device': tarfile.BLKTYPE,
   }.get(kind, tarfile.REGTYPE)
-  content = bytes(1 << 24) if kind == 'big' else b'x'
+  content = bytes(1 << 22) if kind == 'big' else b'x'
   if entry.type == tarfile.REGTYPE:
     entry.size = len(content)
   entry.linkname = target
