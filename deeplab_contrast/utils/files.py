@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import stat
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -61,6 +62,22 @@ def write_json(path: Any, value: Any) -> None:
   write_text(path, json.dumps(value, indent=1) + '\n')
 
 
+def refuse_special(path: Any) -> None:
+  """Raises DataError for pipes and devices, which may never end.
+
+  Args:
+    path: of a local file that someone else may have made; it may be missing.
+  """
+  try:
+    mode = os.stat(path).st_mode
+  except (OSError, ValueError):
+    return  # Whoever opens it has a better sentence.
+  if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    raise errors.DataError(
+      f'{path} is a pipe or a device, not a file: put the file itself there.'
+    )
+
+
 def read_json(path: str | os.PathLike) -> Any:
   """The content of a JSON file; None if it does not exist.
 
@@ -69,10 +86,11 @@ def read_json(path: str | os.PathLike) -> Any:
   """
   if not os.path.exists(path):
     return None
+  refuse_special(path)
   try:
     with open(path, encoding='utf-8') as file:
       return json.load(file)
-  except ValueError as error:
+  except (ValueError, RecursionError, IsADirectoryError) as error:
     raise errors.DataError(
       f'{path} is damaged ({error}): delete it, and it will be made again when '
       'needed.'

@@ -11,6 +11,7 @@ import io
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ from deeplab_contrast.utils import errors
 # Far above what any input here needs, far below what a bomb would take.
 MOST_MB = 2048
 MOST_SECONDS = 60
+# Of the clock: what waits for a pipe takes no processor time.
+_MOST_WAITING = 300
 _MOST_LETTERS = 10_000
 _CODES = (0, 2, 3, 4, 5, 6, 143)
 
@@ -106,6 +109,21 @@ _watch: list[_Watch] = []
 
 
 @contextlib.contextmanager
+def _timed() -> Iterator[None]:
+  def stop(number, frame):
+    del number, frame
+    raise Finding('it does not end')
+
+  before = signal.signal(signal.SIGALRM, stop)
+  signal.alarm(_MOST_WAITING)
+  try:
+    yield
+  finally:
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
 def confined(folder: pathlib.Path) -> Iterator[None]:
   """Raises Finding if anything is written outside a folder while inside."""
   if not _watch:
@@ -182,7 +200,7 @@ def play(kind: Kind, case: Any, base: pathlib.Path) -> dict[str, float]:
   (base / 'last_case.txt').write_text(repr(case), encoding='utf-8')
   before, began, start = _listing(base), time.process_time(), _resident(True)
   try:
-    with confined(folder):
+    with _timed(), confined(folder):
       kind.run(case, folder)
   except Finding:
     raise

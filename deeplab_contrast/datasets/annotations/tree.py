@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import posixpath
-import stat
 import struct
 import unicodedata
 import urllib.parse
@@ -21,7 +20,7 @@ from typing import Any
 from deeplab_contrast.datasets.annotations import splits
 from deeplab_contrast.datasets.raw import file_pairs
 from deeplab_contrast.imaging import image_list
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 # Ours; it describes an export, but is not part of it.
 DESCRIPTION = 'dataset.json'
@@ -49,7 +48,11 @@ class Tree:
 
   @functools.cached_property
   def files(self) -> tuple[str, ...]:
-    """Paths below the root, with `/`, sorted."""
+    """Paths below the root, with `/`, sorted.
+
+    Raises:
+      DataError: there is a pipe or a device.
+    """
     found, seen = [], set()
     for place, folders, names in os.walk(self.root, followlinks=True):
       real = os.path.realpath(place)
@@ -64,6 +67,8 @@ class Tree:
         for name in names
         if not file_pairs.is_rubbish(name)
       ]
+    for file in found:
+      files.refuse_special(self.path(file))
     return tuple(sorted(found))
 
   @functools.cached_property
@@ -104,8 +109,6 @@ class Tree:
     """The text of a file. Raises DataError if it is not UTF-8."""
     path = self.path(file)
     with self.reading(file, 'UTF-8 text'):
-      if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError('it is not a regular file')
       if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f'it has more than {_MOST_BYTES >> 30} GB')
       return path.read_text(encoding='utf-8-sig')

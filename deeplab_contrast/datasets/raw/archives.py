@@ -11,7 +11,7 @@ import uuid
 import zipfile
 import zlib
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 # How much larger an archive may become: images hardly compress, masks do.
 MOST_GROWTH = 200
@@ -49,6 +49,7 @@ def extract(
   """
   archive, folder = os.fspath(archive), os.fspath(folder)
   temporary = os.path.join(folder, f'.unpacking_{uuid.uuid4().hex}')
+  files.refuse_special(archive)
   try:
     size = os.path.getsize(archive)
     most = most_bytes or max(MOST_GROWTH * size, _LEAST_LIMIT)
