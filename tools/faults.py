@@ -38,14 +38,17 @@ def main() -> int:
   parser.add_argument(
     '--no_tests', action='store_true', help='without the tests at the end'
   )
+  parser.add_argument(
+    '--folder', help='where to play; its run to compare with is used again'
+  )
   arguments = parser.parse_args()
   only = {int(n) for n in (arguments.only or '').split(',') if n}
   chosen = [f for f in FAULTS if not only or f.number in only]
   print('| # | fault | expected | seen | sentence | as listed |')
   print('|---|---|---|---|---|---|', flush=True)
   tests, wrong = {}, {}
-  with tempfile.TemporaryDirectory() as folder:
-    place = stage.Stage(pathlib.Path(folder))
+  with tempfile.TemporaryDirectory() as temporary:
+    place = stage.Stage(pathlib.Path(arguments.folder or temporary))
     for fault in chosen:
       if fault.play is not None and (complaint := _play(fault, place)):
         wrong[fault.number] = complaint

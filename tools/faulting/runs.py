@@ -1,18 +1,13 @@
 """Faults 1 to 15: runs that are killed, damaged, changed or started twice."""
 
-import os
 import signal
 
-from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import run_files
 from tests import recipe_test
 from tools.faulting.stage import (
   Fault,
-  change_json,
-  contents,
   expect,
   flip,
-  interrupt,
   limited,
   newest,
   says,
@@ -27,29 +22,50 @@ def _lines(model_dir):
   return path.read_bytes().count(b'\n') if path.exists() else 0
 
 
+def _stopped(stage):
+  """SIGTERM in the first compile, SIGTERM twice in a step, SIGKILL; resumed."""
+  run, ended = stage.folder('1') / 'run', []
+  for is_there, signals in (
+    ((run / run_files.CONFIG).exists, [signal.SIGTERM]),
+    (lambda: _lines(run) >= 2, [signal.SIGTERM] * 2),
+    (lambda: _lines(run) >= 5, [signal.SIGKILL]),
+  ):
+    process = stage.start('train', *stage.flags(), f'--model_dir={run}')
+    wait_for(process, is_there)
+    for number in signals:
+      process.send_signal(number)
+    ended.append(stage.end(process))
+  expect(ended[-1].code == -signal.SIGKILL, 'it ended before it was killed')
+  return ended[:-1], stage.resume(run)
+
+
+def _shared(stage):
+  """What `_stopped` returns, played once."""
+  if 'stopped' not in stage.shared:
+    stage.shared['stopped'] = _stopped(stage)
+  return stage.shared['stopped']
+
+
 def _killed_in_a_step(stage):
-  run = stage.folder('1') / 'run'
-  process = stage.start('train', *stage.flags(), f'--model_dir={run}')
-  wait_for(process, lambda: _lines(run) >= 3)
-  process.kill()
-  killed = stage.end(process)
-  expect(killed.code == -signal.SIGKILL, f'it ended with {killed.code}')
-  return [stage.resume(run)]
+  return [_shared(stage)[1]]
 
 
-def _killed_in_a_save(stage):
-  """As SIGKILL leaves it: data without an index, and TensorFlow's drafts."""
-  run = stage.interrupted('2')
-  folder = run / run_files.CHECKPOINTS
-  whole = stage.whole / run_files.CHECKPOINTS / 'ckpt-6.data-00000-of-00001'
-  half = whole.read_bytes()[:1000]
-  (folder / 'ckpt-6.data-00000-of-00001').write_bytes(half)
-  draft = folder / 'ckpt-6_temp'
-  draft.mkdir()
-  (draft / 'part-00000-of-00001.data-00000-of-00001').write_bytes(half)
-  ended = stage.resume(run)
-  expect(not draft.exists(), f'{draft} was not swept')
-  return [ended]
+def _terminated(stage):
+  """In the first compile, in a step (twice), in an evaluation."""
+  ended = [says(one, 'SIGTERM') for one in _shared(stage)[0]]
+  _, seconds = stage.evaluated
+  run = stage.interrupted('4_eval')
+  process = stage.start('eval', f'--model_dir={run}')
+  wait_for(process, lambda: cpu_seconds(process) > 0.8 * seconds)
+  process.send_signal(signal.SIGTERM)
+  ended.append(stage.end(process))
+  results = run / run_files.RESULTS
+  expect(not results.exists(), f'{results} was written')
+  return ended
+
+
+def _resumes_with_troubles(stage):
+  return [says(stage.troubled[0], 'ckpt-2')]
 
 
 def _killed_between_stages(stage):
@@ -73,29 +89,6 @@ def _killed_between_stages(stage):
   return [says(ended, '[1/2] pretrain, seed 0: already complete')]
 
 
-def _terminated(stage):
-  """In the first compile, in a step (twice), in an evaluation."""
-  run = stage.folder('4') / 'run'
-  ended = []
-  for is_there in (
-    (run / run_files.CONFIG).exists,
-    lambda: _lines(run) >= 2,
-  ):
-    process = stage.start('train', *stage.flags(), f'--model_dir={run}')
-    wait_for(process, is_there)
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGTERM)
-    ended.append(says(stage.end(process), 'SIGTERM'))
-  stage.resume(run)
-  copies = [stage.interrupted(f'4_eval_{i}') for i in range(2)]
-  ended.append(
-    interrupt(stage, 0.8, 'eval', lambda i: [f'--model_dir={copies[i]}'])
-  )
-  results = copies[1] / run_files.RESULTS
-  expect(not results.exists(), f'{results} was written')
-  return ended
-
-
 def _damaged_newest(stage):
   run = stage.interrupted('5')
   damaged = newest(run, 'data-00000-of-00001')
@@ -115,12 +108,6 @@ def _damaged(stage):
   one, every = _damaged_newest(stage), _all_damaged(stage)
   expect(one[0].code == 0, f'with one good checkpoint: {one[0].code}')
   return every
-
-
-def _no_index(stage):
-  run = stage.interrupted('6')
-  newest(run, 'index').unlink()
-  return [stage.resume(run)]
 
 
 def _other_network(stage):
@@ -150,22 +137,11 @@ def _changed_settings(stage):
   return [says(ended, 'initial_learning_rate', '--allow_config_change')]
 
 
-def _worse_after_resume(stage):
-  run = stage.interrupted('10')
-  score = run / run_files.BEST_SCORE
-  change_json(score, score=0.99)
-  kept = contents(run / run_files.BEST)
-  ended = stage.train(run)
-  expect(contents(run / run_files.BEST) == kept, 'the best was replaced')
-  return [ended]
-
-
 def _full_disk(stage):
   run = stage.interrupted('11')
   before = weights(run)
   ended = stage.train(run, preexec_fn=limited(FSIZE=200_000))
   expect(before.keys() == weights(run).keys(), 'the checkpoint is gone')
-  stage.resume(run)
   return [says(ended, 'MiB free', str(run))]
 
 
@@ -191,16 +167,6 @@ def _busy(stage):
   return [says(second, str(first.pid), 'is using model_dir')]
 
 
-def _clock(stage):
-  run = stage.interrupted('14')
-  for path in (run / run_files.CHECKPOINTS).glob('ckpt-*'):
-    # The newest are from before the others, or all from one moment.
-    step = checkpoints.step_of(str(path).partition('.')[0])
-    os.utime(path, (1e9 - step, 1e9 - step))
-  ended = stage.resume(run)
-  return [says(ended, 'ckpt-4')]
-
-
 def _finished(stage):
   with unchanged(stage.whole):
     ended = stage.train(stage.whole)
@@ -209,7 +175,7 @@ def _finished(stage):
 
 FAULTS = (
   Fault(1, 'kill -9 in a step', (0,), _killed_in_a_step),
-  Fault(2, 'killed while saving', (0,), _killed_in_a_save),
+  Fault(2, 'killed while saving', (0,), _resumes_with_troubles),
   Fault(3, 'killed between stages', (0,), _killed_between_stages),
   Fault(
     4,
@@ -222,11 +188,11 @@ FAULTS = (
     ),
   ),
   Fault(5, 'a bit of the newest flipped; all damaged', (5,), _damaged),
-  Fault(6, '.index deleted', (0,), _no_index),
+  Fault(6, '.index deleted', (0,), _resumes_with_troubles),
   Fault(7, 'checkpoint of another size', (2,), _other_network),
   Fault(8, 'missing or extra variables', (2,), _other_variables),
   Fault(9, 'resume with another learning rate', (2,), _changed_settings),
-  Fault(10, 'worse after resume', (0,), _worse_after_resume),
+  Fault(10, 'worse after resume', (0,), _resumes_with_troubles),
   Fault(
     11,
     'disk full',
@@ -249,6 +215,6 @@ FAULTS = (
       'tests/utils/locking_test.py::test_the_lock_of_a_killed_process_is_free',
     ),
   ),
-  Fault(14, 'clock set back, equal times', (0,), _clock),
+  Fault(14, 'clock set back, equal times', (0,), _resumes_with_troubles),
   Fault(15, 'finished run again', (0,), _finished),
 )

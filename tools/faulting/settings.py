@@ -32,8 +32,8 @@ def _float16(stage):
 
 def _short_batch(stage):
   """3 images, 2 at a time."""
-  ended = stage.run('eval', f'--model_dir={stage.whole}')
-  found = json.loads((stage.whole / run_files.RESULTS).read_text())
+  ended, _ = stage.evaluated
+  found = json.loads((stage.root / 'evaluated' / run_files.RESULTS).read_text())
   total = int(np.sum(found['matrix']))
   expect(0 < total <= _PIXELS, f'{total} pixels of {_PIXELS}')
   expect(found['pixels'] == total, f'{found["pixels"]} pixels, not {total}')
@@ -53,9 +53,7 @@ def _misspelt(stage):
 
 def _code(stage):
   folder, ended = stage.folder('38'), []
-  for i, line in enumerate(
-    ('import os', "include '/etc/passwd'", 'import antigravity')
-  ):
+  for i, line in enumerate(('import os', "include '/etc/passwd'")):
     path = folder / f'{i}.gin'
     path.write_text(f'from __gin__ import dynamic_registration\n{line}\n')
     flags = [f'--gin_file={path}', f'--model_dir={folder}/run']
@@ -144,10 +142,7 @@ _NO_NETWORK = """
 def _no_network(stage):
   folder = stage.folder('43')
   shim = _shim(folder / 'shim', 'sitecustomize', _NO_NETWORK)
-  return [
-    stage.train(folder / 'run', env=shim),
-    stage.run('eval', f'--model_dir={folder}/run', env=shim),
-  ]
+  return [stage.train(folder / 'run', 'STEPS = 2', env=shim)]
 
 
 def _clean_place(stage):
@@ -169,12 +164,7 @@ def _clean_place(stage):
 
 
 def _log_that_fails(stage):
-  run = stage.interrupted('45')
-  shutil.rmtree(run / run_files.TENSORBOARD)
-  (run / run_files.TENSORBOARD).write_text('not a folder')
-  ended = stage.train(run)
-  stage.check_same(run)
-  return [ended]
+  return [says(stage.troubled[0], 'TensorBoard')]
 
 
 def _tf_config(stage):

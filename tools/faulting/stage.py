@@ -8,7 +8,6 @@ import os
 import pathlib
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -76,9 +75,9 @@ class Ended:
   @property
   def sentence(self) -> str:
     """Its error; without one, the last line that it printed."""
-    at = self.err.rfind('error: ')
-    if at >= 0:
-      return self.err[at + 7 :].strip()
+    _, found, text = f'\n{self.err}'.rpartition('\nerror: ')
+    if found:
+      return text.strip()
     lines = [line for line in self.out.splitlines() if line.strip()]
     return lines[-1].strip() if lines else ''
 
@@ -93,6 +92,7 @@ class Stage:
   def __init__(self, root: pathlib.Path):
     self.root = root
     self.data = root / 'data'
+    self.shared: dict[str, Any] = {}  # What several faults are about.
 
   def folder(self, name: str) -> pathlib.Path:
     """A new folder."""
@@ -135,7 +135,7 @@ class Stage:
       raise Wrong(f'it did not end within {_SECONDS} s') from None
     if 'Traceback' in err:
       raise Wrong(f'a traceback: {err[-600:]}')
-    if err.count('error: ') > 1:
+    if sum(line.startswith('error: ') for line in err.splitlines()) > 1:
       raise Wrong(f'more than one error: {err[-600:]}')
     return Ended(process.returncode, out, err)
 
@@ -152,10 +152,49 @@ class Stage:
   def whole(self) -> pathlib.Path:
     """A run that nothing has interrupted."""
     path = self.root / 'whole'
+    if (path / run_files.DONE).exists():
+      return path
     ended = self.train(path)
     if ended.code:
       raise Wrong(f'the run to compare with failed: {ended.err[-600:]}')
     return path
+
+  @functools.cached_property
+  def evaluated(self) -> tuple[Ended, float]:
+    """`eval` of a copy of the whole run, and its seconds of CPU time."""
+    began = _seconds_of_children()
+    ended = self.run('eval', f'--model_dir={self.interrupted("evaluated")}')
+    return ended, _seconds_of_children() - began
+
+  @functools.cached_property
+  def troubled(self) -> tuple[Ended, pathlib.Path]:
+    """A run with several troubles at once, which resumes, and its folder.
+
+    It was killed while saving (data without an index, drafts), the index of the
+    newest checkpoint is lost, the clock was set back, TensorBoard's folder is a
+    file, and no later score will reach the best one.
+    """
+    path = self.interrupted('troubled')
+    folder = path / run_files.CHECKPOINTS
+    name = f'ckpt-{STEPS}.data-00000-of-00001'
+    half = (self.whole / run_files.CHECKPOINTS / name).read_bytes()[:1000]
+    (folder / name).write_bytes(half)
+    draft = folder / f'ckpt-{STEPS}_temp'
+    draft.mkdir()
+    (draft / 'part-00000-of-00001.data-00000-of-00001').write_bytes(half)
+    newest(path, 'index').unlink()
+    for file in folder.glob('ckpt-*.*'):
+      # The newest is from before the others.
+      step = checkpoints.step_of(str(file).partition('.')[0])
+      os.utime(file, (1e9 - step, 1e9 - step))
+    shutil.rmtree(path / run_files.TENSORBOARD)
+    (path / run_files.TENSORBOARD).write_text('not a folder')
+    change_json(path / run_files.BEST_SCORE, score=0.99)
+    best = contents(path / run_files.BEST)
+    ended = self.resume(path)
+    expect(not draft.exists(), f'{draft} was not swept')
+    expect(contents(path / run_files.BEST) == best, 'the best was replaced')
+    return ended, path
 
   def interrupted(self, name: str) -> pathlib.Path:
     """A copy of the whole run as if it had been killed after step 5."""
@@ -283,17 +322,9 @@ def cpu_seconds(process: subprocess.Popen) -> float:
   return (int(user) + int(system)) / _TICKS
 
 
-def interrupt(stage: Stage, share: float, command: str, *flags: Any) -> Ended:
-  """SIGTERM after a share of the processor time that a command takes."""
-  began = resource.getrusage(resource.RUSAGE_CHILDREN)
-  whole = stage.run(command, *flags(0))
-  now = resource.getrusage(resource.RUSAGE_CHILDREN)
-  expect(whole.code == 0, whole.sentence)
-  seconds = now.ru_utime + now.ru_stime - began.ru_utime - began.ru_stime
-  process = stage.start(command, *flags(1))
-  wait_for(process, lambda: cpu_seconds(process) > share * seconds)
-  process.send_signal(signal.SIGTERM)
-  return stage.end(process)
+def _seconds_of_children():
+  used = resource.getrusage(resource.RUSAGE_CHILDREN)
+  return used.ru_utime + used.ru_stime
 
 
 def change_json(path: pathlib.Path, **values: Any) -> None:

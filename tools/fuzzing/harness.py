@@ -167,7 +167,8 @@ def command(run: Callable[[], Any]) -> int:
   said = err.getvalue()
   if code not in _CODES:
     raise Finding(f'exit code {code}')
-  if 'Traceback' in said or said.count('error: ') > 1:
+  lines = [line for line in said.splitlines() if line.startswith('error: ')]
+  if 'Traceback' in said or len(lines) > 1:
     raise Finding(f'on stderr: {said[-500:]}')
   if code and code != 2:
     if 'error: ' not in said:
