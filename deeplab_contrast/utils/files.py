@@ -78,22 +78,42 @@ def refuse_special(path: Any) -> None:
     )
 
 
-def read_json(path: str | os.PathLike) -> Any:
+def read_json(path: str | os.PathLike, kind: type = object) -> Any:
   """The content of a JSON file; None if it does not exist.
 
+  Args:
+    path: path of the file.
+    kind: what it must hold, such as dict.
+
   Raises:
-    DataError: it is not JSON.
+    DataError: it is not JSON, or holds something else.
   """
   if not os.path.exists(path):
     return None
   refuse_special(path)
+  with as_expected(path), open(path, encoding='utf-8') as file:
+    value = json.load(file)
+    if not isinstance(value, kind):
+      raise ValueError(f'not a {kind.__name__}')
+    return value
+
+
+@contextlib.contextmanager
+def as_expected(path: str | os.PathLike) -> Iterator[None]:
+  """Raises DataError if what a file of ours holds turns out to be wrong.
+
+  Args:
+    path: path of the file, whose content is used inside.
+  """
   try:
-    with open(path, encoding='utf-8') as file:
-      return json.load(file)
-  except (ValueError, RecursionError, IsADirectoryError) as error:
+    yield
+  except (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(RecursionError, IsADirectoryError),
+  ) as error:
     raise errors.DataError(
-      f'{path} is damaged ({error}): delete it, and it will be made again when '
-      'needed.'
+      f'{path} is damaged ({" ".join(str(error).split())[:200]}): delete it, '
+      'and it will be made again when needed.'
     ) from error
 
 

@@ -25,6 +25,6 @@ def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
 def _parse(line):
   try:
     value = json.loads(line)
-  except json.JSONDecodeError:
+  except (ValueError, RecursionError):
     return None  # A line cut short by a kill.
   return value if isinstance(value, dict) else None

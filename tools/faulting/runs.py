@@ -6,6 +6,7 @@ from deeplab_contrast.utils import run_files
 from tests import recipe_test
 from tools.faulting.stage import (
   Fault,
+  cpu_seconds,
   expect,
   flip,
   limited,
