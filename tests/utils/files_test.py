@@ -31,9 +31,11 @@ def test_another_value_than_expected_is_damage(tmp_path, text):
 
 def test_content_that_is_used_wrongly_is_damage():
   for wrong in (lambda: {}['a'], lambda: [].get, lambda: int('x')):
-    with pytest.raises(errors.DataError, match='x.json is damaged'):
-      with files.as_expected('x.json'):
-        wrong()
+    with (
+      pytest.raises(errors.DataError, match='x.json is damaged'),
+      files.as_expected('x.json'),
+    ):
+      wrong()
 
 
 def test_pipes_and_devices_are_refused(tmp_path):
