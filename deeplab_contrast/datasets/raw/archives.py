@@ -54,8 +54,9 @@ def extract(
     size = os.path.getsize(archive)
     most = most_bytes or max(MOST_GROWTH * size, _LEAST_LIMIT)
     os.makedirs(temporary)
-    with _members(archive) as members:
-      _write(archive, members, temporary, most)
+    with _members(archive) as (members, rest):
+      left = _write(archive, members, temporary, most)
+      _check_rest(archive, rest, left)
     _move(temporary, folder)
   except FileNotFoundError as error:
     raise errors.DataError(f'{error.filename} does not exist.') from None
@@ -82,18 +83,20 @@ def _damaged(archive, error):
 
 @contextlib.contextmanager
 def _members(archive):
-  """Yields an iterator of (name, kind, open function)."""
+  """Yields an iterator of (name, kind, open function), and a tar's stream."""
   if zipfile.is_zipfile(archive):
     with zipfile.ZipFile(archive) as file:
-      yield (
+      found = (
         (m.filename, _zip_kind(m), lambda m=m: file.open(m))
         for m in file.infolist()
       )
+      yield found, None
   else:
     with tarfile.open(archive) as file:
-      yield (
+      found = (
         (m.name, _tar_kind(m), lambda m=m: file.extractfile(m)) for m in file
       )
+      yield found, file.fileobj
 
 
 def _write(archive, members, folder, most):
@@ -112,6 +115,18 @@ def _write(archive, members, folder, most):
       continue
     os.makedirs(os.path.dirname(path), exist_ok=True)
     left = _copy(archive, name, read, path, left)
+  return left
+
+
+def _check_rest(archive, stream, left):
+  """Reads to the end: there gzip and xz have the checksum of what was read."""
+  while stream is not None and (block := stream.read(_BLOCK)):
+    left -= len(block)
+    if left < 0:
+      raise errors.DataError(
+        f'{archive} has far more at its end than its own size: it looks like a '
+        'bomb.'
+      )
 
 
 def _move(source, target):
