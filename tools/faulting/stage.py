@@ -20,6 +20,7 @@ import tensorflow as tf
 from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import metrics, run_files
 from tests import processes
+from tools.faulting import forked
 
 STEPS = 6
 # Every task of a step that has a state: dropout, momentum, averages.
@@ -87,10 +88,14 @@ class Stage:
 
   Args:
     root: an empty folder.
+    forks: whether commands are forks of this process, see `forked`.
   """
 
-  def __init__(self, root: pathlib.Path):
+  def __init__(self, root: pathlib.Path, forks: bool = False):
     self.root = root
+    self._forks = forks
+    if forks:
+      forked.prepare()
     self.data = root / 'data'
     self.shared: dict[str, Any] = {}  # What several faults are about.
 
@@ -101,9 +106,7 @@ class Stage:
     path.mkdir(parents=True)
     return path
 
-  def start(
-    self, command: str, *arguments: Any, **settings: Any
-  ) -> subprocess.Popen:
+  def start(self, command: str, *arguments: Any, **settings: Any) -> Any:
     """Starts `python -m deeplab_contrast.<command>`.
 
     Args:
@@ -111,10 +114,14 @@ class Stage:
       *arguments: its command line.
       **settings: of `subprocess.Popen`; `env` is added to the environment.
     """
-    settings['env'] = processes.environment(**settings.pop('env', {}))
+    more = settings.pop('env', {})
+    settings['env'] = processes.environment(**more)
+    words = list(map(str, arguments))
+    # A module in the place of another one needs a new interpreter.
+    if self._forks and 'PYTHONPATH' not in more:
+      return forked.Forked(command, words, **settings)
     return subprocess.Popen(
-      [sys.executable, '-m', f'deeplab_contrast.{command}']
-      + list(map(str, arguments)),
+      [sys.executable, '-m', f'deeplab_contrast.{command}', *words],
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
@@ -126,7 +133,7 @@ class Stage:
     """Runs a command to its end; Wrong if there is a traceback."""
     return self.end(self.start(command, *arguments, **settings))
 
-  def end(self, process: subprocess.Popen) -> Ended:
+  def end(self, process: Any) -> Ended:
     """Waits for a command; Wrong if there is a traceback."""
     try:
       out, err = process.communicate(timeout=_SECONDS)
@@ -303,7 +310,7 @@ def limited(**limits: int) -> Callable[[], None]:
   return set_limits
 
 
-def wait_for(process: subprocess.Popen, is_there: Callable[[], object]) -> None:
+def wait_for(process: Any, is_there: Callable[[], object]) -> None:
   """Waits until something is there; Wrong if the process ends before."""
   while not is_there():
     if process.poll() is not None:
@@ -312,7 +319,7 @@ def wait_for(process: subprocess.Popen, is_there: Callable[[], object]) -> None:
     time.sleep(0.01)
 
 
-def cpu_seconds(process: subprocess.Popen) -> float:
+def cpu_seconds(process: Any) -> float:
   """The processor time that a running process has taken."""
   try:
     text = pathlib.Path(f'/proc/{process.pid}/stat').read_text()
