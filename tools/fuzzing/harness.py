@@ -27,7 +27,7 @@ from deeplab_contrast.utils import errors
 MOST_MB = 2048
 MOST_SECONDS = 60
 # Of the clock: what waits for a pipe takes no processor time.
-_MOST_WAITING = 300
+_MOST_WAITING = 120
 _MOST_LETTERS = 10_000
 _CODES = (0, 2, 3, 4, 5, 6, 143)
 
