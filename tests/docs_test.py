@@ -2,6 +2,7 @@
 the Python examples run as written, on tiny scenes."""
 
 import argparse
+import json
 import pathlib
 import re
 import shlex
@@ -245,3 +246,18 @@ def test_commands_of_the_readme_run_and_agree_with_python(place):
   again = model.predict(folder / 'photo.jpg', probabilities=True)
   np.testing.assert_array_equal(ids, again.labels)
   assert again.probabilities.shape == (40, 52, len(again.names))
+
+
+@pytest.mark.slow
+def test_the_tour_runs(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  path = processes.ROOT / 'docs' / 'tour.ipynb'
+  cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+  codes = [''.join(c['source']) for c in cells if c['cell_type'] == 'code']
+  (first, *rest), names = codes, {}
+  assert 'STEPS = 300\n' in first
+  for code in (first.replace('STEPS = 300\n', 'STEPS = 2\n'), *rest):
+    exec(code, names)
+  result = names['result']
+  assert result.names == ('background', 'leaf', 'stem')
+  assert result.overlay().shape == result.image.shape == (120, 160, 3)

@@ -32,6 +32,9 @@ ALLOWED_PACKAGES = (
 OURS = str(shipped.home())
 SEARCH_PATH = ('', OURS, os.path.join(OURS, 'gin_configs'))
 
+# Of a message; what it quotes may be far longer.
+_MOST_LETTERS = 2000
+
 _DYNAMIC_REGISTRATION = '__gin__.dynamic_registration'
 
 Import: TypeAlias = config_parser.ImportStatement
@@ -128,7 +131,11 @@ class Source:
 def fail(place: Place, sentence: str) -> NoReturn:
   """Raises a ConfigError: the place and the sentence."""
   end = '' if sentence.endswith('?') else '.'
-  raise errors.ConfigError(f'{place}: {sentence}{end}')
+  text = f'{place}: {sentence}{end}'
+  if len(text) > _MOST_LETTERS:  # It quotes a very long value.
+    half = _MOST_LETTERS // 2
+    text = f'{text[:half]} ... {text[-half:]}'
+  raise errors.ConfigError(text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -282,7 +282,8 @@ def _changes(path, config):
 
 def _other_replicas(model_dir, given):
   """A list with a phrase if the run began with different replicas."""
-  record = files.read_json(os.path.join(model_dir, run_files.REPLICAS)) or {}
+  path = os.path.join(model_dir, run_files.REPLICAS)
+  record = files.read_json(path, dict) or {}
   stored = record.get('replicas')
   # Runs of older versions have no record.
   if None in (stored, given) or stored == given:

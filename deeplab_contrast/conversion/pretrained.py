@@ -1,7 +1,6 @@
 """Pretrained backbone weights, chosen by one binding: PRETRAINED."""
 
 import dataclasses
-import json
 import os
 from typing import Any
 
@@ -16,7 +15,7 @@ from deeplab_contrast.conversion import (
   known_weights,
 )
 from deeplab_contrast.training import checkpoints, contents, origins
-from deeplab_contrast.utils import errors, run_files
+from deeplab_contrast.utils import errors, files, run_files
 
 _HEXADECIMAL = set('0123456789abcdef')
 
@@ -129,8 +128,7 @@ def _facts(source):
   result: dict[str, str] = {}
   kept = os.path.join(source, run_files.ORIGIN)
   if os.path.isfile(kept):
-    with open(kept, encoding='utf-8') as file:
-      first = json.load(file)
+    first = files.read_json(kept, dict)
     result['from'] = origins.as_text(first)
     result['licence'] = first.get('licence', 'unknown')
   if os.path.isfile(source):

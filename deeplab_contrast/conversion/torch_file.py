@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 _MOST_BYTES = 1 << 30
 _MOST_OPERATIONS = 1_000_000
@@ -79,9 +79,10 @@ def read(path: str) -> dict[str, np.ndarray]:
     {name: array}, in the order of the file; read-only.
 
   Raises:
-    DataError: the file is missing, damaged or too large, or holds values that
-      are not finite, or anything but tensors.
+    DataError: the file is missing, damaged, too large or a pipe, or holds
+      values that are not finite, or anything but tensors.
   """
+  files.refuse_special(path)
   try:
     if os.path.getsize(path) > _MOST_BYTES:
       raise _Refused(f'has more than {_MOST_BYTES >> 20} MiB')

@@ -76,14 +76,15 @@ def check(
     if write:
       files.write_json(path, found)
     return
-  stored = files.read_json(path)
-  changes = [
-    f'{role} {key} was {_show(before.get(key))}, is {_show(after.get(key))}'
-    for role in sorted({*stored, *found})
-    for before, after in [(stored.get(role) or {}, found.get(role) or {})]
-    for key in ('datasets', 'examples', 'ids')
-    if before.get(key) != after.get(key)
-  ]
+  stored = files.read_json(path, dict)
+  with files.as_expected(path):
+    changes = [
+      f'{role} {key} was {_show(before.get(key))}, is {_show(after.get(key))}'
+      for role in sorted({*stored, *found})
+      for before, after in [(stored.get(role) or {}, found.get(role) or {})]
+      for key in ('datasets', 'examples', 'ids')
+      if before.get(key) != after.get(key)
+    ]
   if changes:
     raise errors.DataError(
       f'The data have changed since {model_dir} began: {"; ".join(changes)}. '
@@ -106,10 +107,12 @@ def check_classes(model_dir: str, class_names: Sequence[str]) -> None:
     DataError: they differ.
   """
   path = os.path.join(model_dir, run_files.DATA)
-  stored = (files.read_json(path) or {}).get('train') or {}
-  before = stored.get('classes')  # Absent in runs of older versions.
-  if before is None or len(before) != len(class_names):
-    return  # A different number shows in the shapes of the weights.
+  with files.as_expected(path):
+    stored = (files.read_json(path, dict) or {}).get('train') or {}
+    before = stored.get('classes')  # Absent in runs of older versions.
+    if before is None or len(before) != len(class_names):
+      return  # A different number shows in the shapes of the weights.
+    before = list(before)
   for i, names in enumerate(zip(before, class_names, strict=True)):
     if names[0] != names[1]:
       raise errors.DataError(

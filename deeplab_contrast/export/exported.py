@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.imaging import conversion, images
-from deeplab_contrast.utils import errors, quiet
+from deeplab_contrast.utils import checks, errors, quiet
 
 # The names of the original's export.
 INPUT = 'ImageTensor'
@@ -62,8 +62,7 @@ class Exported:
   @property
   def convert(self) -> conversion.Conversion | None:
     """How images of more bits or bands become 8-bit RGB, as in training."""
-    stated = self.description.get('convert') or {}
-    return conversion.of(stated.get('bands'), stated.get('range'))
+    return _conversion(self.description)
 
   def labels(self, image: np.ndarray) -> np.ndarray:
     """Predicts one image.
@@ -174,6 +173,24 @@ def _check_signature(path, module):
   return classes
 
 
+def _conversion(description):
+  stated = description.get('convert') or {}
+  return conversion.of(stated.get('bands'), stated.get('range'))
+
+
+def _class(name, color):
+  red, green, blue = color
+  if not isinstance(name, str) or not all(
+    type(value) is int and 0 <= value <= 255 for value in (red, green, blue)
+  ):
+    raise ValueError(f'{name} has the color {color}')
+  return name
+
+
+def _check_size(height, width):
+  checks.whole({'height': height, 'width': width}, 1)
+
+
 def _describe(path, classes):
   """The dict of labels.json; without it, numbers and VOC's colours."""
   file_name = os.path.join(path, 'assets', DESCRIPTION)
@@ -188,8 +205,13 @@ def _describe(path, classes):
   try:
     with open(file_name, encoding='utf-8') as file:
       description = json.load(file)
-    found = [(c['name'], tuple(c['color'])) for c in description['classes']]
-  except (ValueError, KeyError, TypeError) as error:
+    found = [_class(c['name'], c['color']) for c in description['classes']]
+    _check_size(*(description.get('crop_size') or (1, 1)))
+    _conversion(description)
+  except (
+    *(ValueError, KeyError, TypeError, AttributeError, RecursionError),
+    *(OverflowError, errors.ConfigError),
+  ) as error:
     raise errors.DataError(
       f'{file_name} is damaged: export the model again.'
     ) from error

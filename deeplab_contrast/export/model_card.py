@@ -5,10 +5,9 @@ machine: the same run gives the same card.
 """
 
 import dataclasses
-import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,7 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from deeplab_contrast.config import run_folder
-from deeplab_contrast.utils import provenance, results, run_files, tables
+from deeplab_contrast.utils import (
+  files,
+  provenance,
+  results,
+  run_files,
+  tables,
+)
 
 FILE = 'model_card.md'
 
@@ -81,7 +86,7 @@ def text(model_dir: str, info: Any, export: Export) -> str:
   """
   sections = {
     'Classes': ', '.join(info.class_names),
-    'Data': _data(_read_json(os.path.join(model_dir, run_files.DATA))),
+    'Data': _data(os.path.join(model_dir, run_files.DATA)),
     'Recipe': _recipe(lineage(model_dir), export),
     'Metrics': _metrics(results.read(model_dir), export),
     'Use and limits': _USE,
@@ -125,18 +130,20 @@ def _link(path):
     'steps': bound.get((_TRAINER, 'steps')),
     'task': getattr(task, 'selector', '?').rpartition('.')[2],
     'starts_from': bound.get((_WARM_START, 'path')),
-    'origin': _read_json(os.path.join(path, run_files.ORIGIN)),
+    'origin': files.read_json(os.path.join(path, run_files.ORIGIN), dict),
   }
 
 
-def _data(data):
+def _data(path):
+  data = files.read_json(path, dict)
   if data is None:
     return 'Unknown: the run has no data.json (converted weights have none).'
-  rows = [
-    [role, name, fingerprint, str(of['examples']), of['ids']]
-    for role, of in sorted(data.items(), reverse=True)
-    for name, fingerprint in sorted(of['datasets'].items())
-  ]
+  with files.as_expected(path):
+    rows = [
+      [role, name, str(fingerprint), str(of['examples']), str(of['ids'])]
+      for role, of in sorted(data.items(), reverse=True)
+      for name, fingerprint in sorted(of['datasets'].items())
+    ]
   return _table(
     ['part', 'dataset', 'fingerprint', 'labelled images', 'digest of ids'], rows
   )
@@ -240,13 +247,6 @@ def _versions():
   rows += [[m.__name__, m.__version__] for m in (tf, keras, np)]
   rows.append(['commit', provenance.commit()])
   return _table(['what', 'version'], rows)
-
-
-def _read_json(path) -> Mapping[str, Any] | None:
-  if not os.path.isfile(path):
-    return None
-  with open(path, encoding='utf-8') as file:
-    return json.load(file)
 
 
 def _table(columns, rows):

@@ -184,6 +184,7 @@ def plain_pixels(
 
 def read_file(path: FilePath) -> bytes:
   """The bytes of a file. Raises DataError if it is missing or empty."""
+  files.refuse_special(path)
   try:
     with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
       data = file.read()

@@ -268,10 +268,11 @@ def _claim(folder, made_by, choose):
   if not os.path.exists(path):
     chosen = {'thresholds': choose().tolist()}
     files.write_json(path, {**made_by, **chosen})
-  first = files.read_json(path)
-  thresholds = np.array(first.pop('thresholds', []), np.float32)
+  first = files.read_json(path, dict)
+  with files.as_expected(path):
+    thresholds = np.array(first.pop('thresholds', []), np.float32)
   if first != made_by:
-    before, now = first['checkpoint'], made_by['checkpoint']
+    before, now = first.get('checkpoint'), made_by['checkpoint']
     raise errors.ConfigError(
       f'{folder} holds labels made by an earlier {before} with thresholds by '
       f'{first.get("thresholds_by")}, and would now get labels made by {now} '

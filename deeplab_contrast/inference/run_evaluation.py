@@ -130,9 +130,10 @@ def report(
 
 def _known(file, how):
   """The steps that were evaluated in this way."""
-  found = files.read_json(file) or {}
+  found = files.read_json(file, dict) or {}
   is_same = found.get('judged_by') == files.as_json(how)
-  return set(found['steps'] if is_same else ())
+  with files.as_expected(file):
+    return set(map(int, found['steps'])) if is_same else set()
 
 
 def _restored(experiment, strategy, model_dir, path, held):

@@ -118,7 +118,7 @@ def write(
 def _claim(folder, made_by):
   """Claims the folder for this submission, or refuses it."""
   path = os.path.join(folder, MANIFEST)
-  stored = files.read_json(path)
+  stored = files.read_json(path, dict)
   if stored is None:
     if os.path.isdir(folder) and os.listdir(folder):
       raise errors.ConfigError(

@@ -102,7 +102,7 @@ class Ledger:
     for job in jobs:
       path = os.path.join(job.model_dir, run_files.ORIGIN)
       if os.path.exists(path):
-        return next(iter(files.read_json(path).values()))
+        return next(iter(files.read_json(path, dict).values()), 'unknown')
     return 'random'
 
   def _labels(self, job):
@@ -110,8 +110,8 @@ class Ledger:
     if job.stage.labels is not None:
       return job.stage.labels
     path = os.path.join(job.model_dir, run_files.DATA)
-    with open(path, encoding='utf-8') as file:
-      return json.load(file)['train']['examples']
+    with files.as_expected(path):
+      return files.read_json(path, dict)['train']['examples']
 
   def _times(self):
     """{stage: (seconds of all its processes, commit of the last)}."""
@@ -139,6 +139,6 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
 def _line(text):
   try:
     name, seconds, commit = json.loads(text)
-  except (ValueError, TypeError):
+    return str(name), float(seconds), str(commit)
+  except (ValueError, TypeError, OverflowError, RecursionError):
     return None  # A line cut off by a kill.
-  return name, float(seconds), commit

@@ -25,10 +25,14 @@ def read(model_dir: str) -> dict[str, Any] | None:
     A dict: `checkpoint` (its path), `step`, `metric`, `score` and `judged_by`.
   """
   folder = os.path.join(model_dir, run_files.BEST)
-  found = files.read_json(os.path.join(model_dir, run_files.BEST_SCORE))
+  file = os.path.join(model_dir, run_files.BEST_SCORE)
+  found = files.read_json(file, dict)
   if found is None:
     return None
-  path = checkpoints.path_in(folder, found['step'])
+  with files.as_expected(file):
+    path = checkpoints.path_in(folder, int(found['step']))
+    found = {**found, 'score': float(found['score'])}
+    found.setdefault('judged_by')
   if not os.path.exists(path + '.index'):
     return None
   return {'checkpoint': path, **found}

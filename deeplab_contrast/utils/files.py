@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import stat
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -61,21 +62,58 @@ def write_json(path: Any, value: Any) -> None:
   write_text(path, json.dumps(value, indent=1) + '\n')
 
 
-def read_json(path: str | os.PathLike) -> Any:
+def refuse_special(path: Any) -> None:
+  """Raises DataError for pipes and devices, which may never end.
+
+  Args:
+    path: of a local file that someone else may have made; it may be missing.
+  """
+  try:
+    mode = os.stat(path).st_mode
+  except (OSError, ValueError):
+    return  # Whoever opens it has a better sentence.
+  if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    raise errors.DataError(
+      f'{path} is a pipe or a device, not a file: put the file itself there.'
+    )
+
+
+def read_json(path: str | os.PathLike, kind: type = object) -> Any:
   """The content of a JSON file; None if it does not exist.
 
+  Args:
+    path: path of the file.
+    kind: what it must hold, such as dict.
+
   Raises:
-    DataError: it is not JSON.
+    DataError: it is not JSON, or holds something else.
   """
   if not os.path.exists(path):
     return None
+  refuse_special(path)
+  with as_expected(path), open(path, encoding='utf-8') as file:
+    value = json.load(file)
+    if not isinstance(value, kind):
+      raise ValueError(f'not a {kind.__name__}')
+    return value
+
+
+@contextlib.contextmanager
+def as_expected(path: str | os.PathLike) -> Iterator[None]:
+  """Raises DataError if what a file of ours holds turns out to be wrong.
+
+  Args:
+    path: path of the file, whose content is used inside.
+  """
   try:
-    with open(path, encoding='utf-8') as file:
-      return json.load(file)
-  except ValueError as error:
+    yield
+  except (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(RecursionError, IsADirectoryError),
+  ) as error:
     raise errors.DataError(
-      f'{path} is damaged ({error}): delete it, and it will be made again when '
-      'needed.'
+      f'{path} is damaged ({" ".join(str(error).split())[:200]}): delete it, '
+      'and it will be made again when needed.'
     ) from error
 
 

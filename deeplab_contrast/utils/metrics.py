@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any
 
-from deeplab_contrast.utils import run_files
+from deeplab_contrast.utils import files, run_files
 
 
 def read(model_dir: str | os.PathLike) -> list[dict[str, Any]]:
@@ -12,6 +12,7 @@ def read(model_dir: str | os.PathLike) -> list[dict[str, Any]]:
   path = os.path.join(model_dir, run_files.METRICS)
   if not os.path.exists(path):
     return []
+  files.refuse_special(path)
   return read_lines(path)
 
 
@@ -25,6 +26,6 @@ def read_lines(path: str | os.PathLike) -> list[dict[str, Any]]:
 def _parse(line):
   try:
     value = json.loads(line)
-  except json.JSONDecodeError:
+  except (ValueError, RecursionError):
     return None  # A line cut short by a kill.
   return value if isinstance(value, dict) else None

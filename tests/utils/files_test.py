@@ -21,6 +21,33 @@ def test_a_damaged_file_is_named(tmp_path):
     files.read_json(str(path))
 
 
+@pytest.mark.parametrize('text', ['[]', 'null', '3', '[' * 100_000, '\udcff'])
+def test_another_value_than_expected_is_damage(tmp_path, text):
+  path = tmp_path / 'x.json'
+  path.write_text(text, errors='surrogateescape')
+  with pytest.raises(errors.DataError, match='x.json is damaged'):
+    files.read_json(path, dict)
+
+
+def test_content_that_is_used_wrongly_is_damage():
+  for wrong in (lambda: {}['a'], lambda: [].get, lambda: int('x')):
+    with (
+      pytest.raises(errors.DataError, match='x.json is damaged'),
+      files.as_expected('x.json'),
+    ):
+      wrong()
+
+
+def test_pipes_and_devices_are_refused(tmp_path):
+  os.mkfifo(tmp_path / 'pipe')
+  (tmp_path / 'zero').symlink_to('/dev/zero')
+  for name in ('pipe', 'zero'):
+    with pytest.raises(errors.DataError, match=f'{name} is a pipe or a device'):
+      files.refuse_special(tmp_path / name)
+  for name in ('.', 'absent', 'a\0b'):
+    files.refuse_special(tmp_path / name)
+
+
 def test_an_error_inside_leaves_nothing(tmp_path):
   path = tmp_path / 'deep' / 'x.txt'
   with pytest.raises(KeyError), files.replacing(str(path)) as temporary:

@@ -20,7 +20,7 @@ from typing import Any
 from deeplab_contrast.datasets.annotations import splits
 from deeplab_contrast.datasets.raw import file_pairs
 from deeplab_contrast.imaging import image_list
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 # Ours; it describes an export, but is not part of it.
 DESCRIPTION = 'dataset.json'
@@ -48,7 +48,11 @@ class Tree:
 
   @functools.cached_property
   def files(self) -> tuple[str, ...]:
-    """Paths below the root, with `/`, sorted."""
+    """Paths below the root, with `/`, sorted.
+
+    Raises:
+      DataError: there is a pipe or a device.
+    """
     found, seen = [], set()
     for place, folders, names in os.walk(self.root, followlinks=True):
       real = os.path.realpath(place)
@@ -63,6 +67,8 @@ class Tree:
         for name in names
         if not file_pairs.is_rubbish(name)
       ]
+    for file in found:
+      files.refuse_special(self.path(file))
     return tuple(sorted(found))
 
   @functools.cached_property
@@ -94,11 +100,8 @@ class Tree:
       str(self.root.absolute()),
       self.files,
       tuple(
-        (stat.st_size, stat.st_mtime_ns)
-        for stat in map(
-          os.stat,
-          map(self.path, self.ending('.json', '.txt', '.yaml', '.yml', '.csv')),
-        )
+        _stamp(self.path(file))
+        for file in self.ending('.json', '.txt', '.yaml', '.yml', '.csv')
       ),
     )
 
@@ -190,6 +193,14 @@ class Tree:
         'export with folders, or rename one of them.'
       )
     return best
+
+
+def _stamp(path):
+  try:
+    found = os.stat(path)
+  except OSError:  # Such as a link to nowhere, which is refused when read.
+    return None
+  return found.st_size, found.st_mtime_ns
 
 
 def _parts(name):

@@ -32,7 +32,8 @@ def files_of(tree: Tree) -> tuple[str, ...]:
   """The label files; none if these are not YOLO's."""
   texts = [f for f in tree.ending('.txt') if 'labels' in f.split('/')[:-1]]
   for file in texts[:20]:
-    lines = tree.path(file).read_bytes()[:200].decode('ascii', 'replace')
+    with tree.reading(file, WHAT):
+      lines = tree.path(file).read_bytes()[:200].decode('ascii', 'replace')
     if lines.strip():
       is_one = _LINE.fullmatch(lines.strip().splitlines()[0].strip())
       return tuple(texts) if is_one or names_of(tree) else ()

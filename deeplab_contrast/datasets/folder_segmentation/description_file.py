@@ -70,7 +70,7 @@ def _read(file: pathlib.Path) -> dict:
       f'{file} is not JSON: {error}. (JSON has no comments, no comma before a '
       'closing bracket, and strings in double quotes.)'
     ) from error
-  except (ValueError, OSError) as error:
+  except (ValueError, OSError, RecursionError) as error:
     raise errors.ConfigError(f'{file} is not JSON: {error}.') from error
   if not isinstance(values, dict):
     raise errors.ConfigError(f'{file} must be a JSON object {{...}}.')

@@ -1,15 +1,17 @@
 """Unpacks untrusted archives so that nothing is written outside a folder."""
 
 import contextlib
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import uuid
 import zipfile
 import zlib
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 # How much larger an archive may become: images hardly compress, masks do.
 MOST_GROWTH = 200
@@ -17,7 +19,10 @@ _LEAST_LIMIT = 1 << 28
 _MOST_MEMBERS = 2_000_000
 
 _BLOCK = 1 << 20
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError)
+_DAMAGED = (
+  *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+  *(EOFError, ValueError, OverflowError, struct.error, NotImplementedError),
+)
 
 
 def extract(
@@ -44,20 +49,22 @@ def extract(
   """
   archive, folder = os.fspath(archive), os.fspath(folder)
   temporary = os.path.join(folder, f'.unpacking_{uuid.uuid4().hex}')
+  files.refuse_special(archive)
   try:
     size = os.path.getsize(archive)
     most = most_bytes or max(MOST_GROWTH * size, _LEAST_LIMIT)
     os.makedirs(temporary)
-    with _members(archive) as members:
-      _write(archive, members, temporary, most)
+    with _members(archive) as (members, rest):
+      left = _write(archive, members, temporary, most)
+      _check_rest(archive, rest, left)
     _move(temporary, folder)
   except FileNotFoundError as error:
     raise errors.DataError(f'{error.filename} does not exist.') from None
   except _DAMAGED as error:
-    raise errors.DataError(
-      f'{archive} is damaged or not a tar or zip ({error}): download it again.'
-    ) from error
+    raise _damaged(archive, error) from error
   except OSError as error:
+    if error.errno is None:  # Of gzip and bz2, about their data.
+      raise _damaged(archive, error) from error
     raise errors.SystemFault(
       f'{archive} cannot be unpacked into {folder} ({error.strerror}): make '
       'room or choose another folder.'
@@ -66,20 +73,30 @@ def extract(
     shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _damaged(archive, error):
+  # Python's text may quote a whole header, or have several lines.
+  detail = ' '.join(str(error).split())[:200]
+  return errors.DataError(
+    f'{archive} is damaged or not a tar or zip ({detail}): download it again.'
+  )
+
+
 @contextlib.contextmanager
 def _members(archive):
-  """Yields an iterator of (name, kind, open function)."""
+  """Yields an iterator of (name, kind, open function), and a tar's stream."""
   if zipfile.is_zipfile(archive):
     with zipfile.ZipFile(archive) as file:
-      yield (
+      found = (
         (m.filename, _zip_kind(m), lambda m=m: file.open(m))
         for m in file.infolist()
       )
+      yield found, None
   else:
     with tarfile.open(archive) as file:
-      yield (
+      found = (
         (m.name, _tar_kind(m), lambda m=m: file.extractfile(m)) for m in file
       )
+      yield found, file.fileobj
 
 
 def _write(archive, members, folder, most):
@@ -98,6 +115,18 @@ def _write(archive, members, folder, most):
       continue
     os.makedirs(os.path.dirname(path), exist_ok=True)
     left = _copy(archive, name, read, path, left)
+  return left
+
+
+def _check_rest(archive, stream, left):
+  """Reads to the end: there gzip and xz have the checksum of what was read."""
+  while stream is not None and (block := stream.read(_BLOCK)):
+    left -= len(block)
+    if left < 0:
+      raise errors.DataError(
+        f'{archive} has far more at its end than its own size: it looks like a '
+        'bomb.'
+      )
 
 
 def _move(source, target):

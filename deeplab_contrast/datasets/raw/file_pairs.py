@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from deeplab_contrast.datasets.raw import raw_pairs
 from deeplab_contrast.imaging import image_list
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 IMAGE_ENDINGS = image_list.ENDINGS
 # JPEG and WebP are found only so that the check can refuse them.
@@ -74,7 +74,7 @@ def _by_order(images, found, masks, labels):
       f'{images} has {len(found)} images and {masks} {len(labels)} masks, so '
       'they cannot be paired by their order.'
     )
-  found, labels = (sorted(files, key=natural) for files in (found, labels))
+  found, labels = (sorted(one, key=natural) for one in (found, labels))
   return tuple(
     raw_pairs.Pair(name, image, mask)
     for (name, image), (_, mask) in zip(found, labels, strict=True)
@@ -112,20 +112,24 @@ def find(
   Links to folders are followed, each folder only once; rubbish is skipped. Ids
   are composed (NFC): macOS writes an umlaut as two characters, so names that
   look alike would differ.
+
+  Raises:
+    DataError: one is a pipe or a device.
   """
   found, seen = [], set()
-  for place, folders, files in os.walk(folder, followlinks=True):
+  for place, folders, names in os.walk(folder, followlinks=True):
     real = os.path.realpath(place)
     if real in seen:
       folders.clear()
       continue
     seen.add(real)
     folders[:] = sorted(name for name in folders if not is_rubbish(name))
-    for file in files:
+    for file in names:
       path = pathlib.Path(place, file)
       stem = path.stem.removesuffix(suffix)
       is_ours = path.suffix.lower() in endings and path.stem == stem + suffix
       if not is_rubbish(file) and stem and is_ours:
+        files.refuse_special(path)
         name = path.with_name(stem).relative_to(folder).as_posix()
         found.append((unicodedata.normalize('NFC', name), path))
   return sorted(found)

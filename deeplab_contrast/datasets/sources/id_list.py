@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 _ENDING = '(jpe?g|jpe|jfif|png|bmp|tiff?|gif|webp|avif|hei[cf])'
 # "images/a.jpg labels/a.png", also with a comma or a tab between them.
@@ -68,6 +68,7 @@ def some(ids: Sequence[str], limit: int = 20) -> str:
 
 
 def _text(path):
+  files.refuse_special(path)
   try:
     with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
       data = file.read()

@@ -119,7 +119,7 @@ class _TfdsExamples(examples.Examples):
     """See base class. Read from a file: reading all records takes minutes."""
     path = _ids_file(self._folder, self._split)
     if path.exists():
-      return files.read_json(path)
+      return files.read_json(path, list)
     return [self[i][ID].decode() for i in range(len(self))]
 
 

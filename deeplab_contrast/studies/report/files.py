@@ -8,6 +8,7 @@ from typing import Any
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.studies.report.study import Stage
 from deeplab_contrast.utils import errors, run_files
+from deeplab_contrast.utils import files as files_lib
 from deeplab_contrast.utils import metrics as metrics_lib
 
 # As `isinstance` takes it.
@@ -109,6 +110,7 @@ def table(path: str) -> dict[tuple[str, int, int], float | None]:
   Raises:
     DataError: it is damaged.
   """
+  files_lib.refuse_special(path)
   try:
     with open(path, encoding='utf-8', newline='') as file:
       rows = list(csv.DictReader(file, strict=True))
@@ -134,10 +136,11 @@ def read_json(path: str) -> dict[str, Any]:
   Raises:
     DataError: it is damaged, or holds something else.
   """
+  files_lib.refuse_special(path)
   try:
     with open(path, encoding='utf-8') as file:
       found = json.load(file)
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise damaged(path, str(error)) from error
   if not isinstance(found, dict):
     raise damaged(path, f'it is a {type(found).__name__}, not a dict')

@@ -8,7 +8,7 @@ import os
 
 from deeplab_contrast.studies.report import files
 from deeplab_contrast.studies.report.study import Entry, Stage, Study
-from deeplab_contrast.utils import errors, run_files
+from deeplab_contrast.utils import errors, results, run_files
 
 # mIoU as a share; larger differences between the table and a run are reported.
 _TOLERANCE = 0.0006
@@ -172,11 +172,10 @@ def _last_stage(model_dir):
 
 def _steps(model_dir):
   """The number of steps in DONE; None where there is none."""
+  path = os.path.join(model_dir, run_files.DONE)
   try:
-    with open(
-      os.path.join(model_dir, run_files.DONE), encoding='utf-8'
-    ) as file:
-      return int(file.read())
+    # Anything else may never end.
+    return results.steps_of(model_dir) if os.path.isfile(path) else None
   except (OSError, ValueError):
     return None
 

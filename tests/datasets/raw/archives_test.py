@@ -1,6 +1,7 @@
 """Archives must not write outside their folder, nor fill the disk."""
 
 import io
+import os
 import tarfile
 import zipfile
 
@@ -148,6 +149,25 @@ def test_a_cut_off_archive_is_refused(tmp_path):
   )
   archive.write_bytes(archive.read_bytes()[:-30])
   refused(archive, tmp_path, 'damaged')
+
+
+@pytest.mark.parametrize('mode', ['w:gz', 'w:bz2', 'w:xz'])
+@pytest.mark.parametrize('at', [60, 200, -40])
+def test_a_damaged_archive_is_the_fault_of_the_data(tmp_path, mode, at):
+  data = bytes(i * i % 251 for i in range(9000))
+  archive = make_tar(tmp_path / 'a', ('x', data), mode=mode)
+  content = bytearray(archive.read_bytes())
+  content[at : at + 8] = b'\xff' * 8
+  archive.write_bytes(content)
+  with pytest.raises(errors.DataError) as error:
+    archives.extract(archive, tmp_path / 'out')
+  assert '\n' not in str(error.value) and len(str(error.value)) < 500
+  assert contents(tmp_path / 'out') == []
+
+
+def test_an_archive_that_is_a_pipe_is_refused(tmp_path):
+  os.mkfifo(tmp_path / 'a.zip')
+  refused(tmp_path / 'a.zip', tmp_path, 'is a pipe or a device')
 
 
 def test_a_missing_archive_is_refused(tmp_path):

@@ -1,0 +1,1 @@
+"""What `tools/faults.py` plays: the faults, each by real commands."""

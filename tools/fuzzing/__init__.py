@@ -1,0 +1,1 @@
+"""What `tools/fuzz.py` tries: inputs of each kind, and how they are damaged."""

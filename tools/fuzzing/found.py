@@ -1,0 +1,23 @@
+"""Cases that broke once, by the kind of input; tried before all others."""
+
+CASES: dict[str, tuple] = {
+  'archives': (
+    # zlib's error was quoted with all of its lines, or a whole header.
+    ('tar.bz2', (), (('delete', 0.998, 1),)),
+    ('tar.xz', (), (('head', 0.0, b'\xff\xfe'),)),
+    ('zip', (), (('header', 0.405, b'\x8a8\xb4'),)),
+    # A traceback of lzma.
+    ('tar.xz', (), (('write', 0.5, b'\xff\xff\xff\xff'),)),
+    # It waited for a pipe.
+    ('zip', (), (('special', 0.0, '../../outside/secret.txt'),)),
+    ('tar.gz', (), (('special', 0.0, 'a\nb.png'),)),
+  ),
+  'exports': (
+    # A link to nowhere was a traceback.
+    ('yolo', 0.08, (('link', 0.0, '\u202egnp.png'),)),
+  ),
+  'gin': (
+    # A sentence of 10,000 letters.
+    ('gin_configs/tiny.gin', (), ('STEPS = "' + '9' * 9000 + '"',)),
+  ),
+}
