@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from deeplab_contrast.datasets.annotations import (
   coco,
+  cvat_xml,
   label_studio,
   label_studio_png,
   labelme,
@@ -51,6 +52,7 @@ def _sample(tree, is_one):
 
 FORMATS = {
   'coco': Format('COCO', _json_files(coco), coco.read),
+  'cvat': Format('CVAT for images 1.1', cvat_xml.files_of, cvat_xml.read),
   'labelme': Format('labelme', _json_files(labelme), labelme.read),
   'label_studio': Format(
     'Label Studio', _json_files(label_studio), label_studio.read
@@ -98,7 +100,7 @@ def _read(name, state):
       f'{tree.root} has no annotations of {about.title}: export them there, or '
       'correct "masks" in dataset.json.'
     )
-  if set(tree.images).isdisjoint(one.image for one in found.images):
+  if not any(tree.has(one.image) for one in found.images):
     name = posixpath.basename(found.images[0].image)
     raise errors.DataError(
       f'{tree.root} has annotations of {about.title} for {len(found.images)} '

@@ -28,6 +28,9 @@ DESCRIPTION = 'dataset.json'
 # No annotation tool writes more, and Python needs ten times as much memory.
 _MOST_BYTES = 2 << 30
 
+# Files that may hold annotations, or lists of classes.
+_TEXTS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv')
+
 # What reading damaged values raises.
 _WRONG = (
   *(KeyError, IndexError, TypeError, ValueError, AttributeError),
@@ -76,6 +79,14 @@ class Tree:
     found = self.ending('.json')
     return tuple(f for f in found if posixpath.basename(f) != DESCRIPTION)
 
+  @functools.cached_property
+  def _known(self):
+    return frozenset(self.files)
+
+  def has(self, file: str) -> bool:
+    """Whether there is such a file."""
+    return file in self._known
+
   def ending(self, *endings: str) -> tuple[str, ...]:
     """Files with one of these endings, in lower or upper case."""
     return tuple(f for f in self.files if f.lower().endswith(endings))
@@ -97,7 +108,7 @@ class Tree:
         (stat.st_size, stat.st_mtime_ns)
         for stat in map(
           os.stat,
-          map(self.path, self.ending('.json', '.txt', '.yaml', '.yml', '.csv')),
+          map(self.path, self.ending(*_TEXTS)),
         )
       ),
     )
