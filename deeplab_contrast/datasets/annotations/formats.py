@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from deeplab_contrast.datasets.annotations import (
+  class_files,
   coco,
   cvat_xml,
   label_studio,
@@ -64,11 +65,17 @@ FORMATS = {
     'Label Studio PNG', label_studio_png.files_of, label_studio_png.read
   ),
   'yolo': Format('YOLO segmentation', yolo.files_of, yolo.read),
+  'class_masks': Format(
+    'one mask per class', class_files.files_of, class_files.read
+  ),
 }
 
 
 # Which pairs images by a rule that must be stated.
 BY_ORDER = 'label_studio_png'
+
+# Whose labels are layered in the order of the classes.
+LAYERED = (BY_ORDER, 'class_masks')
 
 
 def recognise(tree: Tree) -> str | None:
