@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from deeplab_contrast.datasets.annotations import bitmaps, splits
+from deeplab_contrast.datasets.annotations import bitmaps, layouts, splits
 from deeplab_contrast.datasets.annotations.annotated import (
   Annotated,
   Annotation,
@@ -23,10 +23,6 @@ from deeplab_contrast.datasets.annotations.annotated import (
 from deeplab_contrast.datasets.annotations.tree import Tree
 
 _LOSSLESS = ('.png', '.bmp', '.tif', '.tiff', '.gif')
-# Words in the names of folders of masks.
-_MASKS = re.compile(
-  r'mask|label|annot|seg|ground.?truth|(^|[^a-z])gt', re.IGNORECASE
-)
 _MOST_CLASSES = 64
 # How many files are opened to see whether they are black and white.
 _SAMPLED = 5
@@ -78,11 +74,13 @@ def _masks(tree):
   photos: dict[str, list[str]] = {}
   rest = []
   for file in tree.images:
-    if _MASKS.search(posixpath.dirname(file)):
+    if layouts.is_of_masks(posixpath.dirname(file)):
       rest.append(file)
     else:
       photos.setdefault(_stem(file), []).append(file)
-  folders = {posixpath.dirname(f) for several in photos.values() for f in several}
+  folders = {
+    posixpath.dirname(f) for several in photos.values() for f in several
+  }
   known = {part for folder in folders for part in folder.split('/')}
   found = []
   for file in rest:
@@ -109,7 +107,7 @@ def _parsed(file, photos, known):
   if stem in photos:
     above = '/'.join(folders[:-1])
     is_class = not splits.of_name(folders[-1]) and folders[-1] not in known
-    if is_class and _MASKS.search(above):
+    if is_class and layouts.is_of_masks(above):
       return stem, folders[-1]
     return None, ''
   for match in reversed(list(re.finditer(r'[-_. ]+', stem))):

@@ -59,7 +59,9 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
         raise ValueError('it defines entities, which CVAT does not')
       root = ElementTree.fromstring(text.encode())
       names += _names(root)
-      images += [_image(tree, file, one, left_out) for one in root.iter('image')]
+      images += [
+        _image(tree, file, one, left_out) for one in root.iter('image')
+      ]
       has_tracks = root.find('track') is not None
     if has_tracks:
       raise errors.DataError(
@@ -116,7 +118,9 @@ def _polygon(element, size):
 def _box(element, size):
   del size
   left, top, right, bottom = _numbers(element, 'xtl', 'ytl', 'xbr', 'ybr')
-  corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+  corners = np.array(
+    [[left, top], [right, top], [right, bottom], [left, bottom]]
+  )
   centre = np.array([left + (right - left) / 2, top + (bottom - top) / 2])
   if _rotation(element):
     corners = (corners - centre) @ _turn(element) + centre
@@ -138,7 +142,8 @@ def _ellipse(element, size):
 def _mask(element, size):
   """Runs of zeros and ones in turn, row by row, within a box."""
   left, top, width, height = (
-    whole(int(element.attrib[name])) for name in ('left', 'top', 'width', 'height')
+    whole(int(element.attrib[name]))
+    for name in ('left', 'top', 'width', 'height')
   )
   counts = [whole(int(count)) for count in element.attrib['rle'].split(',')]
   if top + height > size[0] or left + width > size[1]:

@@ -61,7 +61,8 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
 
 def _image(tree, file, value, left_out):
   # Renamed pairs keep the old name inside.
-  image = tree.beside(file) or tree.image(value['imagePath'], file)
+  name = value['imagePath']
+  image = tree.beside(file, name) or tree.image(name, file)
   if not tree.has(image) and value.get(embedded.KEY):
     image = file
   size = None

@@ -151,11 +151,22 @@ class Tree:
 
   @functools.cached_property
   def _by_stem(self):
-    return {posixpath.splitext(file)[0]: file for file in self.images}
+    result: dict[str, list[str]] = {}
+    for file in self.images:
+      result.setdefault(posixpath.splitext(file)[0], []).append(file)
+    return result
 
-  def beside(self, file: str) -> str | None:
-    """The image of the same name and folder, but for its ending."""
-    return self._by_stem.get(posixpath.splitext(file)[0])
+  def beside(self, file: str, name: object = '') -> str | None:
+    """The image of the same name and folder, but for its ending.
+
+    Args:
+      file: any file.
+      name: which one, if there are several: its mask may be among them.
+    """
+    found = self._by_stem.get(posixpath.splitext(file)[0], [])
+    ending = posixpath.splitext(str(name))[1].lower()
+    same = [f for f in found if f.lower().endswith(ending)]
+    return next(iter(same or found), None)
 
   @functools.cached_property
   def _by_name(self):

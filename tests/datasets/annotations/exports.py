@@ -162,12 +162,13 @@ def cvat_xml(root):
       'z_order="0"/></image>'
     )
   labels = ''.join(
-    f'<label><name>{name}</name><attributes/></label>' for name in ('cup', 'box')
+    f'<label><name>{name}</name><attributes/></label>'
+    for name in ('cup', 'box')
   )
   write(
     root / 'annotations.xml',
-    '<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>'
-    f'<meta><project><labels>{labels}</labels></project></meta>'
+    '<?xml version="1.0" encoding="utf-8"?>\n<annotations>'
+    f'<version>1.1</version><meta><project><labels>{labels}</labels></project></meta>'
     f'{"".join(images)}</annotations>',
   )
   return root
