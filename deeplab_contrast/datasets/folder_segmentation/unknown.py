@@ -1,6 +1,7 @@
 """What to say about a folder in which nothing is recognised."""
 
 import pathlib
+import shlex
 
 from deeplab_contrast.datasets.annotations import formats, layouts, tree
 
@@ -13,7 +14,8 @@ _HEAD = 4000
 def sentence(folder: pathlib.Path) -> str:
   """What is there, what is missing, and what to do."""
   if folder.is_file():
-    return _archive(folder, folder.parent / folder.name.partition('.')[0])
+    name = folder.name.partition('.')[0]
+    return _archive(folder, folder.parent / f'{name}_unpacked')
   files = tree.Tree(folder)
   if not files.images and (found := files.ending(*_ARCHIVES)):
     return _archive(files.path(found[0]), folder)
@@ -41,10 +43,8 @@ def sentence(folder: pathlib.Path) -> str:
 
 
 def _archive(file, folder):
-  return (
-    f'{file} is an archive: unpack it, or give --raw_dir={folder} '
-    f'--archive={file}.'
-  )
+  flags = shlex.join([f'--raw_dir={folder}', f'--archive={file}'])
+  return f'{file} is an archive: unpack it, or give {flags}.'
 
 
 def _blurred(files):
