@@ -263,7 +263,8 @@ def _longer(model_dir, path, given):
   ]
   # The learning rate depends on them, and nothing else may be different.
   steps = _value(old, _STEPS), _value(new, _STEPS)
-  if set(different) != {steps} or not steps[0] < steps[1]:
+  is_all = different and all(both == steps for both in different)
+  if not is_all or not steps[0] < steps[1]:
     return ''
   folder, more = os.path.normpath(model_dir), steps[1] - steps[0]
   macro = re.search(r'^STEPS = ', stored, re.MULTILINE)
