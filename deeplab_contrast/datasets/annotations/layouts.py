@@ -19,7 +19,7 @@ _MASKS = re.compile(
   r'mask|label|annot|seg|ground.?truth|(^|[^a-z])gt', re.IGNORECASE
 )
 # More colours than this are a photo.
-_MOST_VALUES = 64
+MOST_VALUES = 64
 # How many files of a folder are looked at, and the pixels of their sides.
 _SAMPLED = 3
 _SIDE = 256
@@ -236,7 +236,7 @@ def _is_mask(tree, file):
   step = max(1, max(pixels.shape[:2]) // _SIDE)
   pixels = pixels[::step, ::step]
   if pixels.ndim == 2:
-    return len(np.unique(pixels)) <= _MOST_VALUES
+    return len(np.unique(pixels)) <= MOST_VALUES
   return len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) <= (
-    _MOST_VALUES
+    MOST_VALUES
   )

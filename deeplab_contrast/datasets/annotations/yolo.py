@@ -30,14 +30,23 @@ _MOST = 1.5
 
 def files_of(tree: Tree) -> tuple[str, ...]:
   """The label files; none if these are not YOLO's."""
-  texts = [f for f in tree.ending('.txt') if 'labels' in f.split('/')[:-1]]
-  texts = texts or [f for f in tree.ending('.txt') if tree.beside(f)]
+  every = tree.ending('.txt')
+  if texts := tuple(f for f in every if 'labels' in f.split('/')[:-1]):
+    is_one = _has_numbers(tree, texts)
+    # Where all are empty, a list of names says what they are.
+    return texts if is_one or yolo_yaml.names_of(tree) else ()
+  texts = tuple(f for f in every if tree.beside(f))
+  return texts if _has_numbers(tree, texts) else ()
+
+
+def _has_numbers(tree, texts):
+  """Whether the first file that is not empty begins as YOLO's do."""
   for file in texts[:20]:
-    lines = tree.path(file).read_bytes()[:200].decode('ascii', 'replace')
-    if lines.strip():
-      is_one = _LINE.fullmatch(lines.strip().splitlines()[0].strip())
-      return tuple(texts) if is_one or yolo_yaml.names_of(tree) else ()
-  return tuple(texts) if texts and yolo_yaml.names_of(tree) else ()
+    with tree.path(file).open('rb') as opened:
+      start = opened.read(200).decode('ascii', 'replace').strip()
+    if start:
+      return _LINE.fullmatch(start.splitlines()[0].strip()) is not None
+  return False
 
 
 def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
@@ -75,7 +84,7 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
 
 
 def _check_not_boxes(tree, files, images, left_out):
-  if left_out and not any(image.shapes for image in images):
+  if left_out['box'] and not any(image.shapes for image in images):
     raise errors.DataError(
       f'{tree.path(files[0])} and the others have no polygons, only boxes: '
       'export them for segmentation.'
@@ -100,7 +109,9 @@ def _shapes(text, size, names, left_out):
   found = []
   for line in filter(str.strip, text.splitlines()):
     number, *values = line.split()
-    name = names[int(number)] if int(number) >= 0 else names[len(names)]
+    if not 0 <= int(number) < len(names):
+      raise ValueError(f'class {number}, but data.yaml names {len(names)}')
+    name = names[int(number)]
     if len(values) in (4, 5):
       left_out['box'] += 1
       continue

@@ -3,6 +3,7 @@
 It is read line by line, as far as tools write it: no YAML library is needed.
 """
 
+import itertools
 import posixpath
 import re
 
@@ -70,17 +71,20 @@ def _values(lines):
     if split is None:
       continue
     items = [value]
-    for below in [] if value.strip() else lines[i + 1 :]:
-      if not below.strip().startswith('- '):
-        break
-      items.append(below.strip()[2:])
-    for item in ' '.join(items).strip(' []').split(','):
-      yield from ((split, v) for v in item.split() if v.strip('"\''))
+    if not value.strip():
+      below = itertools.takewhile(
+        lambda line: line.strip().startswith('- '), lines[i + 1 :]
+      )
+      items = [line.strip()[2:] for line in below]
+    for item in items:
+      for part in item.strip(' []').split(','):
+        if place := part.strip(' "\''):
+          yield split, place
 
 
 def _images(tree, near, value):
   """The images in a folder, or of a list, that data.yaml names."""
-  parts = value.strip('"\'').replace('\\', '/').split('/')
+  parts = value.replace('\\', '/').split('/')
   parts = [p for p in parts if p not in ('', '.', '..')]
   below = posixpath.dirname(near)
   # Tools write paths of other computers: the longest end that is there counts.

@@ -25,6 +25,13 @@ def sentence(folder: pathlib.Path) -> str:
       'so that values mix at the edges: export PNG; black and white ones can '
       'be repaired, see "saved as JPEG" in docs/own_data.md.'
     )
+  if found := _smooth(files):
+    return (
+      f'{folder} has masks such as {found}, but of more than '
+      f'{layouts.MOST_VALUES} values or colours, so that they are pictures of '
+      'masks, or have smooth edges, or number objects instead of classes: '
+      'export one value or colour for each class.'
+    )
   if found := _boxes(files):
     return (
       f'{folder} has boxes around objects ({found}), but no masks or polygons, '
@@ -56,6 +63,13 @@ def _blurred(files):
       if layouts.is_of_masks(file.rpartition('/')[0])
     ),
     None,
+  )
+
+
+def _smooth(files):
+  """The first other file in a folder of masks, by its name; or None."""
+  return next(
+    (f for f in files.images if layouts.is_of_masks(f.rpartition('/')[0])), None
   )
 
 

@@ -140,6 +140,13 @@ def test_yolo_splits_are_what_data_yaml_says(tmp_path):
   assert len(raw.splits['val']) == 5
 
 
+def test_a_yolo_class_without_a_name_gets_a_sentence(tmp_path):
+  root = exports.yolo(tmp_path)
+  exports.write(root / 'labels/train/0.txt', '2 0.1 0.1 0.5 0.5 0.1 0.5\n')
+  with pytest.raises(errors.DataError, match='class 2, but data.yaml names 2'):
+    collect(root)
+
+
 def test_yolo_labels_beside_images(tmp_path):
   root = exports.yolo(tmp_path)
   for path in list(root.rglob('*/*/*.*')):
@@ -252,5 +259,9 @@ def test_what_cannot_be_read_has_a_remedy(tmp_path):
   (tmp_path / 'c/masks').mkdir()
   Image.fromarray(grey(WHITE)).save(tmp_path / 'c/masks/0.jpg')
   assert 'masks/0.jpg, saved in a format that blurs' in unknown(tmp_path / 'c')
+  photos(tmp_path / 'e')
+  shades = np.arange(1200, dtype=np.uint8).reshape(30, 40)
+  exports.save(tmp_path / 'e/labels/0.png', shades)
+  assert 'labels/0.png, but of more than 64 values' in unknown(tmp_path / 'e')
   photos(tmp_path / 'd')
   assert 'recognised (COCO, CVAT for images' in unknown(tmp_path / 'd')
