@@ -155,6 +155,14 @@ def test_sigterm_reaches_all():
     assert parent.wait(30) == 128 + signal.SIGTERM
 
 
+def test_a_signal_between_two_tasks_stops(capfd):
+  stop = lambda _: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+  with pytest.raises(errors.Preempted, match='Stopped by SIGTERM; run the'):
+    processes.run_all([task('a', done=stop), task('b')])
+  out = capfd.readouterr().out
+  assert 'Task a' in out and 'Task b' not in out
+
+
 def test_it_can_be_caught_as_a_user_error():
   assert issubclass(processes.ChildFailed, errors.UserError)
 
