@@ -195,15 +195,9 @@ def logged(model_dir, split):
 def test_two_workers_equal_one_process(folder, pair, task):
   """In weights, losses and scores; and they leave the same files."""
   del pair
-<<<<<<< HEAD
   one, two = folder / f'{task}_of_one', folder / task
   command = [*flags(folder, task), f'--model_dir={one}']
-  done = processes.run_module('train', *command)
-=======
-  command = flags(folder)
-  command.append(f'--model_dir={folder}/one')
   done = processes.run_apart('train', *command, **processes.EXACT)
->>>>>>> 99407756c52f1a5c7028705e206b249678f4a7eb
   assert done.returncode == 0, done.stderr
   for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
     assert a.keys() == b.keys()
