@@ -172,11 +172,11 @@ def _measured(tree, files) -> Keys:
     names = {_color_name(c): list(c) for c in values}
     return {'masks': 'colors', 'classes': _background_first(names)}
   if kinds == {_CLEAR}:
-    names = {'background': [0, 0, 0]} | {
+    colors = {'background': [0, 0, 0]} | {
       _color_name(c): list(c) for c in values
     }
     about = {'masks': 'colors', 'transparent': 'background'}
-    return {**about, 'classes': names}
+    return {**about, 'classes': colors}
   if set(values) <= {0, 1, 255} and 255 in values:
     # White is 1 in a 1-bit file.
     return {'classes': ['background', 'object'], 'ids': [0, 255]}

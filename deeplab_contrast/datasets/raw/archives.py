@@ -86,17 +86,19 @@ def _members(archive):
   """Yields an iterator of (name, kind, open function), and a tar's stream."""
   if zipfile.is_zipfile(archive):
     with zipfile.ZipFile(archive) as file:
-      found = (
-        (m.filename, _zip_kind(m), lambda m=m: file.open(m))
-        for m in file.infolist()
+      yield (
+        (
+          (m.filename, _zip_kind(m), lambda m=m: file.open(m))
+          for m in file.infolist()
+        ),
+        None,
       )
-      yield found, None
   else:
     with tarfile.open(archive) as file:
-      found = (
-        (m.name, _tar_kind(m), lambda m=m: file.extractfile(m)) for m in file
+      yield (
+        ((m.name, _tar_kind(m), lambda m=m: file.extractfile(m)) for m in file),
+        file.fileobj,
       )
-      yield found, file.fileobj
 
 
 def _write(archive, members, folder, most):
