@@ -169,8 +169,8 @@ def _measured(tree, files) -> Keys:
       ' see docs/own_data.md.'
     )
   if kinds == {'colors'}:
-    names = {_color_name(c): list(c) for c in values}
-    return {'masks': 'colors', 'classes': _background_first(names)}
+    colors = {_color_name(c): list(c) for c in values}
+    return {'masks': 'colors', 'classes': _background_first(colors)}
   if kinds == {_CLEAR}:
     colors = {'background': [0, 0, 0]} | {
       _color_name(c): list(c) for c in values
