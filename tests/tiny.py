@@ -22,17 +22,10 @@ def small_parts(filters, **aspp_arguments):
   )
 
 
-class Backbone(resnet_v1.ResNetV1):
-  """ResNet-18 with a single unit in blocks 2 to 4: a third less to trace."""
-
-  _unit, _, _root, _low = resnet_v1.ResNetV1.variants['resnet_v1_18_beta']
-  variants = {'resnet_v1_18_beta': (_unit, (2, 1, 1, 1), _root, _low)}
-
-
 def network(task, seed=0, dropout_rate=0.1, **trunk_arguments):
   """A built network with the task's head, a function of the seed."""
   keras.utils.set_random_seed(seed)
-  backbone = Backbone('resnet_v1_18_beta', width=0.125)
+  backbone = resnet_v1.ResNetV1('resnet_v1_18_beta', width=0.125)
   parts = small_parts(8, dropout_rate=dropout_rate)
   trunk = model.Trunk(backbone, *parts, **trunk_arguments)
   result = model.DeepLab(
