@@ -153,6 +153,9 @@ def test_wrong_models_are_refused(place):
   (place / 'a/saved_model.pb').write_bytes(b'damaged')
   with pytest.raises(errors.DataError, match='a cannot be loaded'):
     run('a', 'b')
+  tf.saved_model.save(tf.Module(), str(place / 'bare'))
+  with pytest.raises(errors.DataError, match='bare has no signature serving_d'):
+    run('bare', 'b')
   folder = save_model(place / 'model', SemanticProbabilities='p')
   with pytest.raises(
     errors.DataError, match='lacks SemanticProb.* [(]it has Sem'

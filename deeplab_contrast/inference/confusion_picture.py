@@ -77,7 +77,7 @@ def draw(matrix: np.ndarray, names: Sequence[str], title: str) -> np.ndarray:
 
 def _number(axes, shown):
   for (row, column), share in np.ndenumerate(shown):
-    if np.isfinite(share) and share >= 0.5:
+    if share >= 0.5:  # And not nan.
       color = 'white' if share > 60 else 'black'
       axes.text(
         column,

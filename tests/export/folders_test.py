@@ -54,6 +54,18 @@ def test_other_folders_are_never_replaced(tmp_path):
   assert (path / 'x').read_text() == 'dear'
 
 
+def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+  def refuse(path):
+    raise PermissionError(13, 'Permission denied', path)
+
+  with (
+    monkeypatch.context() as patched,
+    pytest.raises(errors.SystemFault, match='Cannot read .*Permission denied'),
+  ):
+    patched.setattr(os, 'listdir', refuse)
+    folders.check_free(str(tmp_path), MARK)
+
+
 def test_a_place_that_cannot_be_written(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.SystemFault, match='Cannot write'):

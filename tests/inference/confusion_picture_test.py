@@ -16,6 +16,7 @@ RESULT = {
 }
 
 
+@pytest.mark.filterwarnings('error')  # A class without pixels has no shares.
 def test_table_and_picture_are_written(tmp_path):
   confusion_picture.write(str(tmp_path), RESULT)
   with open(tmp_path / run_files.CONFUSION_CSV, newline='') as file:

@@ -131,7 +131,7 @@ def _matrix(axis, matrix, names):
   if len(names) > _MOST_NUMBERED:
     return image
   for (row, column), value in np.ndenumerate(matrix):
-    if np.isfinite(value) and value >= 0.5:
+    if value >= 0.5:  # And not nan.
       color = 'white' if value > 55 else 'black'
       text = f'{value:.0f}'
       place = {'ha': 'center', 'va': 'center', 'fontsize': 8}

@@ -272,13 +272,23 @@ def test_pngs_of_label_studio_need_an_order(tmp_path):
   with pytest.raises(errors.DataError, match='"pair_by": "order"'):
     collect(tmp_path)
   found = folder_segmentation.Folder(str(tmp_path)).recognised
-  exports.write(tmp_path / 'dataset.json', {**found.keys, 'pair_by': 'order'})
+  stated = {**found.keys, 'pair_by': 'order'}
+  unsplit = {k: v for k, v in stated.items() if k != 'fractions'}
+  exports.write(tmp_path / 'dataset.json', unsplit)
+  with pytest.raises(errors.DataError, match='no folders .* that name splits'):
+    collect(tmp_path)
+  exports.write(tmp_path / 'dataset.json', stated)
   of_all = {
     k: v for pairs in masks(tmp_path).values() for k, v in pairs.items()
   }
   # photo_10 is after photo_9; box is class 1.
   columns = [of_all[f'photo_{i}'].any(0).sum() for i in range(12)]
   assert columns == [20, 20, 20, 20, 20, 20, 20, 19, 18, 17, 16, 15]
+  exports.save(tmp_path / place, mask[:20])
+  with pytest.raises(
+    errors.DataError, match='0.png is 20 x 40 .*but its image'
+  ):
+    masks(tmp_path)
 
 
 def test_photos_turned_by_their_tag_are_annotated_upright(tmp_path):

@@ -131,6 +131,18 @@ def test_different_colours_are_checked_again(tmp_path):
   assert len(prints) == 2
 
 
+def test_a_tiny_file_is_checked_again_too(tmp_path):
+  prints = set()
+  for color in (0, 255):
+    mask = Image.new('L', (1, 1), color)
+    folder = tree(tmp_path / str(color), mask, mask, ending='gif')
+    size = (folder / 'masks/val/1.gif').stat().st_size
+    assert size < 64  # Of larger ones, only the end is read.
+    about = folder_segmentation.Description('toy', STATED)
+    prints.add(dataset_builder.make_layout(about).read(folder).fingerprint())
+  assert len(prints) == 2
+
+
 # Black and white.
 
 
