@@ -24,6 +24,7 @@ from deeplab_contrast.distributed import cluster, distribution, workers
 from deeplab_contrast.utils import (
   checks,
   errors,
+  heartbeat,
   locking,
   parents,
   quiet,
@@ -73,6 +74,13 @@ _ALLOW_CONFIG_CHANGE = flags.DEFINE_boolean(
   'Continue in a model_dir with a different configuration or number of'
   ' replicas.',
 )
+_STUCK_MINUTES = flags.DEFINE_float(
+  'stuck_minutes',
+  heartbeat.MINUTES,
+  'End with code 142 after so many minutes in which no batch was read or'
+  ' computed; 0: never.',
+  lower_bound=0,
+)
 _ALLOW_IMPORT = flags.DEFINE_multi_string(
   'allow_import', [], 'Package that gin files may import; may be repeated'
 )
@@ -98,6 +106,7 @@ class Launch:
     strategy_name: the flag.
     allow_config_change: the flag.
     allow_imports: the flag.
+    stuck_minutes: the flag.
     arguments: the command line without its flags.
   """
 
@@ -112,6 +121,7 @@ class Launch:
   strategy_name: str = 'one'
   allow_config_change: bool = False
   allow_imports: Sequence[str] = ()
+  stuck_minutes: float = heartbeat.MINUTES
   arguments: Sequence[str] = ()
 
   @property
@@ -192,14 +202,24 @@ def _set_up():
 
 
 def _command(start, argv):
-  """Runs a command; returns its exit code, except in a cluster."""
+  """Runs a command and ends the process."""
+  heartbeat.limit(_STUCK_MINUTES.value, traces=logging.level_debug())
   code = _exit_code(start, tuple(argv[1:]))
-  if _STRATEGY.value == 'multi_worker':
-    # On exit, TensorFlow waits for tasks that have already ended, up to 40 s.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code or 0)
-  return code
+  heartbeat.stop()
+  _end(code or 0)
+
+
+def _end(code):
+  """Ends the process at once.
+
+  The interpreter's own end may hang: it waits for readers of a dropped
+  dataset, which wait for Python; and a cluster's TensorFlow waits up to 40 s
+  for tasks that have already ended.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError):
+      stream.flush()
+  os._exit(code)
 
 
 def _exit_code(start, arguments):
@@ -216,7 +236,8 @@ def _exit_code(start, arguments):
       # Otherwise flushing stdout fails once more at the end of the process.
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if known is None:
-      raise
+      traceback.print_exc()
+      return 1
     logging.debug('%s', traceback.format_exc())
     print(f'error: {known}', file=sys.stderr)
     return known.exit_code
@@ -324,6 +345,7 @@ def _launch(built, strategy, arguments=()):
     strategy_name=_STRATEGY.value,
     allow_config_change=_ALLOW_CONFIG_CHANGE.value,
     allow_imports=tuple(_ALLOW_IMPORT.value),
+    stuck_minutes=_STUCK_MINUTES.value,
     arguments=tuple(arguments),
   )
 

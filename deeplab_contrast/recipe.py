@@ -40,6 +40,7 @@ def main(launched: launch.Launch, at_once: int = 1) -> None:
       launched.data_dir,
       launched.allow_config_change,
       launched.allow_imports,
+      launched.stuck_minutes,
     ),
     [b for b in launched.gin_bindings if b.partition('=')[0].strip() in unused],
     unused,

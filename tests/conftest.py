@@ -9,12 +9,21 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import pytest  # noqa: E402
 
 import deeplab_contrast  # noqa: E402, F401 (before any TensorFlow: its kernels)
+from tests import processes  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
   """Files with slow tests first, so that both processes end together."""
   slow = {item.path for item in items if item.get_closest_marker('slow')}
   items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope='session')
+def two_replicas():
+  """Runs program texts under two replicas, see `processes.TwoReplicas`."""
+  run = processes.TwoReplicas()
+  yield run
+  run.end()
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,8 @@ from tests import fixtures, processes
 _PAGES = ('README.md', 'CONTRIBUTING.md', 'docs/*.md', 'gin_configs/README.md')
 _BLOCK = re.compile(r'^```(\w*)\n(.*?)^```', re.S | re.M)
 _COMMAND = re.compile(r'(?:\S*/)?python -m deeplab_contrast\.(\w+)(.*)')
+# Kinds of blocks that hold commands.
+_SHELL = ('', 'bash', 'yaml')
 # Any softmax experiment, for commands on a run that nobody has trained here.
 _RUN = 'gin_configs/voc2012/softmax_scratch.gin'
 # Experiments, one of which must take a binding that a page names.
@@ -54,7 +56,7 @@ def blocks(name, *languages):
 def commands(text):
   """Yields (module, arguments) of the complete commands in a page."""
   inline = re.findall(r'`([^`\n]+)`', _BLOCK.sub('', text))
-  shell = [t for kind, t in _BLOCK.findall(text) if kind in ('', 'bash')]
+  shell = [t for kind, t in _BLOCK.findall(text) if kind in _SHELL]
   lines = '\n'.join(shell).replace('\\\n', ' ').splitlines()
   for line in [*lines, *inline]:
     found = _COMMAND.search(line)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import random
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import traceback
@@ -18,6 +20,7 @@ import warnings
 from absl import flags, logging
 from absl.testing import flagsaver
 
+from deeplab_contrast import launch
 from tests import fixtures
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -35,11 +38,24 @@ def environment(**extra):
   }
 
 
-def run_python(code, *arguments):
-  """Runs a program text; fails the test with its output if it fails."""
+def run_python(code, *arguments, **extra):
+  """Runs a program text; fails the test with its output if it fails.
+
+  Args:
+    code: the text, indented or not.
+    *arguments: of its command line.
+    **extra: environment variables.
+
+  Returns:
+    What it printed.
+  """
   command = [sys.executable, '-c', textwrap.dedent(code), *map(str, arguments)]
   done = subprocess.run(
-    command, capture_output=True, text=True, env=environment(), check=False
+    command,
+    capture_output=True,
+    text=True,
+    env=environment(**extra),
+    check=False,
   )
   assert done.returncode == 0, done.stdout + done.stderr
   return done.stdout
@@ -90,12 +106,14 @@ def _command_line(argv, cwd):
   handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
   policy = keras.config.dtype_policy()
   before, environ, place = sys.argv, dict(os.environ), os.getcwd()
+  end, launch._end = launch._end, sys.exit  # It would end this process.
   level = logging.get_verbosity()
   sys.argv = argv
   os.chdir(cwd or place)
   try:
     yield
   finally:
+    launch._end = end
     os.chdir(place)
     sys.argv = before
     os.environ.clear()
@@ -145,6 +163,15 @@ def run_apart(module, *arguments, cwd=None, **extra):
   )
 
 
+# For processes that compare one replica with several. One replica has the fused
+# batch norm, several the synchronized one, and oneDNN's fused one rounds five
+# times as much as TensorFlow's own: measured against float64, its outputs are
+# off by 3e-5 to 1e-4 of their deviation rather than 5e-6 to 2e-5. Units that
+# close to zero then change sides of ReLU's corner: one of them moved the norm
+# of a gradient by 2.5e-3. Without oneDNN the norms agree to 2e-7.
+EXACT = {'TF_ENABLE_ONEDNN_OPTS': '0'}
+
+
 def two_replicas():
   """MirroredStrategy over two logical CPUs; call it first in a process."""
   import tensorflow as tf
@@ -154,6 +181,64 @@ def two_replicas():
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2
   )
   return tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])
+
+
+# A process that runs several program texts, one for each line.
+_TEXTS = """
+  import contextlib, io, json, sys, traceback
+  from tests import processes
+  two = processes.two_replicas()
+  for line in sys.stdin:
+    code, *sys.argv[1:] = json.loads(line)
+    printed, failed = io.StringIO(), ''
+    try:
+      with contextlib.redirect_stdout(printed):
+        exec(code, {'__name__': '__main__', 'two': two})
+    except BaseException:
+      failed = traceback.format_exc()
+    print(json.dumps([failed, printed.getvalue()]), flush=True)
+"""
+
+
+class TwoReplicas:
+  """A process with the strategy of `two_replicas`, called `two` in there.
+
+  The texts it runs also have the default strategy, of one replica. Starting it
+  takes longer than most of them, so all tests share it.
+  """
+
+  def __init__(self):
+    self._process = None
+    self._log = tempfile.TemporaryFile('w+')  # noqa: SIM115 (closed by end)
+
+  def __call__(self, code, *arguments):
+    """Runs a text; fails the test if it fails. Returns what it printed."""
+    if self._process is None:
+      self._process = subprocess.Popen(
+        [sys.executable, '-c', textwrap.dedent(_TEXTS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=self._log,
+        text=True,
+        env=environment(**EXACT),
+      )
+    line = [textwrap.dedent(code), *map(str, arguments)]
+    self._process.stdin.write(json.dumps(line) + '\n')
+    self._process.stdin.flush()
+    told = self._process.stdout.readline()
+    if not told:
+      self._log.seek(0)
+      raise AssertionError(f'The process ended: {self._log.read()}')
+    failed, printed = json.loads(told)
+    assert not failed, printed + failed
+    return printed
+
+  def end(self):
+    """Ends the process, if a test has started it."""
+    if self._process is not None:
+      self._process.kill()
+      self._process.communicate()
+    self._log.close()
 
 
 def scenes_flags(experiment, data_dir, *bindings):

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Sets up and runs the whole recipe on generated scenes: contrastive pretraining
-# and fine-tuning against training from scratch. Run again, it resumes, or reports
+# Sets up and compares four trainings of equal cost on 4 labelled images of generated
+# scenes, with and without contrastive pretraining. Run again, it resumes, or reports
 # that it is complete. Arguments are passed on, for example
-#   bash tools/quickstart.sh --gin_bindings="LABELS = 64" --model_dir=runs/64
+#   bash tools/quickstart.sh --gin_bindings="BUDGETS = (64,)" --model_dir=runs/64
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/venv.sh "[weights]"

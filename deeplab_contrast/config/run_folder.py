@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import shlex
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -55,6 +57,9 @@ _BEFORE = frozenset(
 OWN = frozenset((run_files.BROWSE, run_files.SHARDS))
 
 _SHOWN = 5
+
+# Scopes aside, the key of the number of steps, see `_flatten`.
+_STEPS = ('deeplab_contrast.training.trainer.Trainer', '', 'steps')
 
 
 def config_file(model_dir: str) -> str:
@@ -224,9 +229,11 @@ def check(
   if not is_done:  # A finished run computes nothing.
     changes += _other_replicas(model_dir, replicas)
   if changes and (is_done or not allow_config_change):
+    if is_done and (sentence := _longer(model_dir, path, config)):
+      raise errors.ConfigError(sentence)
     more = len(changes) - _SHOWN
     way_out = (
-      f' (it is finished).{_longer(model_dir, changes)}'
+      ' (it is finished).'
       if is_done
       else ', or --allow_config_change to continue with the new values.'
     )
@@ -237,18 +244,47 @@ def check(
     )
 
 
-def _longer(model_dir, changes):
-  """How to train a finished run longer, if that is what was asked for."""
-  if not any('Trainer.steps ' in change for change in changes):
+def _longer(model_dir, path, given):
+  """A sentence if nothing but more steps are asked of a finished run; or ''.
+
+  It is not trained on in its own folder: `config.gin` would not say how its
+  weights came about, and what is finished would be lost.
+  """
+  try:
+    with open(path, encoding='utf-8') as file:
+      stored = file.read()
+    old, new = (_flatten(text, run_files.CONFIG) for text in (stored, given))
+  except (UnicodeDecodeError, errors.ConfigError):
     return ''
-  folder = model_dir.rstrip('/')
+  different = [
+    (_value(old, key), _value(new, key))
+    for key in {**old, **new}
+    if key[-1] not in FREE and _value(old, key) != _value(new, key)
+  ]
+  # The learning rate depends on them, and nothing else may be different.
+  steps = _value(old, _STEPS), _value(new, _STEPS)
+  is_all = different and all(both == steps for both in different)
+  if not is_all or not steps[0] < steps[1]:
+    return ''
+  folder, more = os.path.normpath(model_dir), steps[1] - steps[0]
+  macro = re.search(r'^STEPS = ', stored, re.MULTILINE)
+  flags = [
+    f'--gin_file={os.path.join(folder, run_files.CONFIG)}',
+    '--gin_file=gin_configs/tasks/warm_start.gin',
+    f'--gin_bindings=INIT = {folder!r}',
+    "--gin_bindings=checkpoints.WarmStart.parts = ('trunk', 'head')",
+    f'--gin_bindings={"STEPS" if macro else "trainer.Trainer.steps"} = {more}',
+    f'--model_dir={folder}_{steps[1]}_steps',
+  ]
   return (
-    ' To train it longer, from its weights and with a new schedule, add '
-    f'--model_dir={folder}_longer --gin_file=gin_configs/tasks/warm_start.gin '
-    f'--gin_bindings="INIT = \'{folder}\'" '
-    "--gin_bindings=\"checkpoints.WarmStart.parts = ('trunk', 'head')\" "
-    'to the same command.'
+    f'{folder} has finished its {steps[0]} steps and stays as it is. To train '
+    f'{more} more from its weights, with a learning rate that starts over, run '
+    f'python -m deeplab_contrast.train {shlex.join(flags)}'
   )
+
+
+def _value(flat, key):
+  return flat[key][1] if key in flat else None
 
 
 def _is_unused(model_dir):

@@ -5,6 +5,7 @@ Functions import TensorFlow: the names alone must not take seconds.
 
 import contextlib
 import functools
+import os
 import signal
 import threading
 from typing import Any
@@ -26,8 +27,8 @@ def strategy(name: str) -> Any:
 
   Args:
     name: 'one' (one device), 'mirrored' (all GPUs of this machine),
-      'multi_worker' (the cluster that TF_CONFIG describes), or 'tpu' (untested:
-      no TPU was available).
+      'multi_worker' (the cluster that TF_CONFIG describes), or 'tpu' (that of
+      the environment variable TPU_NAME; untested: no TPU was available).
 
   Returns:
     A `tf.distribute.Strategy`.
@@ -95,7 +96,9 @@ def _tpu():
   import tensorflow as tf
 
   try:
-    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu='')
+    # A TPU VM sets it to 'local'.
+    name = os.environ.get('TPU_NAME', '')
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
     tf.config.experimental_connect_to_cluster(resolver)
     tf.tpu.experimental.initialize_tpu_system(resolver)
   except (ValueError, tf.errors.OpError) as error:

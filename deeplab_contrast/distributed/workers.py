@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deeplab_contrast.distributed import cluster, distribution
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, heartbeat
 
 if TYPE_CHECKING:
   import numpy as np
@@ -105,6 +105,7 @@ class Team:
     Raises:
       tf.errors.OpError: one of them has already ended, successfully or not.
     """
+    heartbeat.beat('waiting for the other processes', heartbeat.OTHERS)
     self._gather(0)
 
   def _linger(self):

@@ -17,7 +17,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from deeplab_contrast.imaging import conversion, decoding, depth, orientation
+from deeplab_contrast.imaging import (
+  conversion,
+  decoding,
+  depth,
+  embedded,
+  orientation,
+)
 from deeplab_contrast.utils import errors, files
 
 # What Pillow raises for a file that is truncated, damaged or not an image.
@@ -183,7 +189,11 @@ def plain_pixels(
 
 
 def read_file(path: FilePath) -> bytes:
-  """The bytes of a file. Raises DataError if it is missing or empty."""
+  """The bytes of an image file, or of the photo inside an annotation file.
+
+  Raises:
+    DataError: it is missing, empty, a pipe or a device.
+  """
   files.refuse_special(path)
   try:
     with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
@@ -196,6 +206,8 @@ def read_file(path: FilePath) -> bytes:
     ) from error
   if not data:
     raise errors.DataError(f'{path} is empty: fetch or unpack it again.')
+  if os.fspath(path).lower().endswith(embedded.ENDING):
+    return embedded.decode(data, path)
   return data
 
 

@@ -80,6 +80,7 @@ class Labelling:
 
     Raises:
       DataError: an image is damaged.
+      SystemFault: the journal of the counts cannot be written.
     """
     path = os.path.join(
       self._folder, run_files.SHARDS, f'{shard}_of_{num_shards}.jsonl'
@@ -98,6 +99,12 @@ class Labelling:
       several = self._whole.predict(predict, indices, self._batch_size, poll)
       for found in progress.over(several, 'Predicting', len(indices), 'images'):
         self._write(journal, found)
+    known = self.counts()
+    if lost := [i for i in indices if not self._is_there(i, known)]:
+      raise errors.SystemFault(
+        f'The counts of {len(lost)} images could not be written to {path}: '
+        'make room or fix the folder, and run the same command again.'
+      )
 
   def counts(self) -> dict[str, dict[str, list[int]]]:
     """{id: the dict of `pseudo_manifest.count`} of all shards so far."""
@@ -223,6 +230,7 @@ def _restore(labeler, strategy, allow_imports) -> tuple[Any, Mapping[str, Any]]:
     allow_imports=allow_imports,
   )
   step = built.root.restore(strategy, labeler.run)
+  checkpoints.check_last(labeler.run, step)
   path = checkpoints.path_of(labeler.run, step)
   digest = checkpoints.digest(path)
   origin = {'checkpoint': path, 'step': step, 'checkpoint_sha256': digest}

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from deeplab_contrast.utils import errors, parents
+from deeplab_contrast.utils import errors, heartbeat, parents
 
 _POLL_SECONDS = 0.1
 
@@ -38,12 +38,14 @@ class Flags:
     data_dir: folder of prepared datasets; None is the default.
     allow_config_change: whether a run may hold a different configuration.
     allow_imports: packages that gin files may import.
+    stuck_minutes: after how long without progress it ends; 0 for never.
   """
 
   strategy: str = 'one'
   data_dir: str | None = None
   allow_config_change: bool = False
   allow_imports: Sequence[str] = ()
+  stuck_minutes: float = heartbeat.MINUTES
 
   def command(self, name: str, model_dir: str, *arguments: str) -> list[str]:
     """The command line of `deeplab_contrast.<name>` on a run."""
@@ -54,6 +56,8 @@ class Flags:
       command.append(f'--data_dir={self.data_dir}')
     if self.allow_config_change:
       command.append('--allow_config_change')
+    if self.stuck_minutes != heartbeat.MINUTES:
+      command.append(f'--stuck_minutes={self.stuck_minutes}')
     return [*command, *(f'--allow_import={p}' for p in self.allow_imports)]
 
 

@@ -50,13 +50,15 @@ def path_of(model_dir: str) -> str:
   return found['checkpoint']
 
 
-def is_better(model_dir: str, scores: Mapping[str, Any]) -> bool:
+def is_better(model_dir: str, scores: Mapping[str, Any], step: int) -> bool:
   """Whether scores are better than those of the best checkpoint so far.
 
   Args:
     model_dir: the run's folder.
     scores: from an evaluation. Without METRIC, or evaluated differently from
       the best (`judged_by`), they are never better.
+    step: of the checkpoint. The best one itself, evaluated again, is better: a
+      resumed run has replaced its files, which may have been damaged.
   """
   score = scores.get(METRIC, math.nan)
   if not math.isfinite(score):
@@ -66,7 +68,7 @@ def is_better(model_dir: str, scores: Mapping[str, Any]) -> bool:
     return True
   if found['judged_by'] != files.as_json(scores.get('judged_by')):
     return False
-  return score > found['score']
+  return score > found['score'] or step == found['step']
 
 
 def keep(model_dir: str, path: str, scores: Mapping[str, Any]) -> bool:
@@ -89,7 +91,7 @@ def keep(model_dir: str, path: str, scores: Mapping[str, Any]) -> bool:
   folder = os.path.join(model_dir, run_files.BEST)
   step = checkpoints.step_of(path)
   with _writing(folder), locking.waiting_lock(folder):
-    if not is_better(model_dir, scores):
+    if not is_better(model_dir, scores, step):
       return False
     _copy(path, folder)
     found = {

@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from deeplab_contrast.training import contents
-from deeplab_contrast.utils import checks, errors, run_files
+from deeplab_contrast.utils import checks, errors, results, run_files
 
 _T = TypeVar('_T')
 
@@ -152,7 +152,7 @@ class WarmStart:
     Raises:
       ConfigError: there is no checkpoint, it lacks a part, its shapes differ,
         or it holds NaN.
-      SystemFault: it cannot be read.
+      SystemFault: it cannot be read, see also `check_last`.
     """
     paths = self._find()
     parts = {
@@ -166,7 +166,9 @@ class WarmStart:
         contents.check_part(path, part, variables, model)
       _restore_weights(path, named)
 
-    return newest_readable(paths, restore)[0]
+    path, _ = newest_readable(paths, restore)
+    check_last(self.path, step_of(path))
+    return path
 
   def _find(self):
     checks.place(self.path, 'WarmStart.path')
@@ -214,6 +216,28 @@ def restore_model(
 
   path, _ = newest_readable(paths, restore)
   return path, step_of(path)
+
+
+def check_last(model_dir: str, step: int) -> None:
+  """Refuses to build on any but the last checkpoint of a finished run.
+
+  Otherwise what is trained with an older one, because the last is damaged,
+  would silently differ.
+
+  Args:
+    model_dir: the run's folder, or the path of a checkpoint.
+    step: the step of the checkpoint that can be read.
+
+  Raises:
+    SystemFault: it is not the last one.
+  """
+  if results.is_done(model_dir) and step != results.steps_of(model_dir):
+    done = os.path.join(model_dir, run_files.DONE)
+    raise errors.SystemFault(
+      f'{model_dir} is finished at step {results.steps_of(model_dir)}, but the '
+      f'newest checkpoint that can be read is of step {step}: delete {done} '
+      'and start its training again, which repeats the steps after that.'
+    )
 
 
 def list_checkpoints(folder: str) -> list[str]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from deeplab_contrast.distributed import workers
 from deeplab_contrast.training import best, checkpoints, profiling, writers
-from deeplab_contrast.utils import errors, results, signals
+from deeplab_contrast.utils import errors, heartbeat, results, signals
 
 # Maps a `poll` function, called now and then, to scores.
 Evaluate = Callable[[Callable[[], None]], Mapping[str, Any]]
@@ -94,7 +94,9 @@ class Loop:
         self._run_evaluation(start, writer, stop)
       for step in range(start + 1, trainer.steps + 1):
         with profile.step(step):
-          self._pending.append((step, train_step(self._next(batches))))
+          batch = self._next(batches, step)
+          heartbeat.beat(f'computing step {step}', self._cause)
+          self._pending.append((step, train_step(batch)))
         last = step == trainer.steps
         if last or step % trainer.log_every == 0:
           self._log(writer, progress)
@@ -116,7 +118,13 @@ class Loop:
       writers.Progress(self._trainer.steps, start),
     )
 
-  def _next(self, batches):
+  @property
+  def _cause(self):
+    """Why a step may never end."""
+    return heartbeat.DEVICE if self._team.count == 1 else heartbeat.OTHERS
+
+  def _next(self, batches, step):
+    heartbeat.beat(f'waiting for the batch of step {step}', heartbeat.READER)
     began = time.monotonic()
     batch = next(batches)
     self._waited += time.monotonic() - began
@@ -168,6 +176,7 @@ class Loop:
   def _save(self):
     if self._pending:
       self._collect()  # Weights after a bad step are never saved.
+    heartbeat.beat('writing a checkpoint', heartbeat.DISK)
     self._saver.save()
 
   def _evaluates_at(self, step):
@@ -179,6 +188,7 @@ class Loop:
   def _run_evaluation(self, step, writer, stop):
     if self._evaluate is None:
       return None
+    heartbeat.beat('evaluating', heartbeat.READER)
     scores = self._evaluate(stop.poll)
     if self._team.is_chief:
       self._report(step, writer, scores)
@@ -191,7 +201,9 @@ class Loop:
     writer.write(step, self._split, numbers, scores.get(writers.SHOWN))
     text = '  '.join(f'{k} {v:.4f}' for k, v in numbers.items())
     print(f'step {step}  {self._split}  {text}', flush=True)
-    if self._trainer.eval_every and best.is_better(self._model_dir, scores):
+    if self._trainer.eval_every and best.is_better(
+      self._model_dir, scores, step
+    ):
       best.keep(self._model_dir, self._saver.current(), scores)
 
 

@@ -73,10 +73,7 @@ def place(path: str, flag: str = '--model_dir') -> None:
   Raises:
     ConfigError: it is such a path.
   """
-  if '://' in path:
-    raise errors.ConfigError(
-      f'{flag}={path} must be a folder on this machine, such as a mounted one.'
-    )
+  on_this_machine(path, flag)
   if path.startswith('~'):
     raise errors.ConfigError(
       f'{flag}={path} begins with ~, which is not expanded to your home folder '
@@ -86,6 +83,14 @@ def place(path: str, flag: str = '--model_dir') -> None:
     raise errors.ConfigError(
       f'{flag}={path} contains {strange}, which TensorFlow reads as a pattern '
       'when it looks for checkpoints; give another path.'
+    )
+
+
+def on_this_machine(path: str, flag: str) -> None:
+  """Raises ConfigError for the address of a remote folder."""
+  if '://' in path:
+    raise errors.ConfigError(
+      f'{flag}={path} must be a folder on this machine, such as a mounted one.'
     )
 
 

@@ -86,6 +86,12 @@ class WorkerLost(UserError):
   exit_code = 143
 
 
+class Stuck(UserError):
+  """No progress for a long time; start again to resume. See `heartbeat`."""
+
+  exit_code = 142
+
+
 def user_error(error: BaseException) -> UserError | None:
   """The UserError to report for an exception; None for a bug.
 

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, heartbeat
 
 
 class StopRequest:
@@ -31,12 +31,13 @@ class StopRequest:
     return bool(agreed)
 
   def poll(self) -> None:
-    """Raises Preempted if a signal came."""
+    """Raises Preempted if a signal came; otherwise that is progress."""
     if self.came():
       name = signal.Signals(self.signal).name
       raise errors.Preempted(
         f'Stopped by {name}; run the same command again to resume.'
       )
+    heartbeat.beat('reading and predicting images', heartbeat.READER)
 
 
 def end_at_once() -> None:

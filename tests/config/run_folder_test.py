@@ -141,14 +141,21 @@ def test_a_finished_run_keeps_its_configuration(tmp_path):
   assert (tmp_path / run_files.CONFIG).read_text() == CONFIG
 
 
-def test_a_finished_run_says_how_to_train_longer(tmp_path):
-  prepare(tmp_path)
-  (tmp_path / 'DONE').write_text('5\n')
+def test_a_finished_run_gives_the_command_that_trains_longer(tmp_path):
+  stored = CONFIG.replace('steps = 10', 'steps = %STEPS\nSTEPS = 10')
+  prepare(tmp_path, stored)
+  (tmp_path / 'DONE').write_text('10\n')
+  longer = stored.replace('STEPS = 10', 'STEPS = 25').replace(' = 5', ' = 6')
   with pytest.raises(errors.ConfigError) as caught:
-    prepare(tmp_path, CONFIG.replace('steps = 10', 'steps = 20'))
+    prepare(tmp_path, longer)
   told = str(caught.value)
-  assert f'--model_dir={tmp_path}_longer --gin_file=gin_configs/tasks' in told
-  assert f'"INIT = \'{tmp_path}\'"' in told
+  assert 'has finished its 10 steps and stays as it is' in told
+  assert f'--model_dir={tmp_path}_25_steps' in told
+  assert "'--gin_bindings=STEPS = 15'" in told  # Those that are missing.
+  # Anything else is a different experiment, and fewer steps are done already.
+  for other in (longer.replace('0.1', '0.2'), stored.replace('= 10', '= 9')):
+    with pytest.raises(errors.ConfigError, match='holds another experiment'):
+      prepare(tmp_path, other)
 
 
 def test_workers_may_have_different_data_folders():

@@ -1,6 +1,9 @@
 import io
 import json
+import os
+import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -50,6 +53,43 @@ def test_a_wrong_tf_config_is_one_sentence(text, sentence):
   with pytest.raises(errors.ConfigError, match=sentence) as caught:
     cluster.read(text)
   assert '\n' not in str(caught.value)
+
+
+def test_the_tf_config_of_kubernetes():
+  """As the training operator writes it for a TFJob."""
+  found = cluster.read(
+    json.dumps(
+      {
+        'cluster': {
+          'worker': [f'run-worker-{i}.space.svc:2222' for i in (0, 1)]
+        },
+        'task': {'type': 'worker', 'index': 1},
+        'environment': 'cloud',
+      }
+    )
+  )
+  assert found.title(found.index) == 'worker 1 (run-worker-1.space.svc:2222)'
+
+
+def test_the_tf_config_that_the_page_makes_under_slurm(tmp_path):
+  page = (processes.ROOT / 'docs' / 'scale.md').read_text(encoding='utf-8')
+  script = re.search(r'(?s)```bash\n(#!.*?)exec python', page)[1]
+  (tmp_path / 'scontrol').write_text('#!/bin/sh\nprintf "n1\\nn2\\nn10\\n"\n')
+  (tmp_path / 'scontrol').chmod(0o755)
+  done = subprocess.run(
+    ['bash', '-c', script + 'printenv TF_CONFIG'],
+    capture_output=True,
+    text=True,
+    check=True,
+    env={
+      'PATH': f'{tmp_path}:{os.environ["PATH"]}',
+      'SLURM_JOB_NODELIST': 'n[1-2,10]',
+      'SLURM_PROCID': '2',
+    },
+  )
+  found = cluster.read(done.stdout)
+  assert list(found.tasks.values()) == ['n1:2222', 'n2:2222', 'n10:2222']
+  assert found.index == 2
 
 
 @pytest.fixture

@@ -39,12 +39,11 @@ def addresses():
 _WORKER = """
   import json, os, sys
   from tests import processes
-  end, os._exit = os._exit, sys.exit  # A worker ends itself by os._exit.
   for line in sys.stdin:
     done = processes.run_module('train', *json.loads(line))
     last = (done.stderr.splitlines() or [''])[-1]
     print(json.dumps([done.returncode, last]), flush=True)
-  end(0)  # Otherwise TensorFlow waits for workers that were killed.
+  os._exit(0)  # Otherwise TensorFlow waits for workers that were killed.
 """
 
 
@@ -91,9 +90,10 @@ def _start(command, log, stdin=None):
       stderr=log,
       text=True,
       env=processes.environment(
+        **processes.EXACT,
         TF_CONFIG=json.dumps(
           {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
-        )
+        ),
       ),
     )
     for index in range(2)
@@ -120,8 +120,35 @@ def end(started):
   ]
 
 
-def flags(folder):
-  return processes.scenes_flags('softmax_scratch', folder / 'data', *BINDINGS)
+# {task: (experiment, what is laid over it)}.
+TASKS = {
+  'softmax': ('softmax_scratch', ()),
+  'contrastive': (
+    'contrastive_pretrain',
+    (
+      '--gin_bindings=embedding_judge.EmbeddingJudge.images = 2',
+      '--gin_bindings=schedules.CosineDecay.warmup_steps = 2',
+    ),
+  ),
+  # With averaged weights, which are the teacher, and a bank of features.
+  'consistency': (
+    'softmax_scratch',
+    (
+      '--gin_file=gin_configs/tasks/joint.gin',
+      '--gin_file=gin_configs/tasks/consistency.gin',
+      '--gin_file=tools/soaking/bank.gin',
+      '--gin_bindings=THRESHOLD = 0.2',
+      '--gin_bindings=LABELS = 4',
+      '--gin_bindings=scenes.Scenes.train = 8',
+    ),
+  ),
+}
+
+
+def flags(folder, task='softmax'):
+  experiment, more = TASKS[task]
+  given = processes.scenes_flags(experiment, folder / 'data', *BINDINGS)
+  return [*given, *more]
 
 
 @pytest.fixture(scope='module')
@@ -131,11 +158,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def pair(folder):
-  """Has trained 'whole', which nothing has interrupted."""
+  """Has trained each task, and nothing has interrupted it."""
   found = Pair(folder)
   try:
-    ended = found.train(flags(folder), folder / 'whole')
-    assert [code for code, _ in ended] == [0, 0], ended
+    for task in TASKS:
+      ended = found.train(flags(folder, task), folder / task)
+      assert [code for code, _ in ended] == [0, 0], ended
     yield found
   finally:
     found.kill()
@@ -163,16 +191,17 @@ def logged(model_dir, split):
 
 
 @pytest.mark.slow
-def test_two_workers_equal_one_process(folder, pair):
+@pytest.mark.parametrize('task', TASKS)
+def test_two_workers_equal_one_process(folder, pair, task):
   """In weights, losses and scores; and they leave the same files."""
   del pair
-  command = flags(folder)
-  done = processes.run_module('train', *command, f'--model_dir={folder}/one')
+  one, two = folder / f'{task}_of_one', folder / task
+  command = [*flags(folder, task), f'--model_dir={one}']
+  done = processes.run_apart('train', *command, **processes.EXACT)
   assert done.returncode == 0, done.stderr
-  one, two = folder / 'one', folder / 'whole'
   for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
     assert a.keys() == b.keys()
-    for name in ('softmax', 'loss', 'softmax_count', 'weight_norm'):
+    for name in a.keys() - {'split', 'step'}:
       np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
   (step, expected), (same_step, actual) = state(one), state(two)
   assert step == same_step == STEPS
@@ -182,11 +211,12 @@ def test_two_workers_equal_one_process(folder, pair):
     np.testing.assert_allclose(
       actual[name], value, rtol=1e-4, atol=2e-4, err_msg=name
     )
-  found = [results.read(str(path)) for path in (one, two)]
-  assert found[0]['pixels'] == found[1]['pixels'] > 0
-  assert found[0]['miou'] == pytest.approx(found[1]['miou'], abs=0.01)
-  assert len(logged(two, 'val')) == 2
   assert files(one) == files(two)
+  if task != 'contrastive':
+    found = [results.read(str(path)) for path in (one, two)]
+    assert found[0]['pixels'] == found[1]['pixels'] > 0
+    assert found[0]['miou'] == pytest.approx(found[1]['miou'], abs=0.01)
+    assert len(logged(two, 'val')) == 2
 
 
 def files(model_dir):
@@ -233,7 +263,7 @@ def test_workers_that_differ_do_not_start(folder, pair, make):
 def test_a_worker_that_sees_other_checkpoints_does_not_start(folder, pair):
   """A copy of the folder that was left behind at an earlier step."""
   for name in ('new', 'old'):
-    shutil.copytree(folder / 'whole', folder / name)
+    shutil.copytree(folder / 'softmax', folder / name)
     os.remove(folder / name / run_files.DONE)
   checkpoints.remove(checkpoints.path_of(folder / 'old', STEPS))
   own = [f'--model_dir={folder}/old']
@@ -242,37 +272,53 @@ def test_a_worker_that_sees_other_checkpoints_does_not_start(folder, pair):
     assert 'in the step to resume from;' in said and 'in the weights' in said
 
 
+def wait(process, model_dir, line):
+  path = model_dir / run_files.METRICS
+  processes.wait_for_lines(process, path, line, LIMIT)
+
+
+def assert_the_same(model_dir, whole):
+  """A run that was interrupted, and one that was not: bit for bit."""
+  (_, expected), (step, actual) = state(whole), state(model_dir)
+  assert step == STEPS and actual.keys() == expected.keys()
+  for name, value in expected.items():
+    np.testing.assert_array_equal(actual[name], value, err_msg=name)
+  for split in ('train', 'val', 'embedding'):
+    assert logged(model_dir, split) == logged(whole, split)
+
+
 @pytest.mark.slow
-def test_whatever_ends_one_worker_all_resume(folder, pair):
-  """A signal to one worker, then a death of either, then to the end.
-
-  The last test with the pair, which does not survive it.
-  """
-  model_dir = folder / 'broken'
-  command = flags(folder)
-
-  def wait(process, line):
-    path = model_dir / run_files.METRICS
-    processes.wait_for_lines(process, path, line, LIMIT)
-
+def test_a_signal_to_one_worker_stops_both_and_they_resume(folder, pair):
+  model_dir, command = folder / 'stopped', flags(folder, 'contrastive')
   pair.begin(command, model_dir)
-  wait(pair.workers[0], 3)
+  wait(pair.workers[0], model_dir, 4)
   pair.workers[1].send_signal(signal.SIGTERM)
   stopped = 'error: Stopped by SIGTERM; run the same command again to resume.'
   assert pair.end() == [(143, stopped)] * 2
   # Saved by the chief, at the step that is the last for both.
   saved = state(model_dir)[0]
   assert saved == logged(model_dir, 'train')[-1]['step'] < STEPS
+  ended = pair.train(command, model_dir)
+  assert [code for code, _ in ended] == [0, 0], ended
+  assert_the_same(model_dir, folder / 'contrastive')
 
+
+@pytest.mark.slow
+def test_whichever_worker_is_killed_all_resume(folder, pair):
+  """The death of either worker, then to the end.
+
+  The last test with the pair, which does not survive it.
+  """
+  model_dir, command = folder / 'killed', flags(folder, 'consistency')
   pair.begin(command, model_dir)
-  wait(pair.workers[0], saved + 3)
+  wait(pair.workers[0], model_dir, 5)
   pair.workers[1].kill()
   (code, said), killed = pair.end()
   assert killed is None and code == errors.WorkerLost.exit_code, said
   assert said.startswith('error: Lost worker 1 (localhost:'), said
 
   started = start(command, model_dir)
-  wait(started[0], saved + 6)
+  wait(started[0], model_dir, state(model_dir)[0] + 5)
   started[0].kill()
   (killed, _), (code, said) = end(started)
   assert killed == -signal.SIGKILL and code == errors.WorkerLost.exit_code, said
@@ -280,12 +326,7 @@ def test_whatever_ends_one_worker_all_resume(folder, pair):
 
   ended = end(start(command, model_dir))
   assert [code for code, _ in ended] == [0, 0], ended
-  (_, expected), (step, actual) = state(folder / 'whole'), state(model_dir)
-  assert step == STEPS and actual.keys() == expected.keys()
-  for name, value in expected.items():
-    np.testing.assert_array_equal(actual[name], value, err_msg=name)
-  for split in ('train', 'val'):
-    assert logged(model_dir, split) == logged(folder / 'whole', split)
+  assert_the_same(model_dir, folder / 'consistency')
 
 
 @pytest.mark.parametrize(

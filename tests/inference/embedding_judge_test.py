@@ -11,7 +11,7 @@ from deeplab_contrast.datasets import transforms
 from deeplab_contrast.inference import embedding_judge
 from deeplab_contrast.tasks import contrastive
 from deeplab_contrast.utils import errors
-from tests import processes, tiny
+from tests import tiny
 from tests.datasets import in_memory
 
 NAMES = [f'image_{i}' for i in range(5)]
@@ -178,10 +178,8 @@ def test_an_image_that_does_not_fit(network, examples):
 
 
 @pytest.mark.slow
-def test_two_replicas_judge_as_one():
+def test_two_replicas_judge_as_one(two_replicas):
   code = """
-    from tests import processes
-    two = processes.two_replicas()
     import tensorflow as tf
     from deeplab_contrast.inference import embedding_judge
     from deeplab_contrast.tasks import contrastive
@@ -194,6 +192,6 @@ def test_two_replicas_judge_as_one():
         network = tiny.network(contrastive.Contrastive())
       print(embedding_judge.EmbeddingJudge().on(network, examples)())
     """
-  one, two = processes.run_python(code).splitlines()[-2:]
+  one, two = two_replicas(code).splitlines()[-2:]
   assert one == two
   assert "'knn_miou': 0." in one

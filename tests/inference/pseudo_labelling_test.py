@@ -15,7 +15,7 @@ from deeplab_contrast.inference import (
   pseudo_manifest,
   whole_images,
 )
-from deeplab_contrast.utils import run_files
+from deeplab_contrast.utils import errors, journals, run_files
 from tests.datasets import in_memory
 
 THRESHOLDS = np.array([0.4, 0.5, 0.6], np.float32)
@@ -132,6 +132,13 @@ def test_what_is_there_is_not_made_again(whole, examples, tmp_path):
   assert len(again) == 2  # The batch whose line was cut off.
   assert contents(tmp_path) == contents(whole[0])
   assert summary(work(tmp_path, examples)) == summary(whole[1])
+
+
+def test_a_disk_too_full_for_the_counts(examples, tmp_path, monkeypatch):
+  """Without them nothing is complete, so this must not look like success."""
+  monkeypatch.setattr(journals.Journal, 'write', lambda *_: None)
+  with pytest.raises(errors.SystemFault, match=r'images could not .*0_of_1'):
+    work(str(tmp_path), examples).run(predict, 0, 1)
 
 
 def test_a_deleted_label_is_made_again(whole, examples, tmp_path):

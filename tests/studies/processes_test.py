@@ -155,12 +155,20 @@ def test_sigterm_reaches_all():
     assert parent.wait(30) == 128 + signal.SIGTERM
 
 
+def test_a_signal_between_two_tasks_stops(capfd):
+  stop = lambda _: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+  with pytest.raises(errors.Preempted, match='Stopped by SIGTERM; run the'):
+    processes.run_all([task('a', done=stop), task('b')])
+  out = capfd.readouterr().out
+  assert 'Task a' in out and 'Task b' not in out
+
+
 def test_it_can_be_caught_as_a_user_error():
   assert issubclass(processes.ChildFailed, errors.UserError)
 
 
 def test_flags_that_are_handed_on():
-  flags = processes.Flags('mirrored', '/data', True, ('mine',))
+  flags = processes.Flags('mirrored', '/data', True, ('mine',), 5.0)
   assert flags.command('vis', 'runs/a', '--num_images=2')[2:] == [
     'deeplab_contrast.vis',
     '--num_images=2',
@@ -168,6 +176,7 @@ def test_flags_that_are_handed_on():
     '--strategy=mirrored',
     '--data_dir=/data',
     '--allow_config_change',
+    '--stuck_minutes=5.0',
     '--allow_import=mine',
   ]
   assert processes.Flags().command('eval', 'runs/a')[3:] == [

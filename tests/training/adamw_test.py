@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from deeplab_contrast.tasks import softmax
 from deeplab_contrast.training import adamw, trainer
-from tests import processes, tiny
+from tests import tiny
 
 STRATEGY = tf.distribute.get_strategy()
 
@@ -111,11 +111,9 @@ def test_last_layers_learn_faster_and_runs_resume(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_replicas_equal_one():
-  processes.run_python(
+def test_two_replicas_equal_one(two_replicas):
+  two_replicas(
     """
-    from tests import processes
-    strategy = processes.two_replicas()
     import numpy as np
     import tensorflow as tf
     from deeplab_contrast.training import adamw
@@ -128,13 +126,13 @@ def test_two_replicas_equal_one():
       optimizer.set_factors(given, [1.0, 2.0, 1.0, 10.0])
       return given, optimizer
 
-    with strategy.scope():
+    with two.scope():
       shared, of_shared = make()
     alone, of_alone = make()
 
     @tf.function
     def step(gradients):
-      strategy.run(lambda: of_shared.apply([g / 2 for g in gradients]))
+      two.run(lambda: of_shared.apply([g / 2 for g in gradients]))
 
     for gradients in this.gradients_of(alone):
       gradients = [tf.constant(g) for g in gradients]

@@ -63,7 +63,18 @@ def test_scores_of_different_evaluations_do_not_compare(tmp_path):
   keep(tmp_path, 10, 0.5)
   assert not keep(tmp_path, 20, 0.9, {'split': 'val', 'scales': (0.5, 1.0)})
   assert best.read(str(tmp_path))['step'] == 10
-  assert not best.is_better(str(tmp_path), {'loss': 0.1})
+  assert not best.is_better(str(tmp_path), {'loss': 0.1}, 20)
+
+
+def test_damaged_it_is_replaced_when_its_step_is_repeated(tmp_path):
+  """It shares its files with the checkpoint that was damaged."""
+  keep(tmp_path, 10, 0.5)
+  _, data = checkpoints.files_of(checkpoints.path_of(tmp_path, 10))
+  pathlib.Path(data).write_text('damaged')
+  assert kept(tmp_path) == 'damaged'
+  checkpoints.remove(checkpoints.path_of(tmp_path, 10))
+  assert keep(tmp_path, 10, 0.5)
+  assert kept(tmp_path) == 'weights of 10'
 
 
 def test_killed_at_any_moment_the_best_is_whole(tmp_path, monkeypatch):

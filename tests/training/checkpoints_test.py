@@ -10,7 +10,7 @@ from deeplab_contrast.core.network import heads, model
 from deeplab_contrast.tasks import contrastive, softmax
 from deeplab_contrast.training import averages, checkpoints, contents
 from deeplab_contrast.training import weights as weights_lib
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, results
 from tests import tiny
 
 
@@ -42,8 +42,7 @@ def files(folder, step, ending='*'):
 
 
 def damage(folder, step, ending, change):
-  (path,) = files(folder, step, ending)
-  change(path)
+  change(*files(folder, step, ending))
 
 
 def flip_a_bit(path):
@@ -105,6 +104,13 @@ def test_warm_start_takes_the_trunk_only(run):
   ):
     np.testing.assert_array_equal(ours, theirs)
   np.testing.assert_array_equal(network.head.weights[0], head)
+
+
+def test_warm_start_of_a_finished_run_takes_its_last_checkpoint_only(run):
+  damage(run[3], 2, '.data*', flip_a_bit)
+  results.write_done(str(run[3]), 2)
+  with pytest.raises(errors.SystemFault, match=r'step 1: delete .*DONE and'):
+    checkpoints.WarmStart(str(run[3]))(tiny.network(softmax.Softmax()))
 
 
 def test_warm_start_from_nothing_is_refused(tmp_path):

@@ -26,12 +26,12 @@ def conv2d(inputs: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor:
   kernel = useful_taps(kernel, inputs.shape[1:3], rate)
   if kernel.shape[:2] == [1, 1]:
     return tf.nn.conv2d(inputs, kernel, 1, 'SAME')
-  if _has_accelerator():
+  if has_accelerator():
     return _forward(inputs, kernel, rate)
   return _atrous(inputs, kernel, rate)
 
 
-def _has_accelerator():
+def has_accelerator() -> bool:
   """Whether the gradients are computed by a GPU or TPU, which have kernels."""
   kinds = {device.device_type for device in tf.config.list_logical_devices()}
   return bool(kinds & {'GPU', 'TPU'})

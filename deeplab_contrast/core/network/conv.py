@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from deeplab_contrast.core.network import atrous_conv, norm
+from deeplab_contrast.core.network import atrous_conv, depthwise_conv, norm
 
 
 def he_normal() -> keras.Initializer:
@@ -43,17 +43,29 @@ class Conv2D(keras.layers.Conv2D):
 
 
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-  """Keras' depthwise convolution, without taps that only meet padding."""
+  """Keras' depthwise convolution, in the faster of the equivalent forms.
+
+  Taps that only meet padding are left out; see `atrous_conv` and
+  `depthwise_conv`.
+  """
 
   def call(self, inputs: tf.Tensor) -> tf.Tensor:
     """See base class."""
-    rate = self.dilation_rate[0]
+    rate, stride = self.dilation_rate[0], self.strides[0]
     kernel = tf.convert_to_tensor(self.kernel)
-    useful = atrous_conv.useful_taps(kernel, inputs.shape[1:3], rate)
-    if useful is kernel or self.strides != (1, 1) or self.padding != 'same':
+    is_even = kernel.shape[0] % 2 == 0 or kernel.shape[1] % 2 == 0
+    if self.padding != 'same' or self.use_bias or (rate > 1 and is_even):
       return super().call(inputs)
+    if stride == 1 and not is_even:
+      kernel = atrous_conv.useful_taps(kernel, inputs.shape[1:3], rate)
+    slow = max(kernel.shape[:2]) > 3 and not atrous_conv.has_accelerator()
+    if slow and rate == 1:
+      return depthwise_conv.conv2d(inputs, kernel, stride)
+    if slow and None not in inputs.shape[1:3]:
+      return depthwise_conv.atrous(inputs, kernel, rate)
+    strides, rates = [1, stride, stride, 1], _needed(kernel, rate)
     return tf.nn.depthwise_conv2d(
-      inputs, useful, [1] * 4, 'SAME', dilations=_needed(useful, rate)
+      inputs, kernel, strides, 'SAME', dilations=rates
     )
 
 

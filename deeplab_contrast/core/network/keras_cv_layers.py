@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import keras
 
-from deeplab_contrast.core.network import dropout, norm
+from deeplab_contrast.core.network import conv, dropout, norm
 
 
 @contextlib.contextmanager
 def ours() -> Iterator[None]:
-  """While inside, keras-cv uses our batch norm and our stochastic depth.
+  """While inside, keras-cv uses some of our layers in place of Keras'.
 
   Our batch norm can be frozen while gamma and beta keep learning, uses the
   batches of all replicas, and is fused on one; our dropout keeps its random
@@ -29,7 +29,11 @@ def ours() -> Iterator[None]:
       rate, next(seeds), name, whole_examples=noise_shape is not None
     )
 
-  replaced = {'BatchNormalization': batch_norm, 'Dropout': stochastic_depth}
+  replaced = {
+    'BatchNormalization': batch_norm,
+    'DepthwiseConv2D': conv.DepthwiseConv2D,
+    'Dropout': stochastic_depth,
+  }
   kept = {name: getattr(keras.layers, name) for name in replaced}
   try:
     for name, make in replaced.items():

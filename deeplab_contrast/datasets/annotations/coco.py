@@ -21,6 +21,7 @@ from deeplab_contrast.datasets.annotations.annotated import (
   whole,
 )
 from deeplab_contrast.datasets.annotations.tree import Tree
+from deeplab_contrast.datasets.raw import drawings
 from deeplab_contrast.utils import errors
 
 WHAT = 'COCO JSON'
@@ -42,7 +43,10 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
   names: list[str] = []
   for file in _of_instances(files):
     value = tree.json(file)
-    if not is_one(value):
+    if not is_one(value) or not value['annotations']:
+      # A test split without labels is not one of images that show nothing.
+      if isinstance(value, dict) and isinstance(value.get('images'), list):
+        left_out['image in a list without annotations'] += len(value['images'])
       continue
     with tree.reading(file, WHAT):
       categories = _categories(value)
@@ -61,7 +65,7 @@ def _of_instances(files):
   names = {file: posixpath.basename(file) for file in files}
   if not any(name.startswith('instances') for name in names.values()):
     return files
-  others = ('captions', 'person_keypoints', 'image_info')
+  others = ('captions', 'person_keypoints')
   return [f for f in files if not names[f].startswith(others)]
 
 
@@ -86,10 +90,10 @@ def _images(tree, file, value, categories, left_out):
   found: dict[Any, tuple] = {}
   for image in value['images']:
     name = image['file_name']
-    size = size_of(image['height'], image['width'])
     if image['id'] in found:
       raise ValueError(f'two images have the id {image["id"]}')
-    found[image['id']] = tree.image(name, file, split), size, []
+    place = tree.image(name, file, split)
+    found[image['id']] = place, _size(tree, image, place), []
   for annotation in value['annotations']:
     if annotation['image_id'] not in found:
       raise ValueError(
@@ -108,6 +112,13 @@ def _images(tree, file, value, categories, left_out):
     several.sort(key=lambda item: item[0])
     drawn = tuple((name, shape) for _, name, shape in several)
     yield Annotation(image, file, split, size, drawn)
+
+
+def _size(tree, image, place):
+  """As stated, or that of the file: some tools leave it out, or write 0."""
+  if image.get('height') and image.get('width'):
+    return size_of(image['height'], image['width'])
+  return drawings.size_upright(tree.path(place))
 
 
 def _kind(annotation):

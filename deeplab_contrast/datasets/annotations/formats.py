@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from deeplab_contrast.datasets.annotations import (
+  class_files,
   coco,
+  cvat_xml,
   label_studio,
   label_studio_png,
   labelme,
@@ -51,6 +53,7 @@ def _sample(tree, is_one):
 
 FORMATS = {
   'coco': Format('COCO', _json_files(coco), coco.read),
+  'cvat': Format('CVAT for images 1.1', cvat_xml.files_of, cvat_xml.read),
   'labelme': Format('labelme', _json_files(labelme), labelme.read),
   'label_studio': Format(
     'Label Studio', _json_files(label_studio), label_studio.read
@@ -62,11 +65,17 @@ FORMATS = {
     'Label Studio PNG', label_studio_png.files_of, label_studio_png.read
   ),
   'yolo': Format('YOLO segmentation', yolo.files_of, yolo.read),
+  'class_masks': Format(
+    'one mask per class', class_files.files_of, class_files.read
+  ),
 }
 
 
 # Which pairs images by a rule that must be stated.
 BY_ORDER = 'label_studio_png'
+
+# Whose labels are layered in the order of the classes.
+LAYERED = (BY_ORDER, 'class_masks')
 
 
 def recognise(tree: Tree) -> str | None:
@@ -98,7 +107,7 @@ def _read(name, state):
       f'{tree.root} has no annotations of {about.title}: export them there, or '
       'correct "masks" in dataset.json.'
     )
-  if set(tree.images).isdisjoint(one.image for one in found.images):
+  if not any(tree.has(one.image) for one in found.images):
     name = posixpath.basename(found.images[0].image)
     raise errors.DataError(
       f'{tree.root} has annotations of {about.title} for {len(found.images)} '

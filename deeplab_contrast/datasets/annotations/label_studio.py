@@ -1,5 +1,8 @@
 """Label Studio: one JSON of tasks, with brush strokes, polygons and boxes.
 
+"JSON-MIN" has a record for each annotation instead, with its regions under the
+name of the tag that drew them.
+
 Of several annotations of a task, the one marked as ground truth counts, or else
 the one that was changed last; later regions are above.
 """
@@ -22,20 +25,31 @@ from deeplab_contrast.datasets.annotations.tree import Tree
 
 WHAT = 'Label Studio JSON'
 
-# Regions, by the key that holds their labels.
-_KINDS = ('brushlabels', 'polygonlabels', 'rectanglelabels', 'ellipselabels')
+# Regions, by the key that holds their labels. 'labels' is that of regions whose
+# shape and label have tags of their own.
+_KINDS = (
+  *('brushlabels', 'polygonlabels', 'rectanglelabels', 'ellipselabels'),
+  'labels',
+)
+# A value that only regions of one kind have.
+_SIGNS = {
+  'rle': 'brushlabels',
+  'points': 'polygonlabels',
+  'radiusX': 'ellipselabels',
+  'height': 'rectanglelabels',
+}
+# What only the records of JSON-MIN have; old versions have fewer of them.
+_OF_MIN = {'annotator', 'annotation_id', 'lead_time'}
 _ENDINGS_OF_DATA = ('image', 'img', 'ocr', 'photo')
 
 
 def is_one(value: Any) -> bool:
   """Whether the value of a JSON file looks like this format."""
-  return (
-    isinstance(value, list)
-    and bool(value)
-    and isinstance(value[0], dict)
-    and 'data' in value[0]
-    and bool({'annotations', 'completions'} & set(value[0]))
-  )
+  if not isinstance(value, list) or not value or not isinstance(value[0], dict):
+    return False
+  keys = set(value[0])
+  is_full = 'data' in keys and {'annotations', 'completions'} & keys
+  return bool(is_full or _OF_MIN & keys)
 
 
 def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
@@ -47,10 +61,26 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
     if not is_one(value):
       continue
     with tree.reading(file, WHAT):
-      for task in value:
+      for task in _tasks(value):
         images += _image(tree, file, task, left_out)
   names = (name for image in images for name, _ in image.shapes)
   return Annotated(tuple(images), unique(sorted(set(names))), left_out)
+
+
+def _tasks(value):
+  """Tasks, also of JSON-MIN, whose records of a task become one."""
+  if 'data' in value[0]:
+    return value
+  tasks: dict[object, dict] = {}
+  for i, record in enumerate(value):
+    task = tasks.setdefault(
+      record.get('id', f'record {i}'), {'data': record, 'annotations': []}
+    )
+    several = (v for v in record.values() if isinstance(v, list))
+    regions = [r for one in several for r in one if isinstance(r, dict)]
+    result = [{**region, 'value': region} for region in regions]
+    task['annotations'].append({**record, 'result': result})
+  return list(tasks.values())
 
 
 def _image(tree, file, task, left_out):
@@ -63,21 +93,37 @@ def _image(tree, file, task, left_out):
   left_out['annotation besides that of another person'] += len(done) - 1
   done.sort(key=lambda a: (bool(a.get('ground_truth')), _changed(a)))
   size, drawn = None, []
-  for region in done[-1]['result']:
-    key = next((k for k in _KINDS if k in region.get('value', ())), None)
-    if key is None:
-      left_out[f'region of the type {region.get("type")!r}'] += 1
+  regions = done[-1]['result']
+  labelled = {r.get('id') for r in regions if _key(r['value'])} - {None}
+  for region in regions:
+    value = region['value']
+    key = _key(value)
+    kind = _kind(value) if key == 'labels' else key
+    if kind is None:
+      # A shape and its label can be two results with one id.
+      if region.get('id') not in labelled:
+        left_out[f'region of the type {region.get("type")!r}'] += 1
       continue
     size = size_of(region['original_height'], region['original_width'])
-    shape = _shape(key, region['value'], size)
+    shape = _shape(kind, value, size)
     if shape is None:
       left_out['polygon of fewer than three points'] += 1
-    elif not region['value'][key]:
+    elif not value[key]:
       left_out['region without a label'] += 1
     else:
-      drawn.append((label(region['value'][key][0]), shape))
+      drawn.append((label(value[key][0]), shape))
   image = tree.image(_name(task), file)
   yield Annotation(image, file, splits.of_path(image), size, tuple(drawn))
+
+
+def _key(value):
+  """The key of the labels of a region, or None."""
+  return next((k for k in _KINDS if k in value), None)
+
+
+def _kind(value):
+  """The kind of a region, by the values it has; None if it is unknown."""
+  return next((kind for sign, kind in _SIGNS.items() if sign in value), None)
 
 
 def _changed(annotation):

@@ -6,13 +6,10 @@ come later in `classes` are above.
 """
 
 import collections
-import dataclasses
-import hashlib
-import pathlib
 import posixpath
 import re
 
-from deeplab_contrast.datasets.annotations import shapes, splits
+from deeplab_contrast.datasets.annotations import bitmaps, splits
 from deeplab_contrast.datasets.annotations.annotated import (
   Annotated,
   Annotation,
@@ -21,31 +18,11 @@ from deeplab_contrast.datasets.annotations.annotated import (
 )
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.datasets.raw import file_pairs
-from deeplab_contrast.imaging import masks
 from deeplab_contrast.utils import errors
 
 _NAME = re.compile(
   r'task-(\d+)-annotation-(\d+)-by-.*?-tag-(.+)-(\d+)\.png', re.IGNORECASE
 )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _MaskFile:
-  """The pixels of a mask file that are not 0."""
-
-  path: pathlib.Path
-
-  def region(self, height: int, width: int) -> shapes.Region:
-    pixels = masks.read_ids(self.path) > 0
-    if pixels.shape != (height, width):
-      raise errors.DataError(
-        f'{self.path} is {pixels.shape[0]} x {pixels.shape[1]} (height x '
-        f'width), but its image is {height} x {width}.'
-      )
-    return 0, 0, pixels
-
-  def mark(self) -> bytes:
-    return hashlib.blake2b(self.path.read_bytes(), digest_size=12).digest()
 
 
 def files_of(tree: Tree) -> tuple[str, ...]:
@@ -81,7 +58,7 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
   for image, (_, several) in zip(images, sorted(tasks.items()), strict=True):
     left_out['annotation besides that of another person'] += len(several) - 1
     drawn = [
-      (name, _MaskFile(tree.path(file)))
+      (name, bitmaps.MaskFile(tree.path(file)))
       for name, _, file in sorted(several[max(several)])
     ]
     source = several[max(several)][0][2]

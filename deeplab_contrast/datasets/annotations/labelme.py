@@ -1,4 +1,7 @@
-"""labelme: one JSON of shapes beside each image. Later shapes are above."""
+"""labelme: one JSON of shapes beside each image. Later shapes are above.
+
+The photo may also be inside of the JSON, in `imageData`.
+"""
 
 import collections
 from typing import Any
@@ -14,6 +17,7 @@ from deeplab_contrast.datasets.annotations.annotated import (
   unique,
 )
 from deeplab_contrast.datasets.annotations.tree import Tree
+from deeplab_contrast.imaging import embedded
 
 WHAT = 'labelme JSON'
 
@@ -57,7 +61,10 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
 
 def _image(tree, file, value, left_out):
   # Renamed pairs keep the old name inside.
-  image = tree.beside(file) or tree.image(value['imagePath'], file)
+  name = value['imagePath']
+  image = tree.beside(file, name) or tree.image(name, file)
+  if not tree.has(image) and value.get(embedded.KEY):
+    image = file
   size = None
   if value.get('imageHeight') and value.get('imageWidth'):
     size = size_of(value['imageHeight'], value['imageWidth'])

@@ -14,8 +14,12 @@ from deeplab_contrast.datasets.annotations import splits
 from deeplab_contrast.datasets.annotations.tree import Tree
 
 _LOSSLESS = ('.png', '.bmp', '.tif', '.tiff', '.gif')
+# Words in the names of folders of masks.
+_MASKS = re.compile(
+  r'mask|label|annot|seg|ground.?truth|(^|[^a-z])gt', re.IGNORECASE
+)
 # More colours than this are a photo.
-_MOST_VALUES = 64
+MOST_VALUES = 64
 # How many files of a folder are looked at, and the pixels of their sides.
 _SAMPLED = 3
 _SIDE = 256
@@ -71,6 +75,11 @@ def _stars(template, folders):
   pattern = re.escape(template).replace(r'\*', '([^/]+)')
   found = [re.fullmatch(pattern, folder) for folder in sorted(folders)]
   return tuple(match[1] for match in found if match)
+
+
+def is_of_masks(folder: str) -> bool:
+  """Whether the name of a folder (a path with `/`) says that it has masks."""
+  return _MASKS.search(folder) is not None
 
 
 def suffixes(
@@ -140,6 +149,8 @@ def _in_one_folder(tree, folders):
 def _in_two_folders(tree, folders):
   """[(image folder, mask folder, image suffix, mask suffix, masks)]."""
   masks = {f for f, files in folders.items() if _are_masks(tree, files)}
+  if masks == set(folders):  # Drawings, and tiny photos, have few colours too.
+    masks = set(filter(is_of_masks, folders))
   found = []
   for folder in sorted(set(folders) - masks):
     stems = _stems(folders[folder])
@@ -186,21 +197,21 @@ def _template(pairs):
 
 
 def _split_names(folder):
-  """The parts of a path that name a split, and their beginnings."""
-  for part in folder.split('/'):
-    ends = [i for i, c in enumerate(part) if not c.isalnum()] + [len(part)]
-    yield from (part[:i] for i in ends if splits.of_name(part[:i]))
+  """The words in a path that name a split: 'train' in 'images_train'."""
+  words = re.findall(r'[^\W_]+', folder)
+  yield from (word for word in words if splits.of_name(word))
 
 
 def _starred(images, masks, name):
   """Both folders with a star for the name of the split, or None."""
   result = []
+  word = re.compile(rf'(?<![^\W_]){re.escape(name)}(?![^\W_])')
   for folder in (images, masks):
     parts = folder.split('/')
-    places = [i for i, part in enumerate(parts) if part.startswith(name)]
+    places = [i for i, part in enumerate(parts) if word.search(part)]
     if not places:
       return None
-    parts[places[0]] = '*' + parts[places[0]][len(name) :]
+    parts[places[0]] = word.sub('*', parts[places[0]], count=1)
     below = parts[places[0] + 1 :]
     result.append((parts[: places[0] + 1], below))
   (image_parts, image_below), (mask_parts, mask_below) = result
@@ -225,7 +236,7 @@ def _is_mask(tree, file):
   step = max(1, max(pixels.shape[:2]) // _SIDE)
   pixels = pixels[::step, ::step]
   if pixels.ndim == 2:
-    return len(np.unique(pixels)) <= _MOST_VALUES
+    return len(np.unique(pixels)) <= MOST_VALUES
   return len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) <= (
-    _MOST_VALUES
+    MOST_VALUES
   )

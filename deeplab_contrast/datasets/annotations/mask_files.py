@@ -24,6 +24,9 @@ _MOST_CLASSES = 64
 _MOST_READ = 5000
 _FRACTIONS = {'val': 0.2}
 
+# The kind of masks of colours on transparent ground.
+_CLEAR = 'clear'
+
 
 def recognise(tree: Tree) -> tuple[str, Keys] | None:
   """(what it is, keys of dataset.json), or None.
@@ -73,9 +76,10 @@ def _voc(tree, found):
   name = next((n for n in _VOC_MASKS if _has(tree, place, n)), None)
   if name is None:
     return None
+  masks_folder = posixpath.join(place, name)
   keys = {
-    'image_folder': posixpath.join(place, _VOC_IMAGES),
-    'mask_folder': posixpath.join(place, name),
+    'image_folder': _images_of(tree, masks_folder, place),
+    'mask_folder': masks_folder,
     **_named(found),
   }
   lists = _lists(tree, posixpath.join(place, _VOC_LISTS))
@@ -84,6 +88,29 @@ def _voc(tree, found):
     what = 'CVAT segmentation mask 1.1'
     return what, {**keys, 'missing_mask': 'background'}
   return f'PASCAL VOC folders with {posixpath.basename(found.file)}', keys
+
+
+def _images_of(tree, masks_folder, place):
+  """JPEGImages; or, if images are elsewhere, the folder that fits best."""
+  if _has(tree, place, _VOC_IMAGES):
+    return posixpath.join(place, _VOC_IMAGES)
+  others = [f for f in tree.images if not layouts.is_of_masks(f)]
+  stems = [posixpath.splitext(file)[0] for file in others]
+  start = masks_folder + '/'
+  counts: collections.Counter[str] = collections.Counter()
+  ends = {
+    posixpath.splitext(file)[0].removeprefix(start)
+    for file in tree.images
+    if file.startswith(start)
+  }
+  for stem in stems:
+    parts = stem.split('/')
+    for i in range(len(parts)):
+      counts['/'.join(parts[:i])] += '/'.join(parts[i:]) in ends
+  best = max(counts, key=lambda folder: counts[folder], default='')
+  if not counts[best]:
+    return posixpath.join(place, _VOC_IMAGES)
+  return best or '.'
 
 
 def _has(tree, place, name):
@@ -131,24 +158,43 @@ def _measured(tree, files) -> Keys:
     kinds.add(kind)
     seen.update(values)
   values = sorted(seen)
-  if len(kinds - {None}) != 1 or not 1 < len(values) <= _MOST_CLASSES:
+  kinds -= {None}
+  if _CLEAR in kinds:  # Others may happen to be opaque.
+    kinds -= {'colors'}
+  least = 0 if _CLEAR in kinds else 1
+  if len(kinds) != 1 or not least < len(values) <= _MOST_CLASSES:
     raise errors.DataError(
       f'{tree.root} has images and masks, but what the masks mean is unclear '
       f'({len(values)} values or colours): write a dataset.json with "classes",'
       ' see docs/own_data.md.'
     )
   if kinds == {'colors'}:
-    names = _background_first({_color_name(c): list(c) for c in values})
-    return {'masks': 'colors', 'classes': names}
+    names = {_color_name(c): list(c) for c in values}
+    return {'masks': 'colors', 'classes': _background_first(names)}
+  if kinds == {_CLEAR}:
+    names = {'background': [0, 0, 0]} | {
+      _color_name(c): list(c) for c in values
+    }
+    about = {'masks': 'colors', 'transparent': 'background'}
+    return {**about, 'classes': names}
   if set(values) <= {0, 1, 255} and 255 in values:
     # White is 1 in a 1-bit file.
     return {'classes': ['background', 'object'], 'ids': [0, 255]}
-  ids = [value for value in values if value != 255]
+  ids = values
+  if not _are_shades(values):
+    ids = [value for value in values if value != 255]
   names = ['background' if i == 0 else f'class_{i}' for i in ids]
   if len(ids) == 2 and ids[0] == 0:
     names = ['background', 'object']
   keys: Keys = {'classes': names}
   return keys if ids == list(range(len(ids))) else {**keys, 'ids': ids}
+
+
+def _are_shades(values):
+  """Whether classes are evenly spread greys, of which 255 is the last."""
+  steps = np.diff(values)
+  ends = values[0], values[-1]
+  return len(values) > 2 and ends == (0, 255) and np.ptp(steps) <= 2
 
 
 def _color_name(color):
@@ -176,10 +222,11 @@ def _values(path):
 
 def _colors(path):
   try:
-    colors, _ = masks.read_colors(path)
+    colors, is_clear = masks.read_colors(path, may_be_clear=True)
   except errors.DataError:
     return None, [], {}
-  flat = np.unique(colors.reshape(-1, 3), axis=0)
+  flat = np.unique(colors[~is_clear], axis=0)
   if len(flat) > _MOST_CLASSES:
     return None, [], {}
-  return 'colors', list(map(tuple, flat.tolist())), {}
+  kind = _CLEAR if is_clear.any() else 'colors'
+  return kind, list(map(tuple, flat.tolist())), {}

@@ -28,6 +28,9 @@ DESCRIPTION = 'dataset.json'
 # No annotation tool writes more, and Python needs ten times as much memory.
 _MOST_BYTES = 2 << 30
 
+# Files that may hold annotations, or lists of classes.
+_TEXTS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv')
+
 # What reading damaged values raises.
 _WRONG = (
   *(KeyError, IndexError, TypeError, ValueError, AttributeError),
@@ -82,6 +85,14 @@ class Tree:
     found = self.ending('.json')
     return tuple(f for f in found if posixpath.basename(f) != DESCRIPTION)
 
+  @functools.cached_property
+  def _known(self):
+    return frozenset(self.files)
+
+  def has(self, file: str) -> bool:
+    """Whether there is such a file."""
+    return file in self._known
+
   def ending(self, *endings: str) -> tuple[str, ...]:
     """Files with one of these endings, in lower or upper case."""
     return tuple(f for f in self.files if f.lower().endswith(endings))
@@ -100,8 +111,7 @@ class Tree:
       str(self.root.absolute()),
       self.files,
       tuple(
-        _stamp(self.path(file))
-        for file in self.ending('.json', '.txt', '.yaml', '.yml', '.csv')
+        _stamp(self.path(file)) for file in self.ending(*_TEXTS)
       ),
     )
 
@@ -143,11 +153,22 @@ class Tree:
 
   @functools.cached_property
   def _by_stem(self):
-    return {posixpath.splitext(file)[0]: file for file in self.images}
+    result: dict[str, list[str]] = {}
+    for file in self.images:
+      result.setdefault(posixpath.splitext(file)[0], []).append(file)
+    return result
 
-  def beside(self, file: str) -> str | None:
-    """The image of the same name and folder, but for its ending."""
-    return self._by_stem.get(posixpath.splitext(file)[0])
+  def beside(self, file: str, name: object = '') -> str | None:
+    """The image of the same name and folder, but for its ending.
+
+    Args:
+      file: any file.
+      name: which one, if there are several: its mask may be among them.
+    """
+    found = self._by_stem.get(posixpath.splitext(file)[0], [])
+    ending = posixpath.splitext(str(name))[1].lower()
+    same = [f for f in found if f.lower().endswith(ending)]
+    return next(iter(same or found), None)
 
   @functools.cached_property
   def _by_name(self):

@@ -71,7 +71,7 @@ def pairs(
 
 def _shapes(one, labels, about):
   drawn = [(labels[label], shape) for label, shape in one.shapes]
-  if about.masks == formats.BY_ORDER:
+  if about.masks in formats.LAYERED:
     drawn.sort(key=lambda item: item[0])
   return tuple(drawn)
 

@@ -49,6 +49,15 @@ _ADVICE = (
   ),
 )
 
+_ADVICE_DRAWN = (
+  (
+    ' does not exist.',
+    'Photos that are annotated, but not there: put them there, or leave them '
+    'out with --on_error=skip (more than 5 % of all: --max_skipped=0.5).',
+  ),
+  *_ADVICE[1:],
+)
+
 
 def make_layout(about: description.Description) -> raw_pairs.Layout:
   """How to find and split the files of a described dataset."""
@@ -92,7 +101,7 @@ def _collect(folder, about):
     disjoint=tuple(itertools.combinations(order, 2)),
     allow_equal=about.allow_equal,
     convert=about.info.convert,
-    advice=_ADVICE,
+    advice=_ADVICE_DRAWN if about.is_drawn else _ADVICE,
     about=[about.name, about.info.class_names],
     notes=tuple(notes),
     made=_MADE,

@@ -3,11 +3,12 @@
 import os
 import pathlib
 
-from deeplab_contrast.datasets.annotations import recognition, tree
+from deeplab_contrast.datasets.annotations import recognition
 from deeplab_contrast.datasets.folder_segmentation import (
   description,
   description_file,
   meaning,
+  unknown,
 )
 from deeplab_contrast.datasets.raw import file_pairs, raw_pairs
 from deeplab_contrast.utils import errors
@@ -42,8 +43,10 @@ def resolve(root: str | None, path: str) -> Resolved:
   ):
     found = recognition.recognise(folder, {})
     if found is None:
-      raise errors.ConfigError(_nothing(folder))
+      raise errors.ConfigError(unknown.sentence(folder))
     return description_file.make(found.keys, folder / '(as recognised)'), found
+  if folder is not None and folder.is_file():
+    raise errors.ConfigError(unknown.sentence(folder))
   stated, file = description_file.read(path)
   if folder is None or not folder.is_dir() or _is_complete(folder, stated):
     return description_file.make(_of_cvat(folder, stated), file), None
@@ -85,14 +88,3 @@ def _of_cvat(folder, stated):
   if is_cvat and not {'missing_mask', 'unlabelled'} & set(stated):
     return {**stated, 'missing_mask': meaning.BACKGROUND}
   return stated
-
-
-def _nothing(folder):
-  files = tree.Tree(folder).files
-  endings = sorted({pathlib.PurePosixPath(f).suffix for f in files} - {''})
-  has = f'{len(files)} files ({" ".join(endings[:8])})' if files else 'no files'
-  return (
-    f'{folder} has no {tree.DESCRIPTION}, and {has} in which neither masks nor '
-    'annotations of a known tool were recognised: write a description, see '
-    'docs/own_data.md.'
-  )

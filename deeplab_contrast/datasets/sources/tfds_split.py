@@ -15,7 +15,7 @@ from google.protobuf import json_format
 from deeplab_contrast.common import ID, IMAGE, LABEL
 from deeplab_contrast.datasets import info as dataset_info
 from deeplab_contrast.datasets.sources import examples
-from deeplab_contrast.utils import errors, files
+from deeplab_contrast.utils import checks, errors, files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,13 @@ class TfdsSplit(examples.Source):
 def builder_of(
   dataset: dataset_info.Dataset, data_dir: str | None
 ) -> tfds.core.DatasetBuilder:
-  """The TFDS builder of a `Dataset`; DataError if its files are damaged."""
+  """The TFDS builder of a `Dataset`.
+
+  Raises:
+    ConfigError: `data_dir` is remote: ArrayRecord reads only local files.
+    DataError: its files are damaged.
+  """
+  checks.on_this_machine(data_dir or '', '--data_dir')
   with _damage_reported(dataset.info, data_dir):
     return dataset.builder(data_dir)
 

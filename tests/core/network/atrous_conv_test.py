@@ -28,10 +28,25 @@ def outcome(layer, pixels, size):
   [((9, 9), 2), ((9, 9), 8), ((9, 9), 9), ((5, 19), 6), ((None, None), 12)],
 )
 def test_atrous_rates_give_what_keras_gives(name, size, rate):
-  settings = {'padding': 'same', 'dilation_rate': rate}
   filters = [6] if name == 'Conv2D' else []
+  check(name, [*filters, 3], size, dilation_rate=rate, use_bias=False)
+
+
+# oneDNN's gradient by 3x3 taps is fast, so larger kernels are made of such.
+@pytest.mark.parametrize('kernel', [4, 5, 7])
+@pytest.mark.parametrize(
+  ('size', 'rates'),
+  [((9, 9), (1, 1)), ((10, 7), (2, 1)), ((9, 10), (1, 2)), ((4, 5), (1, 3))],
+)
+def test_depthwise_kernels_of_any_size(kernel, size, rates):
+  stride, rate = rates
+  settings = {'strides': stride, 'dilation_rate': rate, 'use_bias': False}
+  check('DepthwiseConv2D', [kernel], size, **settings)
+
+
+def check(name, arguments, size, **settings):
   ours, theirs = (
-    getattr(module, name)(*filters, 3, **settings)
+    getattr(module, name)(*arguments, padding='same', **settings)
     for module in (conv, keras.layers)
   )
   shape = [2, *(side or 7 for side in size), 4]

@@ -146,7 +146,11 @@ def test_a_step_and_a_graph_of_any_size(variant):
   any_size = tf.function(
     network, input_signature=[tf.TensorSpec([None, None, None, 3])]
   )
-  np.testing.assert_allclose(any_size(x), network(x), rtol=1e-4, atol=1e-4)
+  expected = network(x)
+  # Kernels for sizes that are not known round differently.
+  np.testing.assert_allclose(
+    any_size(x), expected, rtol=0, atol=1e-5 * np.abs(expected).max()
+  )
 
 
 @pytest.mark.slow

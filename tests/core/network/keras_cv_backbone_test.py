@@ -15,7 +15,7 @@ from deeplab_contrast.core.network import (
   norm,
 )
 from deeplab_contrast.tasks import softmax
-from tests import processes, tiny
+from tests import tiny
 
 # One block for each stride, or few.
 _SHALLOW = {
@@ -331,12 +331,10 @@ def test_numbers_of_weights_are_those_keras_cv_states(name, preset, classifier):
 
 
 @pytest.mark.slow
-def test_two_replicas_equal_one():
+def test_two_replicas_equal_one(two_replicas):
   # Has both batch norm and stochastic depth.
-  processes.run_python(
+  two_replicas(
     """
-    from tests import processes
-    strategy = processes.two_replicas()
     import numpy as np
     import tensorflow as tf
     from tests import tiny
@@ -344,7 +342,7 @@ def test_two_replicas_equal_one():
 
     name = 'efficientnet_lite0'
     images = tf.random.stateless_uniform((4, 65, 65, 3), (0, 0), 0, 255)
-    with strategy.scope():
+    with two.scope():
       shared = this.make(name)
       shared(tf.zeros((1, 65, 65, 3)))
     alone = this.make(name)
@@ -356,17 +354,16 @@ def test_two_replicas_equal_one():
           layer.rate = 1e-9  # Still counts.
 
     drop_nothing(shared), drop_nothing(alone)
-    context = tf.distribute.get_strategy()
-    halves = strategy.experimental_distribute_values_from_function(
+    halves = two.experimental_distribute_values_from_function(
       lambda c: images[2 * c.replica_id_in_sync_group :][:2] / 255)
     run = tf.function(
-      lambda x: strategy.run(lambda y: shared(y, training=True)[0], (x,)))
-    result = tf.concat(strategy.experimental_local_results(run(halves)), 0)
+      lambda x: two.run(lambda y: shared(y, training=True)[0], (x,)))
+    result = tf.concat(two.experimental_local_results(run(halves)), 0)
     expected = alone(images / 255, training=True)[0]
-    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
     ours, theirs = tiny.weights(shared), tiny.weights(alone)
     for path, value in theirs.items():
       np.testing.assert_allclose(
-        ours[path], value, rtol=1e-3, atol=1e-4, err_msg=path)
+        ours[path], value, rtol=1e-5, atol=1e-6, err_msg=path)
     """
   )

@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 
 from deeplab_contrast.core.network import norm
-from tests import processes
 
 
 def reference(x, momentum, epsilon):
@@ -57,13 +56,11 @@ def test_frozen_layer_ignores_training():
   np.testing.assert_array_equal(layer.moving_mean, [0, 0])
 
 
-def test_two_replicas_equal_one(tmp_path):
+def test_two_replicas_equal_one(two_replicas):
   """Outputs, gradients and moving statistics, for unequal halves."""
-  processes.run_python(
+  two_replicas(
     """
     import numpy as np, tensorflow as tf
-    from tests import processes
-    strategy = processes.two_replicas()
     from deeplab_contrast.core.network import norm
     x = np.random.default_rng(0).normal(5, 2, (4, 3, 3, 2)).astype('float32')
     x[2:] *= 3
@@ -80,22 +77,22 @@ def test_two_replicas_equal_one(tmp_path):
     one = norm.BatchNorm(0.9)
     one.build(x.shape)
     expected = gradient_of(one, x, weights)
-    with strategy.scope():
-      two = norm.BatchNorm(0.9)
-      two.build(x.shape)
-    halves = [strategy.experimental_distribute_values_from_function(
+    with two.scope():
+      shared = norm.BatchNorm(0.9)
+      shared.build(x.shape)
+    halves = [two.experimental_distribute_values_from_function(
         lambda c, v=v: tf.constant(np.split(v, 2)[c.replica_id_in_sync_group]))
         for v in (x, weights)]
-    run = tf.function(lambda a, b: strategy.run(
-        lambda a, b: gradient_of(two, a, b), (a, b)))
+    run = tf.function(lambda a, b: two.run(
+        lambda a, b: gradient_of(shared, a, b), (a, b)))
     results = run(*halves)
     for result, value in zip(results, expected):
       joined = np.concatenate(
-          [v.numpy() for v in strategy.experimental_local_results(result)])
+          [v.numpy() for v in two.experimental_local_results(result)])
       np.testing.assert_allclose(joined, value, atol=2e-5)
-    for a, b in ((one.moving_mean, two.moving_mean),
-                 (one.moving_variance, two.moving_variance)):
-      for copy in strategy.experimental_local_results(b.value):
+    for a, b in ((one.moving_mean, shared.moving_mean),
+                 (one.moving_variance, shared.moving_variance)):
+      for copy in two.experimental_local_results(b.value):
         np.testing.assert_allclose(copy.numpy(), a.numpy(), rtol=1e-5)
     """
   )

@@ -132,6 +132,60 @@ def label_studio(root):
   return root
 
 
+def label_studio_min(root):
+  """JSON-MIN: a record for each annotation, regions by the tag's name."""
+  label_studio(root)
+  records = []
+  for task in json.loads((root / 'project-1.json').read_text()):
+    (done,) = task['annotations']
+    regions = [{**r.pop('value'), **r} for r in done['result']]
+    for region in regions:
+      del region['type']
+    about = {'annotator': 1, 'annotation_id': task['id'], 'lead_time': 2.5}
+    records.append({**task['data'], 'id': task['id'], 'tag': regions, **about})
+  write(root / 'project-1.json', records)
+  return root
+
+
+def cvat_xml(root):
+  """CVAT for images 1.1: the cup is a mask, the box a polygon above it."""
+  images = []
+  for i in range(8):
+    subset = 'Train' if i < 6 else 'Validation'
+    photo(root / f'images/{subset}/{i}.jpg', i)
+    points = ';'.join(f'{x:.2f},{y:.2f}' for x, y in BOX)
+    images.append(
+      f'<image id="{i}" name="{i}.jpg" subset="{subset}" task_id="{i // 4}" '
+      f'width="{WIDTH}" height="{HEIGHT}">'
+      f'<polygon label="box" occluded="0" points="{points}" z_order="1"/>'
+      '<mask label="cup" rle="0, 100" left="4" top="5" width="10" height="10" '
+      'z_order="0"/></image>'
+    )
+  labels = ''.join(
+    f'<label><name>{name}</name><attributes/></label>'
+    for name in ('cup', 'box')
+  )
+  write(
+    root / 'annotations.xml',
+    '<?xml version="1.0" encoding="utf-8"?>\n<annotations>'
+    f'<version>1.1</version><meta><project><labels>{labels}</labels></project></meta>'
+    f'{"".join(images)}</annotations>',
+  )
+  return root
+
+
+def labelme_embedded(root):
+  """labelme without the photos, which are inside of the JSON files."""
+  labelme(root)
+  for path in root.glob('*.json'):
+    value = json.loads(path.read_text())
+    image = root / value['imagePath']
+    value['imageData'] = base64.b64encode(image.read_bytes()).decode()
+    write(path, value)
+    image.unlink()
+  return root
+
+
 def pack(mask):
   """Brush strokes as Label Studio packs them, in runs of up to 256."""
   values = np.repeat(mask.ravel() * 255, 4)
@@ -237,8 +291,11 @@ ALL = {
   'coco': coco,
   'roboflow_coco': roboflow_coco,
   'labelme': labelme,
+  'labelme_embedded': labelme_embedded,
   'yolo': yolo,
   'label_studio': label_studio,
+  'label_studio_min': label_studio_min,
+  'cvat_xml': cvat_xml,
   'supervisely': supervisely,
   'cvat': cvat,
   'roboflow': roboflow,

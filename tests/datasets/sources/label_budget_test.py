@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from deeplab_contrast.common import ID
 from deeplab_contrast.datasets import sources
@@ -90,6 +91,12 @@ def test_wrong_files_of_ids_are_refused(tmp_path, text, sentence):
   path.write_text(text)
   with pytest.raises(errors.DataError, match=rf'ids\.txt .*{sentence}'):
     budget_ids(ids_file=str(path))
+
+
+def test_a_remote_file_of_ids():
+  with tf.io.gfile.GFile('ram://ids.txt', 'w') as file:
+    file.write('name_7\nname_3\n')
+  assert budget_ids(ids_file='ram://ids.txt') == ['name_7', 'name_3']
 
 
 def test_a_missing_file_of_ids_is_refused(tmp_path):

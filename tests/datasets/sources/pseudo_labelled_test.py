@@ -40,6 +40,17 @@ def open_folder(folder, source=None):
   return sources.PseudoLabelled(source, str(folder)).open(None)
 
 
+def test_a_remote_folder():
+  """As `gs://` is, through `tf.io.gfile`."""
+  expected = labels()
+  for name, label in expected.items():
+    images.write_palette_png(f'ram://labels/{name}.png', label, THREE.colors)
+  examples = open_folder('ram://labels')
+  for index, (name, label) in enumerate(expected.items()):
+    assert examples[index][ID].decode() == name
+    np.testing.assert_array_equal(decoded(examples[index][LABEL]), label)
+
+
 @pytest.mark.parametrize(
   'mode, options', [(None, {}), ('P', {}), ('P', {'bits': 8}), ('tool', {})]
 )

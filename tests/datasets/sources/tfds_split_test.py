@@ -37,6 +37,11 @@ def shard(data_dir, split='train'):
   return path
 
 
+def test_a_remote_data_dir_is_refused(tree):
+  with pytest.raises(errors.ConfigError, match='=ram://x must be a folder on'):
+    sources.TfdsSplit(Voc2012(tree), 'train').open('ram://x')
+
+
 def test_a_split_is_random_access(tree, shared):
   source = sources.TfdsSplit(Voc2012(tree), 'train')
   examples = source.open(shared)

@@ -1,0 +1,1 @@
+"""What `tools/soak.py` does to a run, and how it compares the result."""
