@@ -110,9 +110,7 @@ class Tree:
     return (
       str(self.root.absolute()),
       self.files,
-      tuple(
-        _stamp(self.path(file)) for file in self.ending(*_TEXTS)
-      ),
+      tuple(_stamp(self.path(file)) for file in self.ending(*_TEXTS)),
     )
 
   def text(self, file: str) -> str:
