@@ -1,6 +1,6 @@
 """Runs commands on damaged, odd and hostile input, and reports what breaks.
 
-  python tools/fuzz.py                        # all quotas, about half an hour
+  python tools/fuzz.py                        # all quotas, some 10 CPU minutes
   python tools/fuzz.py --kind=images --examples=100 --seed=3
 
 Every command must succeed, or end with one sentence and a documented exit code,

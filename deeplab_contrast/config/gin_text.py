@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import re
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, NoReturn, TypeAlias
@@ -131,7 +132,8 @@ class Source:
 def fail(place: Place, sentence: str) -> NoReturn:
   """Raises a ConfigError: the place and the sentence."""
   end = '' if sentence.endswith('?') else '.'
-  text = f'{place}: {sentence}{end}'
+  # What it quotes may have several lines.
+  text = re.sub(r'\s*\n\s*', ' ', f'{place}: {sentence}{end}')
   if len(text) > _MOST_LETTERS:  # It quotes a very long value.
     half = _MOST_LETTERS // 2
     text = f'{text[:half]} ... {text[-half:]}'
@@ -282,6 +284,10 @@ def _statements(text, place_of_line):
     fail(place_of_line(line), f'not gin ({message})')
   except SyntaxError as error:
     fail(place_of_line(error.lineno), _syntax_sentence(error))
+  except (RecursionError, MemoryError):
+    fail(place_of_line(None), 'too many brackets inside of each other')
+  except ValueError as error:  # Such as a number of too many digits.
+    fail(place_of_line(None), f'not gin ({error})')
 
 
 def _syntax_sentence(error):

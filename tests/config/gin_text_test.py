@@ -67,6 +67,9 @@ def test_the_text_of_a_binding_reads_back_the_same(text):
     (HEADER + 'import tensorflow.io', 'will not import tensorflow.io'),
     ("include '/etc/passwd'", 'x.gin:1: /etc/passwd is not a gin file'),
     ("include 'no.gin'", 'x.gin:1: found no gin file no.gin'),
+    ('A = ' + '[' * 5000, 'x.gin.*(too many brackets|not gin)'),
+    ('A = ' + '9' * 5000, r'x.gin.*9999'),
+    ('from a\nimport b', r'x.gin:1: not gin [^\n]*$'),
   ],
 )
 def test_wrong_gin_and_forbidden_imports_are_reported_with_their_place(

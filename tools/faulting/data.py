@@ -52,7 +52,7 @@ def _folder(stage, name, classes=('a', 'b', 'c'), **about):
     _mask(root, i, ids.astype(np.uint8))
   values = {
     'name': 'toy',
-    'classes': list(classes),
+    'classes': classes,
     'fractions': {'val': 0.5},
     **about,
   }
@@ -97,7 +97,7 @@ def _unreadable(stage):
   ended = says(_prepare_voc(stage, root), 'cut off', 'is empty', 'a web page')
   skipped = _prepare_voc(stage, root, '--on_error=skip', '--max_skipped=0.6')
   expect(skipped.code == 0, f'skip ended with {skipped.sentence}')
-  (listed,) = root.parent.parent.parent.glob('**/quarantine.txt')
+  (listed,) = root.parent.glob('prepared/**/quarantine.txt')
   expect('2007_000002' in listed.read_text(), 'not in quarantine.txt')
   capped = _prepare_voc(stage, _again(root), '--on_error=skip')
   return [ended, capped]

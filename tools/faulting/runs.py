@@ -85,7 +85,7 @@ def _killed_between_stages(stage):
   wait_for(process, (first / run_files.DONE).exists)
   process.kill()
   stage.end(process)
-  with unchanged(first):
+  with unchanged(first / run_files.CHECKPOINTS):
     ended = stage.run('recipe', *flags)
   return [says(ended, '[1/2] pretrain, seed 0: already complete')]
 
