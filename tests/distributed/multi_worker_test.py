@@ -122,7 +122,6 @@ def end(started):
 
 # {task: (experiment, what is laid over it)}.
 TASKS = {
-  'softmax': ('softmax_scratch', ()),
   'contrastive': (
     'contrastive_pretrain',
     (
@@ -130,7 +129,7 @@ TASKS = {
       '--gin_bindings=schedules.CosineDecay.warmup_steps = 2',
     ),
   ),
-  # With averaged weights, which are the teacher, and a bank of features.
+  # Cross entropy too, averaged weights as its teacher, and a bank of features.
   'consistency': (
     'softmax_scratch',
     (
@@ -145,7 +144,7 @@ TASKS = {
 }
 
 
-def flags(folder, task='softmax'):
+def flags(folder, task='contrastive'):
   experiment, more = TASKS[task]
   given = processes.scenes_flags(experiment, folder / 'data', *BINDINGS)
   return [*given, *more]
@@ -263,7 +262,7 @@ def test_workers_that_differ_do_not_start(folder, pair, make):
 def test_a_worker_that_sees_other_checkpoints_does_not_start(folder, pair):
   """A copy of the folder that was left behind at an earlier step."""
   for name in ('new', 'old'):
-    shutil.copytree(folder / 'softmax', folder / name)
+    shutil.copytree(folder / 'contrastive', folder / name)
     os.remove(folder / name / run_files.DONE)
   checkpoints.remove(checkpoints.path_of(folder / 'old', STEPS))
   own = [f'--model_dir={folder}/old']
@@ -289,7 +288,7 @@ def assert_the_same(model_dir, whole):
 
 @pytest.mark.slow
 def test_a_signal_to_one_worker_stops_both_and_they_resume(folder, pair):
-  model_dir, command = folder / 'stopped', flags(folder, 'contrastive')
+  model_dir, command = folder / 'stopped', flags(folder)
   pair.begin(command, model_dir)
   wait(pair.workers[0], model_dir, 4)
   pair.workers[1].send_signal(signal.SIGTERM)
