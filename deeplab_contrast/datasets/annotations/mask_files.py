@@ -169,14 +169,12 @@ def _measured(tree, files) -> Keys:
       ' see docs/own_data.md.'
     )
   if kinds == {'colors'}:
-    names = {_color_name(c): list(c) for c in values}
-    return {'masks': 'colors', 'classes': _background_first(names)}
+    colors = {_color_name(c): list(c) for c in values}
+    return {'masks': 'colors', 'classes': _background_first(colors)}
   if kinds == {_CLEAR}:
-    names = {'background': [0, 0, 0]} | {
-      _color_name(c): list(c) for c in values
-    }
+    colors = {_color_name(c): list(c) for c in values}
     about = {'masks': 'colors', 'transparent': 'background'}
-    return {**about, 'classes': names}
+    return {**about, 'classes': {'background': [0, 0, 0], **colors}}
   if set(values) <= {0, 1, 255} and 255 in values:
     # White is 1 in a 1-bit file.
     return {'classes': ['background', 'object'], 'ids': [0, 255]}
