@@ -94,8 +94,11 @@ def _images_of(tree, masks_folder, place):
   """JPEGImages; or, if images are elsewhere, the folder that fits best."""
   if _has(tree, place, _VOC_IMAGES):
     return posixpath.join(place, _VOC_IMAGES)
-  others = [f for f in tree.images if not layouts.is_of_masks(f)]
-  stems = [posixpath.splitext(file)[0] for file in others]
+  stems = [
+    posixpath.splitext(file)[0]
+    for file in tree.images
+    if not layouts.is_of_masks(posixpath.dirname(file))
+  ]
   start = masks_folder + '/'
   counts: collections.Counter[str] = collections.Counter()
   ends = {
