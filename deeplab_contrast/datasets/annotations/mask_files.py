@@ -94,8 +94,11 @@ def _images_of(tree, masks_folder, place):
   """JPEGImages; or, if images are elsewhere, the folder that fits best."""
   if _has(tree, place, _VOC_IMAGES):
     return posixpath.join(place, _VOC_IMAGES)
-  others = [f for f in tree.images if not layouts.is_of_masks(f)]
-  stems = [posixpath.splitext(file)[0] for file in others]
+  stems = [
+    posixpath.splitext(file)[0]
+    for file in tree.images
+    if not layouts.is_of_masks(posixpath.dirname(file))
+  ]
   start = masks_folder + '/'
   counts: collections.Counter[str] = collections.Counter()
   ends = {
@@ -172,11 +175,9 @@ def _measured(tree, files) -> Keys:
     colors = {_color_name(c): list(c) for c in values}
     return {'masks': 'colors', 'classes': _background_first(colors)}
   if kinds == {_CLEAR}:
-    colors = {'background': [0, 0, 0]} | {
-      _color_name(c): list(c) for c in values
-    }
+    colors = {_color_name(c): list(c) for c in values}
     about = {'masks': 'colors', 'transparent': 'background'}
-    return {**about, 'classes': colors}
+    return {**about, 'classes': {'background': [0, 0, 0], **colors}}
   if set(values) <= {0, 1, 255} and 255 in values:
     # White is 1 in a 1-bit file.
     return {'classes': ['background', 'object'], 'ids': [0, 255]}

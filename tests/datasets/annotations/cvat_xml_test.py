@@ -59,7 +59,8 @@ def pixels(shape):
       '<polygon label="cup" points="6.0,4.0;12.0,4.0;12.0,9.0;6.0,9.0"/>',
       ['........', '........', '........', '........', '......##', '......##'],
     ),
-    # All integer points within the radii, as OpenCV fills it.
+    # Half a pixel more than the radii: in the rows above and below, where
+    # 1 / 1.5^2 + u^2 / 2.5^2 <= 1, u is 1 at most.
     (
       '<ellipse label="cup" cx="3.0" cy="3.0" rx="2.0" ry="1.0"/>',
       ['........', '........', '..###...', '.#####..', '..###...', '........'],
