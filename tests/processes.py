@@ -284,7 +284,7 @@ def free_ports(count):
   return found
 
 
-def wait_for_lines(process, path, count, seconds=300):
+def wait_for_lines(process, path, count, seconds=600):
   """Waits until a file that a process writes has `count` lines."""
   deadline = time.monotonic() + seconds
   while not path.exists() or path.read_bytes().count(b'\n') < count:
