@@ -10,7 +10,7 @@ import tarfile
 import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from deeplab_contrast.utils import errors, files
@@ -86,7 +86,7 @@ def _damaged(archive, error):
 @contextlib.contextmanager
 def _members(archive):
   """Yields an iterator of (name, kind, open function), and a tar's stream."""
-  found: Iterator[tuple[str, str, Callable[[], Any]]]
+  found: Iterator[Any]
   if zipfile.is_zipfile(archive):
     with zipfile.ZipFile(archive) as file:
       found = (
