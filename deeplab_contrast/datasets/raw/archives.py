@@ -10,6 +10,8 @@ import tarfile
 import uuid
 import zipfile
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 from deeplab_contrast.utils import errors, files
 
@@ -84,6 +86,7 @@ def _damaged(archive, error):
 @contextlib.contextmanager
 def _members(archive):
   """Yields an iterator of (name, kind, open function), and a tar's stream."""
+  found: Iterator[Any]
   if zipfile.is_zipfile(archive):
     with zipfile.ZipFile(archive) as file:
       yield (
