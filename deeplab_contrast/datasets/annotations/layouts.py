@@ -205,7 +205,7 @@ def _split_names(folder):
 def _starred(images, masks, name):
   """Both folders with a star for the name of the split, or None."""
   result = []
-  word = re.compile(rf'(?<![^\W_]){re.escape(name)}(?![^\W_])')
+  word = re.compile(rf'(?<![^\W_]){re.escape(name)}')  # 'trainannot' too.
   for folder in (images, masks):
     parts = folder.split('/')
     places = [i for i, part in enumerate(parts) if word.search(part)]
