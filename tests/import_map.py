@@ -123,7 +123,10 @@ MAY_IMPORT = {
 _LAYERS = (
   *(
     f'core.network.{name}'
-    for name in ('atrous', 'atrous_conv', 'conv', 'dropout', 'norm', 'pixels')
+    for name in (
+      *('atrous', 'atrous_conv', 'conv', 'depthwise_conv'),
+      *('dropout', 'norm', 'pixels'),
+    )
   ),
   'core.resize',
 )

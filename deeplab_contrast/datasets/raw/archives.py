@@ -86,7 +86,6 @@ def _damaged(archive, error):
 @contextlib.contextmanager
 def _members(archive):
   """Yields an iterator of (name, kind, open function), and a tar's stream."""
-  found: Iterator[Any]
   if zipfile.is_zipfile(archive):
     with zipfile.ZipFile(archive) as file:
       yield (
