@@ -10,8 +10,6 @@ import tarfile
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
-from typing import Any
 
 from deeplab_contrast.utils import errors, files
 
