@@ -91,10 +91,9 @@ def _start(command, log, stdin=None):
       stderr=log,
       text=True,
       env=processes.environment(
-        **processes.EXACT,
         TF_CONFIG=json.dumps(
           {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
-        ),
+        )
       ),
     )
     for index in range(2)
@@ -168,8 +167,7 @@ def test_two_workers_equal_one_process(folder, pair):
   """In weights, losses and scores; and they leave the same files."""
   del pair
   command = flags(folder)
-  command.append(f'--model_dir={folder}/one')
-  done = processes.run_apart('train', *command, **processes.EXACT)
+  done = processes.run_module('train', *command, f'--model_dir={folder}/one')
   assert done.returncode == 0, done.stderr
   one, two = folder / 'one', folder / 'whole'
   for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
