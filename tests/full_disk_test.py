@@ -1,6 +1,5 @@
 """A full disk ends a training with one sentence and a run that can resume."""
 
-import contextlib
 import resource
 
 import pytest
@@ -25,10 +24,11 @@ def test_after_a_full_disk_it_resumes_from_the_last_checkpoint(tmp_path):
   (good,) = checkpoints.list_checkpoints(str(folder))
 
   # Enough for all but a checkpoint.
-  done = train_with_small_files(200_000, flags)
-  assert done.returncode == 5, done.stderr
-  assert done.stderr.startswith(f'error: Cannot write a checkpoint to {folder}')
-  assert 'MiB free' in done.stderr and done.stderr.count('\n') == 1
+  process = start_with_small_files(200_000, flags)
+  _, stderr = process.communicate()
+  assert process.returncode == 5, stderr
+  assert stderr.startswith(f'error: Cannot write a checkpoint to {folder}')
+  assert 'MiB free' in stderr and stderr.count('\n') == 1
   assert checkpoints.list_checkpoints(str(folder)) == [good]
 
   done = processes.run_module('train', *flags)
@@ -48,9 +48,10 @@ def test_a_disk_too_full_for_the_log(tmp_path):
   )
   built.root.train.source.open(str(tmp_path / 'data'))
   # Enough for the configuration and some lines.
-  done = train_with_small_files(12_000, [*flags, f'--model_dir={model_dir}'])
-  assert done.returncode == 5, done.stderr
-  assert done.stderr.count('error: ') == 1 and 'Traceback' not in done.stderr
+  process = start_with_small_files(12_000, [*flags, f'--model_dir={model_dir}'])
+  _, stderr = process.communicate()
+  assert process.returncode == 5, stderr
+  assert stderr.count('error: ') == 1 and 'Traceback' not in stderr
   assert (model_dir / 'metrics.jsonl').stat().st_size > 1000
 
 
@@ -59,18 +60,22 @@ def test_a_disk_too_full_for_the_data(tmp_path):
   flags = processes.scenes_flags(
     'softmax_scratch', tmp_path / 'data', 'scenes.Scenes.train = 30'
   )
-  done = train_with_small_files(20_000, [*flags, f'--model_dir={tmp_path}/a'])
-  assert done.returncode == 5, done.stderr
-  assert done.stderr.startswith('error: scenes cannot be prepared in ')
-  assert done.stderr.count('\n') == 1
+  process = start_with_small_files(
+    20_000, [*flags, f'--model_dir={tmp_path}/a']
+  )
+  _, stderr = process.communicate()
+  assert process.returncode == 5, stderr
+  assert stderr.startswith('error: scenes cannot be prepared in ')
+  assert stderr.count('\n') == 1
   done = processes.run_module('train', *flags, f'--model_dir={tmp_path}/a')
   assert done.returncode == 0, done.stderr
 
 
-def train_with_small_files(limit, flags):
-  """Trains, here, unable to write files beyond some number of bytes."""
-  with contextlib.ExitStack() as stack:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    stack.callback(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
-    return processes.run_module('train', *flags)
+def start_with_small_files(limit, flags):
+  """Starts a training that cannot write files beyond some number of bytes."""
+  limits = (limit, limit)
+  return processes.start_module(
+    'train',
+    *flags,
+    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
+  )

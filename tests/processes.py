@@ -257,7 +257,7 @@ def scenes_flags(experiment, data_dir, *bindings):
   ]
 
 
-def start_module(module, *arguments):
+def start_module(module, *arguments, **kwargs):
   """Starts `python -m deeplab_contrast.<module>`; returns the process."""
   command = [sys.executable, '-m', f'deeplab_contrast.{module}']
   return subprocess.Popen(
@@ -266,6 +266,7 @@ def start_module(module, *arguments):
     stderr=subprocess.PIPE,
     text=True,
     env=environment(),
+    **kwargs,
   )
 
 

@@ -236,6 +236,8 @@ def test_features_that_are_not_finite_are_nan(bad):
   np.testing.assert_equal(found, (NAN, NAN))
   similarities = quality.class_similarities(features, labels, CLASSES)
   np.testing.assert_equal(similarities, (NAN, NAN))
+  found = _both(data(40)[0], labels, features, labels)
+  np.testing.assert_equal(found, (NAN, NAN))
   # It does not matter for an ignored pixel.
   labels[labels == 1] = 255
   assert all(map(np.isfinite, _both(features, labels, features, labels)))

@@ -1,4 +1,5 @@
 import io
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from deeplab_contrast.datasets.scenes import (
   classes,
   drawing,
   light,
+  sensor,
   shapes,
 )
 from deeplab_contrast.utils import errors
@@ -265,3 +267,10 @@ def test_different_parameters_never_share_a_folder(tmp_path):
     for field in fields
   }
   assert len(folders) == 1 + len(fields)
+
+
+def test_a_sharp_lens_changes_no_pixel_but_those_out_of_range():
+  colors = np.random.default_rng(0).uniform(-60, 320, (8, 8, 3))
+  lowest = types.SimpleNamespace(uniform=lambda low, high: low)
+  expected = np.floor(colors + 0.5).clip(0, 255)
+  np.testing.assert_array_equal(sensor._blur(lowest, colors), expected)

@@ -90,10 +90,9 @@ def _start(command, log, stdin=None):
       stderr=log,
       text=True,
       env=processes.environment(
-        **processes.EXACT,
         TF_CONFIG=json.dumps(
           {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
-        ),
+        )
       ),
     )
     for index in range(2)
@@ -196,7 +195,7 @@ def test_two_workers_equal_one_process(folder, pair, task):
   del pair
   one, two = folder / f'{task}_of_one', folder / task
   command = [*flags(folder, task), f'--model_dir={one}']
-  done = processes.run_apart('train', *command, **processes.EXACT)
+  done = processes.run_module('train', *command)
   assert done.returncode == 0, done.stderr
   for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
     assert a.keys() == b.keys()

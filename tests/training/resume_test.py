@@ -17,17 +17,20 @@ from deeplab_contrast.utils import metrics, run_files
 from tests import processes, tiny
 
 STEPS = 40
+EXPERIMENTS = {
+  'softmax': 'softmax_scratch',
+  'contrastive': 'contrastive_pretrain',
+}
 
 
 class Runs:
   """Trainings of one experiment in folders of their own."""
 
-  def __init__(self, folder):
+  def __init__(self, task, folder):
     bindings = (f'STEPS = {STEPS}', 'SAVE_EVERY = 7', 'EVAL_EVERY = 12')
+    name = EXPERIMENTS[task]
     self.folder = folder
-    self.flags = processes.scenes_flags(
-      'contrastive_pretrain', folder / 'data', *bindings
-    )
+    self.flags = processes.scenes_flags(name, folder / 'data', *bindings)
 
   def __call__(self, name):
     """Trains to the end; returns the process."""
@@ -64,10 +67,16 @@ def _lines(model_dir):
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-  """Runs, of which 'whole' was never interrupted."""
-  made = Runs(tmp_path_factory.mktemp('runs'))
-  made('whole')
-  return made
+  """Maps a task to its Runs, of which 'whole' was never interrupted."""
+  made = {}
+
+  def make(task):
+    if task not in made:
+      made[task] = Runs(task, tmp_path_factory.mktemp(task))
+      made[task]('whole')
+    return made[task]
+
+  return make
 
 
 def weights(model_dir):
@@ -107,9 +116,9 @@ def assert_same(runs, name, moments):
 @pytest.mark.slow
 def test_killed_and_started_again_it_ends_bit_identical(runs):
   generator = np.random.default_rng(2)
-  moments = []
+  run, moments = runs('contrastive'), []
   for left in (2, 1):
-    stopped = runs.stop('killed', signal.SIGKILL, generator, left)
+    stopped = run.stop('killed', signal.SIGKILL, generator, left)
     if stopped is None:
       break
     process, *moment = stopped
@@ -117,15 +126,15 @@ def test_killed_and_started_again_it_ends_bit_identical(runs):
     assert process.returncode == -signal.SIGKILL
     moments.append(moment)
   assert moments
-  runs('killed')
-  assert_same(runs, 'killed', moments)
+  run('killed')
+  assert_same(run, 'killed', moments)
 
 
 @pytest.mark.slow
 def test_killed_while_saving(runs):
-  generator = np.random.default_rng(3)
-  model_dir = runs.folder / 'saving'
-  command = (*runs.flags, f'--model_dir={model_dir}')
+  run, generator = runs('softmax'), np.random.default_rng(3)
+  model_dir = run.folder / 'saving'
+  command = (*run.flags, f'--model_dir={model_dir}')
   process = processes.start_module('train', *command)
   folder, skip = model_dir / 'checkpoints', int(generator.integers(0, 3))
   seen = set()
@@ -135,37 +144,38 @@ def test_killed_while_saving(runs):
   process.kill()
   process.communicate()
   left = sorted(path.name for path in folder.iterdir())
-  runs('saving')
-  assert_same(runs, 'saving', [left])
+  run('saving')
+  assert_same(run, 'saving', [left])
   assert not list(folder.glob('*temp*')), left
 
 
 @pytest.mark.slow
 def test_asked_to_stop_it_saves_first(runs):
   number = signal.SIGINT
-  name = number.name
-  process, *moment = runs.stop(name, number, np.random.default_rng(4))
+  run, name = runs('contrastive'), number.name
+  process, *moment = run.stop(name, number, np.random.default_rng(4))
   _, stderr = process.communicate()
   assert process.returncode == 143
   assert stderr == (
     f'error: Stopped by {number.name}; run the same command again to resume.\n'
   )
-  model_dir = runs.folder / name
+  model_dir = run.folder / name
   newest = checkpoints.list_checkpoints(str(model_dir / 'checkpoints'))[0]
   steps = [line['step'] for line in logged(model_dir)]
   assert checkpoints.step_of(newest) == steps[-1] < STEPS
   assert not (model_dir / 'DONE').exists()
-  runs(name)
-  assert_same(runs, name, moment)
+  run(name)
+  assert_same(run, name, moment)
 
 
 def test_a_finished_run_started_again_changes_nothing(runs):
-  before = contents(runs.folder / 'whole')
+  run = runs('softmax')
+  before = contents(run.folder / 'whole')
   assert {'DONE', 'config.gin', 'metrics.jsonl'} <= set(before)
-  done = runs('whole')
+  done = run('whole')
   assert 'is already complete; nothing to do.' in done.stdout
   assert done.stderr == ''
-  assert contents(runs.folder / 'whole') == before
+  assert contents(run.folder / 'whole') == before
 
 
 def contents(folder):

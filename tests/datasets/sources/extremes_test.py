@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import resource
 
 import numpy as np
 import pytest
@@ -189,17 +190,6 @@ def test_a_very_high_picture_is_squeezed_among_others():
   assert panels.grid(wide, [''], [], width=10).height < 100
 
 
-# Runs commands in 16 GB of address space, of which TensorFlow takes some 5.
-_LITTLE_MEMORY = """
-  import json, resource, sys
-  from tests import processes
-  resource.setrlimit(resource.RLIMIT_AS, (2**34, 2**34))
-  for command in json.loads(sys.argv[1]):
-    done = processes.run_module(*command)
-    assert done.returncode == 0, done.stdout + done.stderr
-"""
-
-
 @pytest.mark.slow
 def test_images_of_one_pixel_and_of_20000_are_evaluated_and_shown(
   voc, tmp_path
@@ -219,20 +209,29 @@ def test_images_of_one_pixel_and_of_20000_are_evaluated_and_shown(
     f'--data_dir={tmp_path}/data',
   ]
   run = f'--model_dir={tmp_path}/run'
-  saved_model = f'--saved_model={tmp_path}/run/export/saved_model'
-  out = tmp_path / 'out'
-  commands = (
-    ('train', *flags, run),  # Which ends with an evaluation.
-    ('vis', run),
-    ('export_model', run),
-    ('predict', saved_model, f'--out={out}', str(voc / 'JPEGImages')),
-  )
-  processes.run_python(_LITTLE_MEMORY, json.dumps(commands))
+  limit = 2**34  # Address space, of which TensorFlow itself takes some 5 GB.
+
+  def command(module, *arguments):
+    process = processes.start_module(
+      module,
+      *arguments,
+      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    return out
+
+  command('train', *flags, run)  # Which ends with an evaluation.
   judged = json.loads((tmp_path / 'run/eval/results.json').read_text())
   assert judged['pixels'] == 1 + 20000 * 20
+  command('vis', run)
   for name, size in zip(names, ((1, 1), TALL), strict=True):
     with Image.open(tmp_path / 'run/vis' / f'{name}_prediction.png') as shown:
       assert shown.size == size[::-1]
+  command('export_model', run)
+  saved_model = f'--saved_model={tmp_path}/run/export/saved_model'
+  out = tmp_path / 'out'
+  command('predict', saved_model, f'--out={out}', voc / 'JPEGImages')
   for name, size in zip(names, ((1, 1), TALL), strict=True):
     with Image.open(out / 'masks' / f'{name}.png') as mask:
       assert mask.size == size[::-1]
