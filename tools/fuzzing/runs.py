@@ -101,7 +101,7 @@ def _of_run(case, folder):
     lambda: fingerprints.check_classes(model_dir, ['a', 'b']),
     lambda: run_folder._other_replicas(model_dir, 1),
     lambda: best.read(model_dir),
-    lambda: best.is_better(model_dir, {'miou': 0.6}),
+    lambda: best.is_better(model_dir, {'miou': 0.6}, 4),
     lambda: model_card._data(os.path.join(model_dir, run_files.DATA)),
     lambda: submission._claim(model_dir, {'checkpoint': 'x'}),
     lambda: files.read_json(os.path.join(model_dir, run_files.ORIGIN)),
