@@ -119,6 +119,10 @@ def end(started):
   ]
 
 
+# Of the log.
+LOSSES = {'loss', 'softmax', 'contrastive', 'contrast', 'consistency'}
+COMPARED = {*LOSSES, 'softmax_count', 'contrastive_count', 'weight_norm'}
+
 # {task: (experiment, what is laid over it)}.
 TASKS = {
   'contrastive': (
@@ -197,20 +201,27 @@ def test_two_workers_equal_one_process(folder, pair, task):
   command = [*flags(folder, task), f'--model_dir={one}']
   done = processes.run_module('train', *command)
   assert done.returncode == 0, done.stderr
+  # A unit at ReLU's corner changes sides by rounding (see `processes.EXACT`),
+  # and steps amplify that. After 16 of them, losses were seen to differ by up
+  # to 1.5e-4, all weights by 1.6e-5, gradient norms by 3e-2; so these, and
+  # which pixels a teacher is sure of or a bank takes, are not compared.
   for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
     assert a.keys() == b.keys()
-    for name in a.keys() - {'split', 'step'}:
-      np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
+    for name in a.keys() & COMPARED:
+      np.testing.assert_allclose(a[name], b[name], rtol=1e-3, err_msg=name)
   (step, expected), (same_step, actual) = state(one), state(two)
   assert step == same_step == STEPS
   assert actual.keys() == expected.keys() and len(actual) > 100
-  for name, value in expected.items():
-    # Not 1e-5 as the losses: a unit at ReLU's corner changes sides by rounding
-    # (see `processes.EXACT`). Even without oneDNN, gradient norms agree to 4e-7
-    # for four steps only, to 6e-5 at the fifth, 1e-2 at the fifteenth.
-    np.testing.assert_allclose(
-      actual[name], value, rtol=1e-4, atol=2e-4, err_msg=name
-    )
+  names = [
+    name
+    for name, value in expected.items()
+    if value.dtype == np.float32 and not name.startswith('task/bank')
+  ]
+  both = [
+    np.concatenate([x[n].ravel() for n in names]) for x in (expected, actual)
+  ]
+  error = np.linalg.norm(both[0] - both[1]) / np.linalg.norm(both[0])
+  assert error < 1e-4, error
   assert files(one) == files(two)
   if task != 'contrastive':
     found = [results.read(str(path)) for path in (one, two)]
