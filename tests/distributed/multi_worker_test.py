@@ -246,8 +246,9 @@ def another_configuration(folder):
 def other_data(folder):
   """A copy in which the examples have other names."""
   shutil.copytree(folder / 'data', folder / 'other')
-  (path,) = (folder / 'other').rglob('ids_train.json')
-  path.write_text(path.read_text().replace('train_', 'other_'))
+  # Each task has data of its own.
+  for path in (folder / 'other').rglob('ids_train.json'):
+    path.write_text(path.read_text().replace('train_', 'other_'))
   return [f'--data_dir={folder}/other'], 'in the train data'
 
 
