@@ -124,7 +124,7 @@ def test_a_network_keeps_the_width_of_the_experiment():
   overlay = 'gin_configs/models/xception_65.gin'
   built = experiments.parse('scenes/softmax_scratch.gin', overlay)
   macros = experiments.macros(built)
-  assert (macros['WIDTH'], macros['FILTERS']) == (0.5, 64)
+  assert (macros['WIDTH'], macros['FILTERS']) == (0.25, 64)
   assert macros['BACKBONE'] == 'xception_65'
 
 
