@@ -77,8 +77,8 @@ _ALLOW_CONFIG_CHANGE = flags.DEFINE_boolean(
 _STUCK_MINUTES = flags.DEFINE_float(
   'stuck_minutes',
   heartbeat.MINUTES,
-  'End with code 142 after so many minutes in which no batch was read or'
-  ' computed; 0: never.',
+  'End with code 142 if no batch is read or computed for this many minutes;'
+  ' 0: never.',
   lower_bound=0,
 )
 _ALLOW_IMPORT = flags.DEFINE_multi_string(

@@ -1,6 +1,6 @@
 """Measures whether memory grows: a tiny training with many evaluations.
 
-  python tools/memory.py --steps=10000 --evaluations=500 --work_dir=/tmp/memory
+  python tools/memory.py --steps=10000 --evaluations=500 --work_dir=runs/memory
 
 Prints the resident size of the process at every evaluation and, at the end, how
 much it grew between the first tenth, which warms up, and the last. Exit code 0:

@@ -331,8 +331,8 @@ FAULTS = (
     _bombs,
     ('tests/datasets/raw/raw_faults_test.py::test_bombs_cost_no_memory',),
   ),
-  Fault(26, 'prepared records: bit, cut, empty', (3,), _records),
-  Fault(27, 'paths, NUL, other encodings in lists', (3,), _hostile_lists),
-  Fault(28, 'hostile zip and tar', (3,), _archives),
+  Fault(26, 'prepared records: bit, cut', (3,), _records),
+  Fault(27, 'paths and NUL in lists', (3,), _hostile_lists),
+  Fault(28, 'zip and tar that lead outside, bombs', (3,), _archives),
   Fault(29, 'other data on resume', (3,), _changed_data),
 )

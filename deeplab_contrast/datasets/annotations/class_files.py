@@ -12,7 +12,6 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from deeplab_contrast.datasets.annotations import bitmaps, layouts, splits
 from deeplab_contrast.datasets.annotations.annotated import (
@@ -101,7 +100,7 @@ def _parsed(file, photos, known):
   """(stem of a photo, name of the class), or (None, '')."""
   stem, folders = _stem(file), file.split('/')[:-1]
   for folder in reversed(folders[-2:]):
-    # 1/cup.png, or 1/masks/cup.png; a name such as `masks` is no photo's.
+    # 1/cup.png, or 1/masks/cup.png, where no photo is named `masks`.
     if folder in photos and stem != folder:
       return folder, stem
   if stem in photos:
@@ -134,12 +133,10 @@ def _are_black_and_white(tree, found):
 
 
 def _is_black_and_white(tree, file):
-  try:
-    with Image.open(tree.path(file)) as image:
-      pixels = np.asarray(image)
-  except Exception:  # noqa: BLE001  Whatever it is, the check will say so.
-    return False
-  return pixels.ndim == 2 and len(np.unique(pixels)) <= 2
+  pixels = layouts.pixels_of(tree, file)
+  return (
+    pixels is not None and pixels.ndim == 2 and len(np.unique(pixels)) <= 2
+  )
 
 
 def _stem(file):

@@ -227,11 +227,18 @@ def _are_masks(tree, files):
   return bool(chosen) and all(_is_mask(tree, file) for file in chosen)
 
 
-def _is_mask(tree, file):
+def pixels_of(tree: Tree, file: str) -> np.ndarray | None:
+  """All pixels of an image, as they are stored; None if it cannot be read."""
   try:
     with Image.open(tree.path(file)) as image:
-      pixels = np.asarray(image)
+      return np.asarray(image)
   except Exception:  # noqa: BLE001  Whatever it is, the check will say so.
+    return None
+
+
+def _is_mask(tree, file):
+  pixels = pixels_of(tree, file)
+  if pixels is None:
     return False
   step = max(1, max(pixels.shape[:2]) // _SIDE)
   pixels = pixels[::step, ::step]

@@ -19,6 +19,7 @@ _LEAST_LIMIT = 1 << 28
 _MOST_MEMBERS = 2_000_000
 
 _BLOCK = 1 << 20
+# zipfile raises NotImplementedError for a compression that it does not know.
 _DAMAGED = (
   *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
   *(EOFError, ValueError, OverflowError, struct.error, NotImplementedError),
