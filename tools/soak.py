@@ -3,13 +3,13 @@
   python tools/soak.py --kills=100 --work_dir=runs/soak
 
 A recipe with every task (tools/soaking/recipe.gin) is run once without being
-disturbed. Then it is killed, stopped, started twice,
-run on a full disk, and its newest checkpoint is damaged, at random moments.
-After each of these the same command is given again, until the recipe is done.
-Rounds of this follow one another until --kills disturbances have been made. After each round every variable of every
-checkpoint, all metrics and all label PNGs must be those of the undisturbed run,
-bit by bit; and no start may resume from anything but the newest intact
-checkpoint.
+disturbed. Then it is killed, stopped, started twice or run on a full disk, and
+its newest checkpoint is damaged, at random moments. After each of these the
+same command is given again, until the recipe is done. Rounds of this follow one
+another until --kills disturbances have been made. After each round every
+variable of every checkpoint, all metrics and all label PNGs must be those of
+the undisturbed run, bit by bit; and no start may resume from anything but the
+newest intact checkpoint.
 
 The same command continues where it was stopped. Exit code 0: all is identical.
 """

@@ -134,9 +134,7 @@ def _are_black_and_white(tree, found):
 
 def _is_black_and_white(tree, file):
   pixels = layouts.pixels_of(tree, file)
-  return (
-    pixels is not None and pixels.ndim == 2 and len(np.unique(pixels)) <= 2
-  )
+  return pixels is not None and pixels.ndim == 2 and len(np.unique(pixels)) <= 2
 
 
 def _stem(file):
