@@ -16,13 +16,13 @@ from deeplab_contrast.training import checkpoints
 from deeplab_contrast.utils import errors, metrics, results, run_files
 from tests import processes
 
-STEPS = 16
+STEPS = 10
 # Masks of dropout differ from replica to replica.
 BINDINGS = (
   f'STEPS = {STEPS}',
   'BATCH_SIZE = 4',
   'SAVE_EVERY = 2',
-  'EVAL_EVERY = 8',
+  'EVAL_EVERY = 5',
   'LEARNING_RATE = 0.01',
   'aspp.ASPP.dropout_rate = 0.0',
 )
@@ -139,7 +139,7 @@ TASKS = {
       '--gin_file=gin_configs/tasks/joint.gin',
       '--gin_file=gin_configs/tasks/consistency.gin',
       '--gin_file=tools/soaking/bank.gin',
-      '--gin_bindings=THRESHOLD = 0.2',
+      '--gin_bindings=THRESHOLD = 0.0',
       '--gin_bindings=LABELS = 4',
       '--gin_bindings=scenes.Scenes.train = 8',
     ),
@@ -204,7 +204,7 @@ def test_two_workers_equal_one_process(folder, pair, task):
   # A unit at ReLU's corner changes sides by rounding (see `processes.EXACT`),
   # and steps amplify that. After 16 of them, losses were seen to differ by up
   # to 1.5e-4, all weights by 1.6e-5, gradient norms by 3e-2; so these, and
-  # which pixels a teacher is sure of or a bank takes, are not compared.
+  # which pixels a bank takes, are not compared.
   for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
     assert a.keys() == b.keys()
     for name in a.keys() & COMPARED:
@@ -300,37 +300,30 @@ def assert_the_same(model_dir, whole):
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_worker_stops_both_and_they_resume(folder, pair):
-  model_dir, command = folder / 'stopped', flags(folder)
-  pair.begin(command, model_dir)
-  wait(pair.workers[0], model_dir, 4)
-  pair.workers[1].send_signal(signal.SIGTERM)
-  stopped = 'error: Stopped by SIGTERM; run the same command again to resume.'
-  assert pair.end() == [(143, stopped)] * 2
-  # Saved by the chief, at the step that is the last for both.
-  saved = state(model_dir)[0]
-  assert saved == logged(model_dir, 'train')[-1]['step'] < STEPS
-  ended = pair.train(command, model_dir)
-  assert [code for code, _ in ended] == [0, 0], ended
-  assert_the_same(model_dir, folder / 'contrastive')
-
-
-@pytest.mark.slow
-def test_whichever_worker_is_killed_all_resume(folder, pair):
-  """The death of either worker, then to the end.
+def test_whichever_worker_is_stopped_or_killed_all_resume(folder, pair):
+  """A signal to one, the death of either, then to the end.
 
   The last test with the pair, which does not survive it.
   """
-  model_dir, command = folder / 'killed', flags(folder, 'consistency')
+  model_dir, command = folder / 'stopped', flags(folder, 'consistency')
   pair.begin(command, model_dir)
-  wait(pair.workers[0], model_dir, 5)
+  wait(pair.workers[0], model_dir, 3)
+  pair.workers[1].send_signal(signal.SIGTERM)
+  said = 'error: Stopped by SIGTERM; run the same command again to resume.'
+  assert pair.end() == [(143, said)] * 2
+  # Saved by the chief, at the step that is the last for both.
+  saved = state(model_dir)[0]
+  assert saved == logged(model_dir, 'train')[-1]['step'] < STEPS
+
+  pair.begin(command, model_dir)
+  wait(pair.workers[0], model_dir, saved + 1)
   pair.workers[1].kill()
   (code, said), killed = pair.end()
   assert killed is None and code == errors.WorkerLost.exit_code, said
   assert said.startswith('error: Lost worker 1 (localhost:'), said
 
   started = start(command, model_dir)
-  wait(started[0], model_dir, state(model_dir)[0] + 5)
+  wait(started[0], model_dir, state(model_dir)[0] + 2)
   started[0].kill()
   (killed, _), (code, said) = end(started)
   assert killed == -signal.SIGKILL and code == errors.WorkerLost.exit_code, said
