@@ -88,7 +88,7 @@ def place(path: str, flag: str = '--model_dir') -> None:
 
 def on_this_machine(path: str, flag: str) -> None:
   """Raises ConfigError for the address of a remote folder."""
-  if '://' in path:
+  if '://' in str(path):
     raise errors.ConfigError(
       f'{flag}={path} must be a folder on this machine, such as a mounted one.'
     )

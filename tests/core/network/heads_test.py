@@ -46,7 +46,8 @@ def test_unknown_batch_and_size_in_a_graph():
   signature = [tf.TensorSpec([None, None, None, 3])]
   run = tf.function(lambda x: network(x), input_signature=signature)
   image = tf.random.stateless_uniform([2, 81, 65, 3], [0, 1], 0, 255)
-  np.testing.assert_allclose(run(image), network(image), atol=1e-5)
+  # Kernels of other shapes round otherwise: 2e-5 was seen, of unit vectors.
+  np.testing.assert_allclose(run(image), network(image), rtol=0, atol=1e-4)
 
 
 def test_dropout_only_in_training_and_repeatable():
