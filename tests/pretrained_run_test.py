@@ -150,11 +150,9 @@ def test_pretraining_starts_from_them_and_fine_tuning_from_it(runs):
   assert not (runs.folder / 'finetune' / 'origin.json').exists()
 
 
-def test_two_replicas_equal_one(runs, tmp_path):
+def test_two_replicas_equal_one(two_replicas, runs, tmp_path):
   code = """
     import sys
-    from tests import processes
-    two = processes.two_replicas()
     import tensorflow as tf
     from deeplab_contrast.conversion import pretrained
     from deeplab_contrast.core.network import keras_cv_backbone, model
@@ -181,7 +179,7 @@ def test_two_replicas_equal_one(runs, tmp_path):
       keras.utils.set_random_seed(0)
       fit(strategy, f'{sys.argv[2]}/{name}')
     """
-  processes.run_python(code, runs.file, tmp_path)
+  two_replicas(code, runs.file, tmp_path)
   one, two = (metrics.read(tmp_path / name) for name in ('one', 'two'))
   for a, b in zip(one, two, strict=True):
     np.testing.assert_allclose(a['loss'], b['loss'], rtol=1e-4)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from deeplab_contrast import common
 from deeplab_contrast.core.network import aspp, decoder, model, resnet_v1
+from deeplab_contrast.datasets import pipeline
 from deeplab_contrast.training import trainer
 
 CLASSES = 3
@@ -22,10 +23,23 @@ def small_parts(filters, **aspp_arguments):
   )
 
 
+class Backbone(resnet_v1.ResNetV1):
+  """ResNet-18 with fewer units, since tests mostly trace graphs."""
+
+  variants = {
+    'resnet_v1_18_beta': (
+      resnet_v1.ResNetV1.variants['resnet_v1_18_beta'][0],
+      (2, 1, 1, 1),
+      (16, 16, 32),
+      (1, 1, 1),
+    )
+  }
+
+
 def network(task, seed=0, dropout_rate=0.1, **trunk_arguments):
   """A built network with the task's head, a function of the seed."""
   keras.utils.set_random_seed(seed)
-  backbone = resnet_v1.ResNetV1('resnet_v1_18_beta', width=0.125)
+  backbone = Backbone('resnet_v1_18_beta', width=0.125)
   parts = small_parts(8, dropout_rate=dropout_rate)
   trunk = model.Trunk(backbone, *parts, **trunk_arguments)
   result = model.DeepLab(
@@ -135,7 +149,8 @@ def make_stream(views=False, fail_at=None, spoil_at=None, period=None, size=33):
     dataset = tf.data.Dataset.from_generator(
       generate, output_signature=signature
     )
-    return dataset.batch(batch_size, drop_remainder=True)
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+    return dataset.with_options(pipeline.options())
 
   return stream
 

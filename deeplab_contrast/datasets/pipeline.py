@@ -19,7 +19,9 @@ import tensorflow as tf
 from deeplab_contrast.common import ID, IGNORE_LABEL, IMAGE, LABEL, SEED
 from deeplab_contrast.datasets import fused, info, sources, transforms
 from deeplab_contrast.datasets.sources import order
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, processor
+
+_PREFETCHED = 2  # Batches.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +150,19 @@ def once(
     filler = tf.data.Dataset.from_tensors(_filler(dataset.element_spec))
     dataset = dataset.concatenate(filler.repeat(missing))
   return _batches(dataset, batch_size)
+
+
+def options() -> tf.data.Options:
+  """The options of every dataset that is trained or evaluated on."""
+  result = tf.data.Options()
+  # The hosts share the positions already.
+  result.experimental_distribute.auto_shard_policy = (
+    tf.data.experimental.AutoShardPolicy.OFF
+  )
+  # Its thread sleeps twice as long each time, and TensorFlow 2.21 may wait for
+  # it to wake when an iterator is dropped: a training of 5 seconds took 10.
+  result.autotune.enabled = False
+  return result
 
 
 def position_to_index(position: int, size: int, seed: int) -> int:
@@ -293,7 +308,7 @@ def _map(dataset, function, batch_size):
   # AutoGraph would take seconds, and no branch here depends on tensors.
   dataset = dataset.map(
     tf.autograph.experimental.do_not_convert(function),
-    num_parallel_calls=tf.data.AUTOTUNE,
+    num_parallel_calls=processor.cores(),
     deterministic=True,
   )
   spec = dataset.element_spec
@@ -307,10 +322,5 @@ def _map(dataset, function, batch_size):
 
 
 def _batches(dataset, batch_size):
-  options = tf.data.Options()
-  # The hosts share the positions already.
-  options.experimental_distribute.auto_shard_policy = (
-    tf.data.experimental.AutoShardPolicy.OFF
-  )
   dataset = dataset.batch(batch_size, drop_remainder=True)
-  return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+  return dataset.prefetch(_PREFETCHED).with_options(options())

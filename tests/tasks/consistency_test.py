@@ -9,7 +9,7 @@ from deeplab_contrast.core.losses import pixel_contrast
 from deeplab_contrast.tasks import consistency, softmax
 from deeplab_contrast.training import checkpoints, trainer
 from deeplab_contrast.utils import errors, metrics
-from tests import processes, tiny
+from tests import tiny
 
 STRATEGY = tf.distribute.get_strategy()
 STEP = tf.constant(0, tf.int64)
@@ -260,32 +260,29 @@ def test_bad_settings_are_named():
 
 
 @pytest.mark.slow
-def test_two_replicas_equal_one(tmp_path):
+def test_two_replicas_equal_one(two_replicas, tmp_path):
   """Teacher, moving threshold and bank included."""
   code = """
     import sys
-    from tests import processes
-    two = processes.two_replicas() if sys.argv[2] == 'two' else None
     import tensorflow as tf
     from deeplab_contrast.core.losses import feature_bank
     from tests import tiny
     from tests.tasks import consistency_test
-    strategy = two or tf.distribute.get_strategy()
-    with strategy.scope():
-      task = consistency_test.make_task(
-        channel_dropout=0.5,
-        threshold_momentum=0.9,
-        contrast=feature_bank.FeatureBank(size=16),
-      )
-      network = consistency_test.opinionated(task)
-      trainer = tiny.make_trainer(
-        3, learning_rate=0.01, batch_size=4, average_decay=0.9
-      )
-    trainer.fit(network, task, tiny.with_unlabelled(tiny.make_stream()),
-                strategy, sys.argv[1])
+    for name, strategy in (('one', tf.distribute.get_strategy()), ('two', two)):
+      with strategy.scope():
+        task = consistency_test.make_task(
+          channel_dropout=0.5,
+          threshold_momentum=0.9,
+          contrast=feature_bank.FeatureBank(size=16),
+        )
+        network = consistency_test.opinionated(task)
+        trainer = tiny.make_trainer(
+          3, learning_rate=0.01, batch_size=4, average_decay=0.9
+        )
+      trainer.fit(network, task, tiny.with_unlabelled(tiny.make_stream()),
+                  strategy, f'{sys.argv[1]}/{name}')
     """
-  for replicas in ('one', 'two'):
-    processes.run_python(code, tmp_path / replicas, replicas)
+  two_replicas(code, tmp_path)
   one, two = (metrics.read(tmp_path / r) for r in ('one', 'two'))
   # Batch statistics amplify rounding from step to step.
   for a, b, tolerance in zip(one, two, (1e-5, 1e-3, 1e-3), strict=True):
