@@ -309,7 +309,7 @@ def _configured(
   root, distribute, tolerate_unused_bindings, not_needed, settings
 ):
   """Builds the experiment that the flags describe."""
-  name = _STRATEGY.value
+  strategy = functools.partial(distribution.strategy, _STRATEGY.value)
   flagged = {'seed': _SEED.value, 'data_dir': _DATA_DIR.value}
   flagged |= {'weights': _WEIGHTS.value, **settings}
   built = build.parse(
@@ -317,13 +317,13 @@ def _configured(
     _GIN_BINDINGS.value,
     root,
     settings={k: v for k, v in flagged.items() if v is not None},
-    scope=(lambda: distribution.strategy(name).scope()) if distribute else None,
+    scope=(lambda: workers.scope(strategy())) if distribute else None,
     allow_imports=_ALLOW_IMPORT.value,
     tolerate_unused_bindings=tolerate_unused_bindings,
     not_needed=not_needed,
     model_dirs=[_MODEL_DIR.value] if _MODEL_DIR.value else [],
   )
-  return _launch(built, distribution.strategy(name) if distribute else None)
+  return _launch(built, strategy() if distribute else None)
 
 
 def _print_config(launch):

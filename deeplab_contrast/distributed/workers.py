@@ -176,6 +176,17 @@ def of(strategy: Any) -> Alone | Team:
   return Alone(distribution.is_chief(strategy))
 
 
+@contextlib.contextmanager
+def scope(strategy: Any) -> Iterator[None]:
+  """The scope of a strategy; several workers make the same variables inside.
+
+  Raises:
+    WorkerLost: while inside, another process was lost.
+  """
+  with of(strategy).explained(), strategy.scope():
+    yield
+
+
 def is_loss(message: str) -> bool:
   """Whether TensorFlow's message says that a process was lost."""
   return 'Collective ops is aborted' in message or 'heartbeat' in message

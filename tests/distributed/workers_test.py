@@ -120,6 +120,14 @@ def test_a_worker_that_is_lost_is_one_sentence(message, who):
   )
 
 
+def test_a_worker_that_is_lost_while_variables_are_made(monkeypatch):
+  team = workers.Team(cluster.Cluster(TASKS, 0), None)
+  monkeypatch.setattr(workers, 'of', lambda _: team)
+  strategy = tf.distribute.get_strategy()
+  with pytest.raises(errors.WorkerLost), workers.scope(strategy):
+    raise tf.errors.UnavailableError(None, None, 'Collective ops is aborted')
+
+
 def test_other_faults_stay_what_they_are():
   team = workers.Team(cluster.Cluster(TASKS, 0), None)
   with pytest.raises(tf.errors.NotFoundError), team.explained():
