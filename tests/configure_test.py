@@ -13,6 +13,7 @@ from deeplab_contrast.datasets import folder_segmentation
 from deeplab_contrast.datasets.preparation import data_facts
 from deeplab_contrast.planning import choices, configuring, plan, recipe_file
 from deeplab_contrast.studies import stages
+from deeplab_contrast.training import adamw
 from tests import fixtures
 
 _CLASSES = {'classes': ['a', 'b', 'c']}
@@ -104,8 +105,9 @@ def test_every_stage_of_all_arms_builds(has_weights, tree, small, tmp_path):
   for root in roots.values():
     assert root.crop_size == seen.crop
     assert root.trainer.last_layer_gradient_multiplier == (
-      10.0 if has_weights else 1.0
+      choices.NEW_LAYERS if has_weights else 1.0
     )
+    assert isinstance(root.trainer.optimizer, adamw.AdamW) == has_weights
     assert (root.trainer.pretrained.source == 'imagenet') == has_weights
   start = roots['finetune'].trainer.warm_start
   assert start.path == str(tmp_path / 'run' / 'pretrain')

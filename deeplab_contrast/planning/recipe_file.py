@@ -18,7 +18,7 @@ _SCRATCH = 'gin_configs/camvid/softmax_scratch.gin'
 _OWN = 'gin_configs/datasets/own.gin'
 _IMAGENET = (
   'gin_configs/models/efficientnet_lite0.gin',
-  'gin_configs/tasks/lower_backbone_rate.gin',
+  'gin_configs/tasks/adamw.gin',
 )
 _UNLABELLED = (
   'gin_configs/tasks/consistency.gin',
@@ -156,20 +156,10 @@ def of_kind(
   kind: str, facts: Facts, machine: plan.Machine, batch: int
 ) -> list[Setting]:
   """What one kind of stage has of its own, whatever its steps."""
-  rate, peak = choices.rates(machine, batch)
-  slow = (
-    'Of the backbone, which is pretrained; new layers learn ten times as fast'
-    if machine.has_weights
-    else 'All layers learn at this rate'
-  )
-  rule = f'{slow}. In proportion to the batch.'
+  found = _rates(kind, machine, batch)
   if kind == choices.PRETRAIN:
-    return [
-      Setting('LEARNING_RATE = 0.0', 'Where the warm-up begins.'),
-      Setting(f'PEAK_LEARNING_RATE = {peak}', f'Where it ends. {rule}'),
-    ]
-  found = [
-    Setting(f'LEARNING_RATE = {rate}', rule),
+    return found
+  found += [
     Setting(
       f'CLASS_BALANCE = {choices.CLASS_BALANCE}',
       _weights_reason(facts),
@@ -186,6 +176,28 @@ def of_kind(
   return found
 
 
+def _rates(kind, machine, batch):
+  if machine.has_weights:
+    return [
+      Setting(
+        f'LEARNING_RATE = {choices.RATE_PRETRAINED}',
+        'Of the backbone, which is pretrained, by AdamW.',
+      ),
+      Setting(
+        f'LAST_LAYER_GRADIENT_MULTIPLIER = {choices.NEW_LAYERS}',
+        'New layers learn faster.',
+      ),
+    ]
+  rate, peak = choices.rates(batch)
+  rule = 'In proportion to the batch.'
+  if kind == choices.PRETRAIN:
+    return [
+      Setting('LEARNING_RATE = 0.0', 'Where the warm-up begins.'),
+      Setting(f'PEAK_LEARNING_RATE = {peak}', f'Where it ends. {rule}'),
+    ]
+  return [Setting(f'LEARNING_RATE = {rate}', rule)]
+
+
 def _weights_reason(facts):
   ranked = sorted(zip(facts.shares, facts.classes, strict=True))
   present = [(share, name) for share, name in ranked if share]
@@ -196,7 +208,7 @@ def _weights_reason(facts):
   )
 
 
-def _own(stage, facts, seen):
+def _own(stage, facts, machine, seen):
   passes = stage.steps * seen.batch / facts.labelled
   found = [
     Setting(
@@ -210,10 +222,13 @@ def _own(stage, facts, seen):
       f'About every {choices.SAVE_SECONDS // 60} minutes.',
     ),
   ]
-  if stage.kind == choices.PRETRAIN:
+  steps = choices.warm_up(stage.steps)
+  if machine.has_weights:
+    found.append(Setting(f'WARM_UP = {steps}', 'Steps until the full rate.'))
+  elif stage.kind == choices.PRETRAIN:
     found.append(
       Setting(
-        f'schedules.CosineDecay.warmup_steps = {choices.warm_up(stage.steps)}',
+        f'schedules.CosineDecay.warmup_steps = {steps}',
         'Without a warm-up the features collapse.',
       )
     )
@@ -279,7 +294,7 @@ def _stage(stage, facts, machine, seen):
   macros = ['SHARED', stage.kind.upper()]
   macros += ['EVALUATION'] * (stage.kind != choices.PRETRAIN)
   lines += [f'{start}.bindings = (', *(f'    %{name},' for name in macros)]
-  return '\n'.join([*lines, *_settings(_own(stage, facts, seen)), ')'])
+  return '\n'.join([*lines, *_settings(_own(stage, facts, machine, seen)), ')'])
 
 
 def _macro(name, about, settings):

@@ -181,11 +181,9 @@ def test_large_images_are_evaluated_by_tiles():
   assert 0.8 * 5.1 * GB < tiled.memory <= 5.1 * GB
 
 
-def test_rates_follow_weights_and_batch():
-  none = dataclasses.replace(_MACHINE, has_weights=False)
-  assert choices.rates(_MACHINE, 8) == (0.01, 0.02)
-  assert choices.rates(none, 8) == (0.1, 0.2)
-  assert choices.rates(none, 16) == (0.2, 0.4)
+def test_rates_follow_the_batch():
+  assert choices.rates(8) == (0.1, 0.2)
+  assert choices.rates(16) == (0.2, 0.4)
   assert choices.warm_up(1000) == 100 and choices.warm_up(50) == 10
   assert (choices.teacher_decay(900), choices.teacher_decay(9000)) == (
     0.99,
