@@ -93,13 +93,15 @@ def _measure(request, arms, data, facts, machine):
     [choices.SOFTMAX, *(k for arm in arms for k in choices.KINDS[arm])]
   )
   shared = recipe_file.shared(data, facts, machine, probe)
+  # The few steps of a measurement have no room for AdamW's usual warm-up.
+  short = ['WARM_UP = 1'] * machine.has_weights
   costs, stored = {}, 0
   for kind in kinds:
     print(f'Measuring steps: {kind}', file=sys.stderr, flush=True)
     own = recipe_file.of_kind(kind, facts, machine, probe.batch)
     costs[kind], found = measuring.cost(
       recipe_file.files(kind, machine),
-      [setting.binding for setting in (*shared, *own)],
+      [*(setting.binding for setting in (*shared, *own)), *short],
       request.data_dir,
     )
     stored = max(stored, found)
