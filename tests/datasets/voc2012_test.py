@@ -294,7 +294,7 @@ def test_all_faults_are_reported_together(copy, tmp_path):
 def test_a_refused_tree_leaves_nothing_prepared(copy, tmp_path):
   (copy / 'JPEGImages' / '2007_000000.jpg').unlink()
   for _ in range(2):
-    with pytest.raises(errors.DataError, match='1 faults'):
+    with pytest.raises(errors.DataError, match='1 fault '):
       open_split(copy, tmp_path)
   assert not list(tmp_path.rglob('dataset_info.json'))
   assert not list(tmp_path.rglob('*array_record*'))

@@ -57,7 +57,7 @@ def _terminated(stage):
   _, seconds = stage.evaluated
   run = stage.interrupted('4_eval')
   process = stage.start('eval', f'--model_dir={run}')
-  wait_for(process, lambda: cpu_seconds(process) > 0.8 * seconds)
+  wait_for(process, lambda: cpu_seconds(process) > 0.65 * seconds)
   process.send_signal(signal.SIGTERM)
   ended.append(stage.end(process))
   results = run / run_files.RESULTS

@@ -87,7 +87,7 @@ def _lambda(stage):
       'convert',
       'import',
       f'--checkpoint={path}',
-      f'--model_dir={run}',
+      f'--model_dir={path.parent / "imported"}',
       '--gin_file=gin_configs/scenes/softmax_scratch.gin',
       '--gin_file=gin_configs/tiny.gin',
       *(f'--gin_bindings={b}' for b in fixtures.TINY_SCENES),

@@ -196,7 +196,10 @@ class Stage:
       os.utime(file, (1e9 - step, 1e9 - step))
     shutil.rmtree(path / run_files.TENSORBOARD)
     (path / run_files.TENSORBOARD).write_text('not a folder')
-    change_json(path / run_files.BEST_SCORE, score=0.99)
+    # Of a step that is not evaluated again, which would replace it.
+    for file in (path / run_files.BEST).glob('ckpt-*'):
+      file.rename(file.with_name(f'ckpt-1.{file.name.partition(".")[2]}'))
+    change_json(path / run_files.BEST_SCORE, score=0.99, step=1)
     best = contents(path / run_files.BEST)
     ended = self.resume(path)
     expect(not draft.exists(), f'{draft} was not swept')

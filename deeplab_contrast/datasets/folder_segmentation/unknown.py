@@ -40,7 +40,9 @@ def sentence(folder: pathlib.Path) -> str:
   endings = sorted({pathlib.PurePosixPath(f).suffix for f in files.files})
   endings = [ending for ending in endings if ending]
   count = len(files.files)
-  has = f'{count} files ({" ".join(endings[:8])})' if count else 'no files'
+  if not count:
+    return f'{folder} has no files: --raw_dir must be the folder of the images.'
+  has = f'{count} files ({" ".join(endings[:8])})'
   known = ', '.join(f.title for f in formats.FORMATS.values())
   return (
     f'{folder} has no {tree.DESCRIPTION}, and {has} in which neither masks nor '

@@ -62,8 +62,10 @@ def pairs(
     own = of_name.get(name) or [masks / f'{name}{mask_suffix}.png']
     # Several masks of one image are reported as a repeated id.
     result += [raw_pairs.Pair(name, file, mask) for mask in own]
+  # A missing image is named as the others are.
+  ending = found[0][1].suffix if found else '.jpg'
   for name in sorted(set(of_name) - {name for name, _ in found}):
-    image = images / f'{name}{image_suffix}.jpg'
+    image = images / f'{name}{image_suffix}{ending}'
     result.append(raw_pairs.Pair(name, image, of_name[name][0]))
   return tuple(result)
 

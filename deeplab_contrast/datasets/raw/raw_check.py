@@ -249,6 +249,7 @@ def _report(raw, problems):
     for part, advice in raw.advice
     if any(part in sentence for sentence, _ in faults)
   ]
+  count = '1 fault' if len(faults) == 1 else f'{len(faults)} faults'
   return '\n  '.join(
-    [f'{raw.root} has {len(faults)} faults to fix before training:', *lines]
+    [f'{raw.root} has {count} to fix before training:', *lines]
   )

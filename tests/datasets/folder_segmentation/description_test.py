@@ -161,6 +161,9 @@ def test_a_folder_that_does_not_exist_is_reported(tmp_path):
 
 
 def test_no_description_is_refused(tmp_path):
+  with pytest.raises(errors.ConfigError, match='has no files: --raw_dir must'):
+    _ = folder_segmentation.Folder(str(tmp_path)).info
+  (tmp_path / 'notes.txt').touch()
   with pytest.raises(errors.ConfigError, match='docs/own_data.md'):
     _ = folder_segmentation.Folder(str(tmp_path)).info
   with pytest.raises(errors.ConfigError, match='docs/own_data.md'):

@@ -357,7 +357,7 @@ def test_leftovers_of_a_killed_process_are_swept(tree, tmp_path):
 def test_the_first_file_of_a_bad_tree_does_not_count_twice(tree, tmp_path):
   spoil_mask(tree)
   for _ in range(2):
-    with pytest.raises(errors.DataError, match='has 1 faults'):
+    with pytest.raises(errors.DataError, match='has 1 fault '):
       open_split(tree, tmp_path)
   assert not list(tmp_path.rglob('dataset_info.json'))
   assert not list(tmp_path.rglob('incomplete.*'))

@@ -121,7 +121,7 @@ def test_no_sbd_is_refused(copy, tmp_path):
 def test_damaged_masks_of_sbd_are_refused(copy, sbd_folder, tmp_path, write):
   path = sbd_folder / 'cls' / '2008_000101.mat'
   write(path)
-  with pytest.raises(errors.DataError, match=rf'1 faults[^$]*{path}'):
+  with pytest.raises(errors.DataError, match=rf'1 fault [^$]*{path}'):
     open_with_sbd(copy, sbd_folder, tmp_path)
 
 
