@@ -204,12 +204,13 @@ def test_two_workers_equal_one_process(folder, pair, task):
   command = [*flags(folder, task), f'--model_dir={one}']
   done = processes.run_apart('train', *command, **processes.EXACT)
   assert done.returncode == 0, done.stderr
-  # Rounding decides where the new teacher takes two classes for equally likely.
-  # Steps amplify it, in the norms of gradients most: they, and which pixels a
-  # bank takes, are not compared.
+  # Rounding decides where a new teacher takes two classes for equally likely,
+  # and which pixels a bank takes. Steps amplify it, in the norms of gradients
+  # most, which are not compared.
   for a, b in zip(logged(one, 'train'), logged(two, 'train'), strict=True):
     assert a.keys() == b.keys()
-    rtol = 1e-3 if a['step'] <= EARLY else 1e-2
+    is_early = task == 'contrastive' and a['step'] <= EARLY
+    rtol = 1e-3 if is_early else 1e-2
     for name in a.keys() & COMPARED:
       np.testing.assert_allclose(a[name], b[name], rtol=rtol, err_msg=name)
   (step, expected), (same_step, actual) = state(one), state(two)

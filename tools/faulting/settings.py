@@ -313,10 +313,7 @@ FAULTS = (
     'one of 2 workers killed or stopped',
     (),
     None,
-    (
-      _WORKERS + 'test_a_signal_to_one_worker_stops_both_and_they_resume',
-      _WORKERS + 'test_whichever_worker_is_killed_all_resume',
-    ),
+    (_WORKERS + 'test_whichever_worker_is_stopped_or_killed_all_resume',),
   ),
   Fault(
     47,
