@@ -16,7 +16,8 @@ from deeplab_contrast.utils import errors
 Keys = dict[str, Any]
 
 # The folders of PASCAL VOC, and of the tools that follow it.
-_VOC_MASKS = ('SegmentationClassPNG', 'SegmentationClass')
+_AUGMENTED = 'SegmentationClassAug'  # With more masks; of VOC and SBD.
+_VOC_MASKS = ('SegmentationClassPNG', 'SegmentationClass', _AUGMENTED)
 _VOC_IMAGES = 'JPEGImages'
 _VOC_LISTS = 'ImageSets/Segmentation'
 
@@ -69,10 +70,10 @@ def _folders(tree, layout) -> Keys:
 
 
 def _voc(tree, found):
-  """Folders as in PASCAL VOC, with a list of classes."""
-  if found is None:
+  """Folders as in PASCAL VOC, with a list of classes, or lists of images."""
+  place = class_lists.folder(found) if found else _voc_folder(tree)
+  if place is None:
     return None
-  place = class_lists.folder(found)
   name = next((n for n in _VOC_MASKS if _has(tree, place, n)), None)
   if name is None:
     return None
@@ -80,14 +81,32 @@ def _voc(tree, found):
   keys = {
     'image_folder': _images_of(tree, masks_folder, place),
     'mask_folder': masks_folder,
-    **_named(found),
   }
-  lists = _lists(tree, posixpath.join(place, _VOC_LISTS))
+  lists = _lists(
+    tree, posixpath.join(place, _VOC_LISTS), is_long=name == _AUGMENTED
+  )
+  if found is None:
+    # Without lists these are folders like any others.
+    of_masks = [f for f in tree.images if f.startswith(f'{masks_folder}/')]
+    keys |= {'lists': lists, **_measured(tree, of_masks)}
+    return ('PASCAL VOC folders', keys) if lists else None
+  keys |= _named(found)
   keys |= {'lists': lists} if lists else {'fractions': _FRACTIONS}
   if found.colors:  # CVAT writes no mask where nothing is drawn.
     what = 'CVAT segmentation mask 1.1'
     return what, {**keys, 'missing_mask': 'background'}
   return f'PASCAL VOC folders with {posixpath.basename(found.file)}', keys
+
+
+def _voc_folder(tree):
+  """The folder of JPEGImages and ImageSets/Segmentation, or None."""
+  for file in tree.ending('.txt'):
+    folder = posixpath.dirname(file)
+    if f'/{folder}'.endswith(f'/{_VOC_LISTS}'):
+      place = folder[: -len(_VOC_LISTS)].rstrip('/')
+      if _has(tree, place, _VOC_IMAGES):
+        return place
+  return None
 
 
 def _images_of(tree, masks_folder, place):
@@ -121,14 +140,19 @@ def _has(tree, place, name):
   return any(file.startswith(start) for file in tree.images)
 
 
-def _lists(tree, folder):
-  """{split: list of images}, if there is one to train and one to evaluate."""
+def _lists(tree, folder, is_long=False):
+  """{split: list of images}, if there is one to train and one to evaluate.
+
+  Of several for a split the first, or, if `is_long`, the one that names most.
+  """
+  files = [f for f in tree.ending('.txt') if posixpath.dirname(f) == folder]
+  if is_long:
+    files.sort(key=lambda file: -len(tree.text(file).split()))
   lists: dict[str, str] = {}
-  for file in tree.ending('.txt'):
-    if posixpath.dirname(file) == folder:
-      split = splits.of_name(posixpath.splitext(posixpath.basename(file))[0])
-      if split:
-        lists.setdefault(split, file)
+  for file in files:
+    split = splits.of_name(posixpath.splitext(posixpath.basename(file))[0])
+    if split:
+      lists.setdefault(split, file)
   return lists if 'train' in lists and len(lists) > 1 else {}
 
 

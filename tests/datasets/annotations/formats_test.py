@@ -144,6 +144,24 @@ def test_crowds_are_below_and_have_run_lengths(tmp_path):
   assert (first(root) == 1).sum() == 100
 
 
+@pytest.mark.parametrize(
+  ('masks_folder', 'train'),
+  [('SegmentationClass', 3), ('SegmentationClassAug', 5)],
+)
+def test_lists_of_voc_folders_count_without_a_list_of_classes(
+  tmp_path, masks_folder, train
+):
+  plain = exports.plain(tmp_path / 'VOC', 'JPEGImages', masks_folder)
+  lists = {'train': range(3), 'train_aug': range(5), 'val': range(5, 8)}
+  for name, numbers in lists.items():
+    text = '\n'.join(map(str, numbers))
+    exports.write(plain / f'ImageSets/Segmentation/{name}.txt', text)
+  about, raw = collect(plain)
+  assert [len(raw.splits[split]) for split in ('train', 'val')] == [train, 3]
+  assert about.info.class_names == ('background', 'class_1', 'class_2')
+  np.testing.assert_array_equal(first(plain), exports.ids())
+
+
 def test_an_image_without_annotations_is_all_background(tmp_path):
   root = exports.coco(tmp_path)
 
