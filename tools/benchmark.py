@@ -7,7 +7,6 @@
   python tools/benchmark.py predict                   # exported network
   python tools/benchmark.py step --crop=257           # one training step
   python tools/benchmark.py run                       # a training, evaluation
-  python tools/benchmark.py costs --gin_file=gin_configs/studies/camvid.gin
 
 Every figure is measured in the run that prints it, against a peer; nothing is
 stored. Compare ratios rather than seconds, since machines differ.
@@ -20,8 +19,8 @@ import sys
 # Run as a script, so the repository is not on the path by itself.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tools.benchmarks import costs, loss, predict, run, step  # noqa: E402
 from tools.benchmarks import input as input_benchmark  # noqa: E402
+from tools.benchmarks import loss, predict, run, step  # noqa: E402
 
 
 def main():
@@ -35,7 +34,6 @@ def main():
   predict.add_command(commands)
   step.add_command(commands)
   run.add_command(commands)
-  costs.add_command(commands)
   arguments = parser.parse_args()
   return arguments.run(arguments)
 

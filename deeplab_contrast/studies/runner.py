@@ -5,7 +5,13 @@ import os
 from collections.abc import Mapping, Sequence
 
 from deeplab_contrast.config import build, run_folder
-from deeplab_contrast.studies import comparison, ledger, processes, stages
+from deeplab_contrast.studies import (
+  calibration,
+  comparison,
+  ledger,
+  processes,
+  stages,
+)
 from deeplab_contrast.utils import errors, results
 
 _ROOTS = {
@@ -51,17 +57,24 @@ class Runner:
     Raises:
       UserError: a stage failed; with its exit code.
     """
-    jobs = self.check()
+    costs = calibration.read(self._model_dir)
+    jobs = self.check(costs)
     allow_change = self._flags.allow_config_change
     with run_folder.prepare(self._model_dir, config, allow_change):
+      if any(job.stage.work for job in jobs):
+        costs = calibration.measure(jobs, self._flags, self._model_dir)
+        jobs = self.check(costs)
       self._run_stages(jobs)
       arms = [job for job in jobs if job.stage.arm is not None]
       pictured = [job for job in arms if job.seed == self._recipe.seeds[0]]
       self._draw(pictured)
       comparison.write(arms, pictured, self._model_dir)
 
-  def check(self) -> list[stages.Job]:
+  def check(self, costs: Mapping[str, float] | None = None) -> list[stages.Job]:
     """Builds every experiment once, to find mistakes before any work.
+
+    Args:
+      costs: of the steps of stages that are to take equal time, once known.
 
     Returns:
       The jobs, each with only those given bindings that it uses.
@@ -72,7 +85,7 @@ class Runner:
     """
     idle = dict(self._idle)
     checked = []
-    jobs = stages.plan(self._recipe, self._model_dir, self._given)
+    jobs = stages.plan(self._recipe, self._model_dir, self._given, costs)
     folders = [job.model_dir for job in jobs]
     for job in jobs:
       built = self._build(job, folders)

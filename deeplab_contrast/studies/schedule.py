@@ -5,8 +5,30 @@ from collections.abc import Mapping
 
 from deeplab_contrast.utils import errors
 
+SOFTMAX = 'softmax'
 # What can cost more than a step of softmax training.
 COSTS = ('pretrain', 'joint', 'consistency')
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+  """How long a training lasts.
+
+  Attributes:
+    kind: of its steps: 'softmax', or one of COSTS.
+    softmax_steps: it takes the time of as many steps of softmax training.
+  """
+
+  kind: str
+  softmax_steps: int
+
+  def steps(self, costs: Mapping[str, float]) -> int:
+    """Its own steps, if one of a kind costs so many steps of softmax training.
+
+    Args:
+      costs: {kind: cost}; 1.0 for those that are not there.
+    """
+    return max(1, round(self.softmax_steps / costs.get(self.kind, 1.0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,9 +39,11 @@ class Schedule:
     total_steps: the steps of each pass of every arm.
     pretrain_share: the share of pretraining in them.
     step_costs: {'pretrain', 'joint' or 'consistency': what such a step costs,
-      in steps of softmax training}, as `tools/benchmark.py costs` measures it.
-      With it, each pass costs as much as `total_steps` steps of softmax
-      training; without it, steps are equal, not costs.
+      in steps of softmax training}. With it, each pass costs as much as
+      `total_steps` steps of softmax training; without it, steps are equal, not
+      costs.
+    equal_time: these costs are measured on this machine, before the first
+      training; see `calibration`.
 
   Raises:
     ConfigError: a number is out of its range.
@@ -28,6 +52,7 @@ class Schedule:
   total_steps: int
   pretrain_share: float = 0.5
   step_costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  equal_time: bool = False
 
   def __post_init__(self) -> None:
     """Checks the numbers."""
@@ -43,9 +68,14 @@ class Schedule:
         f'Schedule.step_costs is {dict(self.step_costs)}; give positive '
         f'numbers for any of {", ".join(COSTS)}.'
       )
+    if self.equal_time and self.step_costs:
+      raise errors.ConfigError(
+        'Schedule.equal_time measures the costs that Schedule.step_costs '
+        'states: give one of the two.'
+      )
 
-  def steps(self, role: str, overlay: str | None = None) -> int:
-    """The steps of one training.
+  def work(self, role: str, overlay: str | None = None) -> Work:
+    """How long one training lasts.
 
     Args:
       role: 'scratch', 'pretrain' or 'finetune'.
@@ -53,5 +83,5 @@ class Schedule:
     """
     pretrain = round(self.total_steps * self.pretrain_share)
     due = {'pretrain': pretrain, 'finetune': self.total_steps - pretrain}
-    steps = due.get(role, self.total_steps)
-    return max(1, round(steps / self.step_costs.get(overlay or role, 1.0)))
+    kind = overlay or (role if role in COSTS else SOFTMAX)
+    return Work(kind, due.get(role, self.total_steps))

@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from deeplab_contrast.studies.schedule import Work
 from deeplab_contrast.utils import run_files
 
 COMMANDS = ('train', 'pseudo_label')
@@ -26,6 +27,7 @@ class Stage:
       folder becomes the macro PSEUDO_LABELS.
     labels: the number of labelled images of the arm, where a study compares
       several.
+    work: how long it lasts, in place of a binding of STEPS.
 
   Raises:
     ValueError: the command is unknown.
@@ -39,6 +41,7 @@ class Stage:
   command: str = 'train'
   labels_from: str | None = None
   labels: int | None = None
+  work: Work | None = None
 
   def __post_init__(self) -> None:
     """Joins the bindings, and checks the command."""
@@ -130,13 +133,20 @@ def _flat(bindings):
       yield from _flat(binding)
 
 
-def plan(recipe: Recipe, model_dir: str, given: Sequence[str]) -> list[Job]:
+def plan(
+  recipe: Recipe,
+  model_dir: str,
+  given: Sequence[str],
+  costs: Mapping[str, float] | None = None,
+) -> list[Job]:
   """The jobs of a recipe in the order they run.
 
   Args:
     recipe: what to run.
     model_dir: the folder that all stages share.
     given: bindings of the command line, for every stage.
+    costs: {kind of training: what a step of it costs}, for `Stage.work`; all
+      cost the same by default.
 
   Returns:
     All stages of the first seed, then those of the next.
@@ -144,7 +154,8 @@ def plan(recipe: Recipe, model_dir: str, given: Sequence[str]) -> list[Job]:
   several = len(recipe.seeds) > 1
   return [
     _job(
-      recipe, stage, seed, model_dir, f'_seed{seed}' if several else '', given
+      *(recipe, stage, seed, model_dir, f'_seed{seed}' if several else ''),
+      *(given, costs or {}),
     )
     for seed in recipe.seeds
     for stage in recipe.stages
@@ -171,11 +182,13 @@ def chain(job: Job, jobs: Sequence[Job]) -> list[Job]:
   return [other for other in jobs if other.model_dir in found]
 
 
-def _job(recipe, stage, seed, model_dir, suffix, given):
+def _job(recipe, stage, seed, model_dir, suffix, given, costs):
   def folder(name):
     return os.path.join(model_dir, name + suffix)
 
   bindings = stage.bindings
+  if stage.work is not None:
+    bindings = (f'STEPS = {stage.work.steps(costs)}', *bindings)
   if recipe.redraws and stage.command == 'train':
     bindings = (*bindings, f'LABEL_SEED = {seed}')
   if stage.starts_from is not None:

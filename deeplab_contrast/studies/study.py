@@ -97,6 +97,29 @@ def expand(
   return _expand(study)
 
 
+def search(split: str = 'train', percent: int = 20) -> tuple[str, ...]:
+  """Bindings for `expand`: a study that chooses settings, without val.
+
+  Every arm is evaluated on the last part of the training images, which no
+  training sees: budgets are drawn from the rest.
+
+  Args:
+    split: of the training images.
+    percent: of them that are held out.
+
+  Raises:
+    ConfigError: `percent` leaves nothing to one of the two.
+  """
+  if not 0 < percent < 100:
+    raise errors.ConfigError(
+      f'search.percent is {percent}; give a number from 1 to 99.'
+    )
+  return (
+    f"train/sources.TfdsSplit.split = '{split}[:{100 - percent}%]'",
+    f"val/sources.TfdsSplit.split = '{split}[{100 - percent}%:]'",
+  )
+
+
 def _expand(study: _Study) -> tuple[stages.Stage, ...]:
   _check(study)
   return tuple(
@@ -182,8 +205,16 @@ class _Budget:
       arm=arm and f'{arm} {self._variant}'.strip(),
       labels_from=labels,
       labels=self._count,
+      work=self._work(role, overlay),
     )
     return title
+
+  def _work(self, role: str, overlay: str | None) -> schedule_lib.Work | None:
+    """How long a training lasts, if that must be measured first."""
+    schedule = self._study.schedule
+    if schedule is None or not schedule.equal_time:
+      return None
+    return schedule.work(role, overlay)
 
   def _files(self, role: str, is_semi: bool) -> Sequence[str]:
     most = self._study.many_labels
@@ -195,8 +226,10 @@ class _Budget:
 
   def _bindings(self, role: str, overlay: str | None) -> Iterator[str]:
     yield f'LABELS = {self._count}'
-    if self._study.schedule is not None:
-      yield f'STEPS = {self._study.schedule.steps(role, overlay)}'
+    schedule = self._study.schedule
+    if schedule is not None and not schedule.equal_time:
+      steps = schedule.work(role, overlay).steps(schedule.step_costs)
+      yield f'STEPS = {steps}'
     variant = self._study.variants[self._variant]
     yield from variant.get(role, ())
     yield from variant.get(overlay or '', ())

@@ -46,4 +46,5 @@ STUDY = 'study.json'
 STUDY_TABLE = 'results.csv'
 STUDY_RESULTS = 'results.json'
 STUDY_TIMES = 'times.jsonl'
+STEP_COSTS = 'step_costs.json'  # What steps cost on the machine it began on.
 COMPARISON = 'comparison.png'

@@ -16,14 +16,19 @@ TINY = 'gin_configs/tiny.gin'
 SHALLOW = ("BACKBONE = 'resnet_v1_18_beta'", 'MULTI_GRID = None')
 
 FILES = sorted(p.relative_to(FOLDER).as_posix() for p in FOLDER.rglob('*.gin'))
-RECIPES = [
-  n for n in FILES if n.startswith(('recipes/', 'studies/', 'quickstart'))
-]
 
 
 def text(name):
   """The text of a file of gin_configs."""
   return (FOLDER / name).read_text()
+
+
+RECIPES = [
+  n
+  for n in FILES
+  if n.startswith(('recipes/', 'studies/', 'quickstart'))
+  and not text(n).startswith('# Overlay')
+]
 
 
 def _is_experiment(name):

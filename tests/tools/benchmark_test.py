@@ -15,7 +15,6 @@ from tests import processes
 from tools import benchmark as tool
 from tools.benchmarks import (
   convolutions,
-  costs,
   loss,
   predict,
   step,
@@ -188,35 +187,6 @@ def test_the_report_of_step():
   # The faster of both kernels, twice; images need no gradient.
   assert report['convs_s'] == pytest.approx(2 * 0.25 + 0.2)
   assert report['conv_share'] == report['convs_s'] / 2.0
-
-
-def test_costs_are_ratios_of_the_fastest_rounds(monkeypatch, capsys):
-  rounds = {
-    'scratch_16': [2.0, 1.0],
-    'pretrain_16': [2.5, 4.0],
-    'consistency_16': [3.0, 3.0],
-  }
-  given = {}
-
-  def seconds(stage, bindings, arguments):
-    given[stage.name] = bindings
-    return rounds[stage.name].pop(0)
-
-  monkeypatch.setattr(costs, '_seconds', seconds)
-  arms = "ARMS = ('softmax', 'contrastive', 'consistency')"
-  arguments = argparse.Namespace(
-    gin_file='gin_configs/recipes/scenes_semi_supervised.gin',
-    gin_bindings=[arms, 'PEAK_LEARNING_RATE = 0.3'],
-    data_dir=None,
-    steps=2,
-    rounds=2,
-    json=False,
-  )
-  assert costs.run(arguments) == 0
-  expected = "step_costs = {'pretrain': 2.5, 'consistency': 3.0}"
-  assert expected in capsys.readouterr().out
-  assert given['pretrain_16'] == ('LABELS = 16', 'PEAK_LEARNING_RATE = 0.3')
-  assert given['scratch_16'] == ('LABELS = 16',)  # It has no peak.
 
 
 class Here:
