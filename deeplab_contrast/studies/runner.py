@@ -62,8 +62,9 @@ class Runner:
     allow_change = self._flags.allow_config_change
     with run_folder.prepare(self._model_dir, config, allow_change):
       if any(job.stage.work for job in jobs):
-        costs = calibration.measure(jobs, self._flags, self._model_dir)
-        jobs = self.check(costs)
+        measured = calibration.measure(jobs, self._flags, self._model_dir)
+        if measured != costs:
+          jobs = self.check(measured)
       self._run_stages(jobs)
       arms = [job for job in jobs if job.stage.arm is not None]
       pictured = [job for job in arms if job.seed == self._recipe.seeds[0]]
@@ -72,6 +73,9 @@ class Runner:
 
   def check(self, costs: Mapping[str, float] | None = None) -> list[stages.Job]:
     """Builds every experiment once, to find mistakes before any work.
+
+    The same stage with another seed is built only if its folder is there, to
+    compare with what it holds.
 
     Args:
       costs: of the steps of stages that are to take equal time, once known.
@@ -84,26 +88,31 @@ class Runner:
         stage was finished with a different experiment.
     """
     idle = dict(self._idle)
-    checked = []
     jobs = stages.plan(self._recipe, self._model_dir, self._given, costs)
     folders = [job.model_dir for job in jobs]
+    useful: dict[str, tuple[str, ...]] = {}  # Of each stage.
     for job in jobs:
+      name = job.stage.name
+      if name in useful and not os.path.exists(job.model_dir):
+        continue
       built = self._build(job, folders)
       for binding in job.bindings:
         if _name(binding) in built.unused:
           raise errors.ConfigError(
-            f'Stage {job.stage.name!r}: {built.unused[_name(binding)]}'
+            f'Stage {name!r}: {built.unused[_name(binding)]}'
           )
       idle = {name: why for name, why in idle.items() if name in built.unused}
-      useful = [b for b in job.given if _name(b) not in built.unused]
       allow_change = self._flags.allow_config_change
       run_folder.check(job.model_dir, built.config, allow_change)
-      if built.resolved:  # Found for the first job, and the same for all.
-        useful.append(built.resolved)
-      checked.append(dataclasses.replace(job, given=tuple(useful)))
+      # What is resolved is found for the first job, and the same for all.
+      resolved = (built.resolved,) if built.resolved else ()
+      used = (b for b in job.given if _name(b) not in built.unused)
+      useful[name] = (*used, *resolved)
     for why in idle.values():
       raise errors.ConfigError(why)
-    return checked
+    return [
+      dataclasses.replace(job, given=useful[job.stage.name]) for job in jobs
+    ]
 
   def _build(self, job, folders):
     """Builds the experiment of a job; errors name its stage."""

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from deeplab_contrast import launch
-from deeplab_contrast.config import run_folder
+from deeplab_contrast.config import build, run_folder
 from deeplab_contrast.studies import processes, runner, stages
 from deeplab_contrast.utils import errors, precision
 
@@ -40,6 +40,29 @@ def test_all_stages_train_in_the_precision_found_for_the_first(
   monkeypatch.setattr(precision, 'faster', lambda: 'float32')
   jobs = check(tmp_path, [PRETRAINING, JUDGED], ["PRECISION = 'auto'"])
   assert [job.given[-1] for job in jobs] == ["PRECISION = 'float32'"] * 2
+
+
+def test_a_stage_is_built_once_for_all_seeds(tmp_path, monkeypatch):
+  recipe = stages.Recipe((PRETRAINING, JUDGED), seeds=(0, 1, 2))
+  built, parse = [], build.parse
+
+  def counted(*arguments, **settings):
+    built.append(settings['settings']['seed'])
+    return parse(*arguments, **settings)
+
+  monkeypatch.setattr(build, 'parse', counted)
+  run = runner.Runner(recipe, str(tmp_path), processes.Flags(), ['STEPS = 9'])
+  jobs = run.check()
+  assert [(job.seed, job.given) for job in jobs] == [
+    (seed, ('STEPS = 9',)) for seed in (0, 0, 1, 1, 2, 2)
+  ]
+  assert built == [0, 0]
+  # What a folder holds is compared.
+  (tmp_path / 'scratch_seed2').mkdir()
+  (tmp_path / 'scratch_seed2' / 'notes').touch()
+  with pytest.raises(errors.ConfigError, match='scratch_seed2 is not empty'):
+    run.check()
+  assert built == [0, 0, 0, 0, 2]
 
 
 def test_a_binding_no_stage_uses_is_refused(tmp_path):
