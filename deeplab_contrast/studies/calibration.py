@@ -4,9 +4,10 @@ Each kind is trained for some steps with its real input, in its own process, one
 kind after the other, several times; its fastest logged interval counts.
 """
 
+import math
 import os
-import tempfile
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 
 from deeplab_contrast.config import run_folder
 from deeplab_contrast.studies import processes, schedule, stages
@@ -15,7 +16,10 @@ from deeplab_contrast.utils import errors, files, metrics, run_files
 # Of a training that is timed, and how often each is.
 STEPS, ROUNDS = 36, 2
 _LINES = 6  # Of its log; the first one has the compilation.
-_INIT = 'INIT ='
+# What it starts from, if it starts from another one.
+_START = f'{schedule.COSTS[0]}_0'
+# The folder of these trainings, in that of the study.
+_FOLDER = 'timing'
 
 
 def read(model_dir: str) -> dict[str, float]:
@@ -28,13 +32,40 @@ def read(model_dir: str) -> dict[str, float]:
     DataError: their file is damaged.
   """
   path = os.path.join(model_dir, run_files.STEP_COSTS)
-  stored = files.read_json(path, dict)
-  with files.as_expected(path):
-    return {} if stored is None else stored['costs']
+  try:
+    stored = files.read_json(path, dict)
+    costs = {} if stored is None else stored['costs']
+    if isinstance(costs, dict) and all(
+      math.isfinite(cost) and cost > 0 for cost in costs.values()
+    ):
+      return costs
+  except (errors.DataError, KeyError, TypeError, ValueError):
+    pass
+  raise errors.DataError(
+    f'{path} is damaged, and the steps of this study follow from it: restore '
+    'it, or give another --model_dir.'
+  )
+
+
+def check(jobs: Sequence[stages.Job]) -> None:
+  """Refuses jobs whose costs have no unit.
+
+  Raises:
+    ConfigError: some are to take equal time, and none is a softmax training.
+  """
+  kinds = {job.stage.work.kind for job in jobs if job.stage.work}
+  if kinds and schedule.SOFTMAX not in kinds:
+    raise errors.ConfigError(
+      'Schedule.equal_time counts in steps of softmax training, and no arm of '
+      'this study has such steps: add the arm softmax.'
+    )
 
 
 def measure(
-  jobs: Sequence[stages.Job], flags: processes.Flags, model_dir: str
+  jobs: Sequence[stages.Job],
+  flags: processes.Flags,
+  model_dir: str,
+  useful: Callable[[stages.Job, Sequence[str]], Sequence[str]],
 ) -> dict[str, float]:
   """Measures the costs that are not known yet, and stores them.
 
@@ -44,34 +75,33 @@ def measure(
     jobs: of the study.
     flags: passed on to the trainings.
     model_dir: of the study.
+    useful: of a job and bindings to override its own, all that it then uses.
 
   Returns:
     {kind: what such a step costs, in steps of softmax training}.
 
   Raises:
-    ConfigError: no job is a softmax training, which is the unit.
     UserError: a training failed, with its exit code.
   """
   known, found = read(model_dir), _first(jobs)
   if not found.keys() - known.keys():
     return known
-  if schedule.SOFTMAX not in found:
-    raise errors.ConfigError(
-      'Schedule.equal_time counts in steps of softmax training, and no arm of '
-      'this study has such steps: add the arm softmax.'
-    )
+  folder = os.path.join(model_dir, _FOLDER)
+  shutil.rmtree(folder, ignore_errors=True)  # An earlier attempt was killed.
   seconds: dict[str, float] = {}
-  with tempfile.TemporaryDirectory() as folder:
-    for number in range(ROUNDS):
-      for kind, job in found.items():
-        one = _seconds(job, flags, folder, f'{kind}{number}')
-        seconds[kind] = min(seconds.get(kind, one), one)
+  for number in range(ROUNDS):
+    for kind, job in found.items():
+      run = os.path.join(folder, f'{kind}_{number}')
+      _train(job, flags, run, useful(job, _bindings(job, folder)))
+      one = _seconds(run)
+      seconds[kind] = min(seconds.get(kind, one), one)
   unit = seconds[schedule.SOFTMAX]
   costs = {kind: round(x / unit, 2) for kind, x in seconds.items()} | known
   files.write_json(
     os.path.join(model_dir, run_files.STEP_COSTS),
     {'seconds': seconds, 'costs': costs},
   )
+  shutil.rmtree(folder, ignore_errors=True)
   shown = ', '.join(f'{kind} {cost}' for kind, cost in costs.items())
   print(f'What a step costs, in steps of softmax training: {shown}', flush=True)
   return costs
@@ -90,38 +120,35 @@ def _first(jobs):
   return known
 
 
-def _seconds(job, flags, folder, name):
-  """Seconds of a step, from the log of a short training."""
-  model_dir = os.path.join(folder, name)
-  bindings = [b for b in job.bindings if not b.startswith(_INIT)]
-  bindings += [
-    *job.given,
-    f'STEPS = {STEPS}',
-    f'LOG_EVERY = {max(1, STEPS // _LINES)}',
-    f'SAVE_EVERY = {STEPS}',
-    'EVAL_LIMIT = 1',
+def _bindings(job, folder):
+  """What makes a job short. Not STEPS, which its learning rate goes by."""
+  found = [
+    f'trainer.Trainer.steps = {STEPS}',
+    f'trainer.Trainer.log_every = {max(1, STEPS // _LINES)}',
+    f'trainer.Trainer.save_every = {STEPS}',
+    'trainer.Trainer.eval_every = 0',
     'experiment.Experiment.embedding_judge = None',
+    'EVAL_LIMIT = 1',
   ]
   if job.stage.starts_from is not None:
-    # The weights make no difference to the time.
-    start = os.path.join(folder, f'{schedule.COSTS[0]}0')
-    bindings.append(f'{_INIT} {start!r}')
+    # Its weights make no difference to the time.
+    found.append(f'INIT = {os.path.join(folder, _START)!r}')
+  return found
+
+
+def _train(job, flags, model_dir, bindings):
   arguments = [
     *(f'--gin_file={path}' for path in job.stage.gin_files),
     *(f'--gin_bindings={binding}' for binding in bindings),
     f'--seed={job.seed}',
   ]
-  log = f'{model_dir}.log'
+  log, title = f'{model_dir}.log', f'Timing steps: {job.stage.work.kind}'
   command = flags.command('train', model_dir, *arguments)
-  try:
-    title = f'Timing steps: {job.stage.work.kind}'
-    processes.run_all([processes.Task(name, command, title, log=log)])
-  except processes.ChildFailed as failure:
-    with open(log, encoding='utf-8') as file:
-      said = (file.read().splitlines() or [''])[-1].removeprefix('error: ')
-    raise processes.ChildFailed(
-      f'Stage {job.stage.name!r} cannot be timed: {said}', failure.exit_code
-    ) from failure
+  processes.run_all([processes.Task(model_dir, command, title, log=log)])
+
+
+def _seconds(model_dir):
+  """Seconds of a step, from the log of a short training."""
   lines = [x for x in metrics.read(model_dir) if 'images_per_second' in x]
   with open(
     os.path.join(model_dir, run_files.CONFIG), encoding='utf-8'

@@ -62,7 +62,9 @@ class Runner:
     allow_change = self._flags.allow_config_change
     with run_folder.prepare(self._model_dir, config, allow_change):
       if any(job.stage.work for job in jobs):
-        measured = calibration.measure(jobs, self._flags, self._model_dir)
+        measured = calibration.measure(
+          jobs, self._flags, self._model_dir, self._useful
+        )
         if measured != costs:
           jobs = self.check(measured)
       self._run_stages(jobs)
@@ -89,6 +91,7 @@ class Runner:
     """
     idle = dict(self._idle)
     jobs = stages.plan(self._recipe, self._model_dir, self._given, costs)
+    calibration.check(jobs)
     folders = [job.model_dir for job in jobs]
     useful: dict[str, tuple[str, ...]] = {}  # Of each stage.
     for job in jobs:
@@ -113,6 +116,12 @@ class Runner:
     return [
       dataclasses.replace(job, given=useful[job.stage.name]) for job in jobs
     ]
+
+  def _useful(self, job, more):
+    """The bindings of a checked job and more, as far as it then uses them."""
+    whole = dataclasses.replace(job, given=(*job.given, *more))
+    unused = self._build(whole, ()).unused
+    return [b for b in (*job.bindings, *whole.given) if _name(b) not in unused]
 
   def _build(self, job, folders):
     """Builds the experiment of a job; errors name its stage."""

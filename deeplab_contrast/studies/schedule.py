@@ -43,7 +43,8 @@ class Schedule:
       `total_steps` steps of softmax training; without it, steps are equal, not
       costs.
     equal_time: these costs are measured on this machine, before the first
-      training; see `calibration`.
+      training; see `calibration`. There is one for each kind: a variant with
+      another crop, batch or number of views gets the steps of the first one.
 
   Raises:
     ConfigError: a number is out of its range.

@@ -188,7 +188,7 @@ def _job(recipe, stage, seed, model_dir, suffix, given, costs):
 
   bindings = stage.bindings
   if stage.work is not None:
-    bindings = (f'STEPS = {stage.work.steps(costs)}', *bindings)
+    bindings = (*bindings, f'STEPS = {stage.work.steps(costs)}')
   if recipe.redraws and stage.command == 'train':
     bindings = (*bindings, f'LABEL_SEED = {seed}')
   if stage.starts_from is not None:

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -11,8 +12,9 @@ from deeplab_contrast.studies import (
   study,
 )
 from deeplab_contrast.studies.schedule import Schedule
-from deeplab_contrast.utils import errors, files, run_files
+from deeplab_contrast.utils import errors, run_files
 from tests import fixtures
+from tests.gin_configs import experiments
 
 TINY = 'gin_configs/tiny.gin'
 ARMS = ('softmax', 'contrastive_consistency')
@@ -41,8 +43,10 @@ def make_runner(folder, found, data_dir=None):
 
 def steps(jobs):
   return {
-    job.stage.name: int(job.bindings[0].removeprefix('STEPS = '))
+    job.stage.name: int(binding.removeprefix('STEPS = '))
     for job in jobs
+    for binding in job.bindings
+    if binding.startswith('STEPS = ')
   }
 
 
@@ -58,35 +62,83 @@ def test_steps_follow_from_costs(tmp_path):
   assert steps(run.check())['pretrain_2'] == 40
 
 
+def measure(run, folder, data_dir=None):
+  flags = processes.Flags('one', data_dir)
+  return calibration.measure(run.check(), flags, str(folder), run._useful)
+
+
 def test_costs_are_ratios_of_the_fastest_rounds(tmp_path, monkeypatch):
   rounds = {
     'softmax': [2.0, 1.0],
     'pretrain': [2.5, 4.0],
     'consistency': [3.0, 3.0],
   }
+  monkeypatch.setattr(calibration, '_train', lambda *arguments: None)
   monkeypatch.setattr(
     calibration,
     '_seconds',
-    lambda job, *others: rounds[job.stage.work.kind].pop(0),
+    lambda run: rounds[os.path.basename(run).partition('_')[0]].pop(0),
   )
-  jobs = make_runner(tmp_path, members()).check()
-  flags = processes.Flags()
+  run = make_runner(tmp_path, members())
   first = {'softmax': 1.0, 'pretrain': 2.5, 'consistency': 3.0}
-  assert calibration.measure(jobs, flags, str(tmp_path)) == first
-  assert calibration.read(str(tmp_path)) == first
+  assert measure(run, tmp_path) == calibration.read(str(tmp_path)) == first
   # Nothing is left to measure, until there is another arm.
-  assert calibration.measure(jobs, flags, str(tmp_path)) == first
+  assert measure(run, tmp_path) == first
   rounds.update(softmax=[4.0, 4.0], joint=[6.0, 6.0])
-  jobs = make_runner(tmp_path / 'more', members((*ARMS, 'joint'))).check()
   rounds.update(pretrain=[9.0, 9.0], consistency=[9.0, 9.0])
-  found = calibration.measure(jobs, flags, str(tmp_path))
-  assert found == {**first, 'joint': 1.5}
+  more = make_runner(tmp_path / 'more', members((*ARMS, 'joint')))
+  assert measure(more, tmp_path) == {**first, 'joint': 1.5}
 
 
 def test_softmax_steps_are_the_unit(tmp_path):
-  jobs = make_runner(tmp_path, members(('joint',))).check()
+  run = make_runner(tmp_path / 'study', members(('joint',)))
   with pytest.raises(errors.ConfigError, match='add the arm softmax'):
-    calibration.measure(jobs, processes.Flags(), str(tmp_path))
+    run.run('')
+  assert not (tmp_path / 'study').exists()
+
+
+def _shipped(name, bindings):
+  return pytest.param(
+    f'gin_configs/studies/{name}.gin', bindings, marks=pytest.mark.slow, id=name
+  )
+
+
+@pytest.mark.parametrize(
+  ('name', 'bindings'),
+  [
+    # AdamW, whose warm-up is longer than what is timed.
+    _shipped('voc2012_small', ("VOC_ROOT = 'x'", "PRETRAINED = 'imagenet'")),
+    _shipped('camvid_small', ("CAMVID_ROOT = 'x'",)),
+    ('gin_configs/studies/own.gin', ()),
+  ],
+)
+def test_short_trainings_of_the_studies_can_be_built(
+  tmp_path, monkeypatch, name, bindings
+):
+  own = name.endswith('own.gin')
+  given = experiments.describe_own_data(tmp_path) if own else bindings
+  # Those of the evaluated features have no meaning in what is timed.
+  given = (*given, 'embedding_judge.EmbeddingJudge.images = 4')
+  root = 'deeplab_contrast.studies.stages.Recipe'
+  built = launch.parse([name], given, root, tolerate_unused_bindings=True)
+  trained = []
+
+  def train(job, flags, model_dir, arguments):
+    experiment = launch.parse(job.stage.gin_files, arguments).root
+    trained.append(job.stage.work.kind)
+    assert experiment.trainer.steps == calibration.STEPS
+    assert experiment.embedding_judge is None
+
+  monkeypatch.setattr(calibration, '_train', train)
+  monkeypatch.setattr(calibration, '_seconds', lambda run: 1.0)
+  monkeypatch.setattr(calibration, 'ROUNDS', 1)
+  folder = str(tmp_path / 'study')
+  os.mkdir(folder)
+  run = runner.Runner(
+    built.root, folder, processes.Flags(), given, built.unused
+  )
+  measure(run, folder)
+  assert {'softmax', 'pretrain', 'consistency'} <= set(trained)
 
 
 def test_costs_are_measured_or_given():
@@ -94,9 +146,16 @@ def test_costs_are_measured_or_given():
     Schedule(10, step_costs={'joint': 1.2}, equal_time=True)
 
 
-def test_a_damaged_file_of_costs_is_named(tmp_path):
-  files.write_json(tmp_path / run_files.STEP_COSTS, {'cost': 3})
-  with pytest.raises(errors.DataError, match='step_costs.json is damaged'):
+@pytest.mark.parametrize(
+  'stored',
+  [
+    *({'cost': 3}, {'costs': []}, {'costs': {'a': 0}}),
+    *({'costs': {'a': '1'}}, {'costs': {'a': float('nan')}}, [1]),
+  ],
+)
+def test_a_damaged_file_of_costs_is_named(tmp_path, stored):
+  (tmp_path / run_files.STEP_COSTS).write_text(json.dumps(stored))
+  with pytest.raises(errors.DataError, match='is damaged, and the steps'):
     calibration.read(str(tmp_path))
 
 
@@ -105,24 +164,28 @@ def test_real_steps_are_timed(tmp_path, monkeypatch, capfd):
   """Also those of a training that starts from another one."""
   monkeypatch.setattr(calibration, 'STEPS', 2)
   monkeypatch.setattr(calibration, 'ROUNDS', 1)
-  run = make_runner(tmp_path, members(), str(tmp_path / 'data'))
-  jobs = run.check()
-  found = calibration.measure(
-    jobs, processes.Flags('one', str(tmp_path / 'data')), str(tmp_path)
-  )
+  data_dir = str(tmp_path / 'data')
+  folder = tmp_path / 'study'
+  run = make_runner(folder, members(), data_dir)
+  found = measure(run, folder, data_dir)
   assert found.keys() == {'softmax', 'pretrain', 'consistency'}
   assert found['softmax'] == 1.0 and min(found.values()) > 0
   assert 'in steps of softmax training: softmax 1.0' in capfd.readouterr().out
-  stored = json.loads((tmp_path / run_files.STEP_COSTS).read_text())
+  assert os.listdir(folder) == [run_files.STEP_COSTS]  # And no timing.
+  stored = json.loads((folder / run_files.STEP_COSTS).read_text())
   assert all(0 < seconds < 600 for seconds in stored['seconds'].values())
 
 
-def test_a_training_that_cannot_be_timed_says_why(tmp_path):
-  jobs = make_runner(tmp_path, members(('softmax',))).check()
+@pytest.mark.slow
+def test_a_training_that_cannot_be_timed_says_where(tmp_path):
   (tmp_path / 'file').write_text('not a folder')
-  flags = processes.Flags('one', str(tmp_path / 'file'))
-  with pytest.raises(processes.ChildFailed, match='cannot be timed: .*file'):
-    calibration.measure(jobs, flags, str(tmp_path))
+  folder = tmp_path / 'study'
+  run = make_runner(folder, members(('softmax',)))
+  sentence = 'Timing steps: softmax ended with exit code .*softmax_0.log'
+  with pytest.raises(processes.ChildFailed, match=sentence):
+    measure(run, folder, str(tmp_path / 'file'))
+  said = (folder / 'timing' / 'softmax_0.log').read_text()
+  assert said.splitlines()[-1].startswith('error: ')
 
 
 def test_a_search_looks_at_training_images_only():
@@ -136,6 +199,17 @@ def test_a_search_looks_at_training_images_only():
 
 
 def test_the_overlay_of_searches():
+  # camvid.gin has no settings of its own.
+  for name in ('scenes', 'camvid'):
+    files = [f'gin_configs/studies/{x}.gin' for x in (name, 'search')]
+    root = 'deeplab_contrast.studies.stages.Recipe'
+    with pytest.raises(errors.ConfigError, match='SETTINGS is required'):
+      launch.parse(files, ["ARMS = ('softmax',)"], root)
+    given = ["SETTINGS = {'a': {}}", 'SEEDS = (0,)']
+    assert launch.parse(files, given, root).root.stages[0].name[-2:] == '_a'
+
+
+def test_a_search_tries_each_setting():
   built = launch.parse(
     ['gin_configs/studies/scenes.gin', 'gin_configs/studies/search.gin'],
     [

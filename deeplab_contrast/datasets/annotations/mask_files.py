@@ -71,42 +71,82 @@ def _folders(tree, layout) -> Keys:
 
 def _voc(tree, found):
   """Folders as in PASCAL VOC, with a list of classes, or lists of images."""
-  place = class_lists.folder(found) if found else _voc_folder(tree)
-  if place is None:
-    return None
-  name = next((n for n in _VOC_MASKS if _has(tree, place, n)), None)
+  place = class_lists.folder(found) if found else ''
+  name = _voc_masks(tree, place) if found else None
+  if name is None:
+    place, name = _voc_folder(tree)
   if name is None:
     return None
   masks_folder = posixpath.join(place, name)
+  lists = _voc_lists(tree, place, name)
+  if found is None and not lists:
+    return None  # Folders like any others.
   keys = {
     'image_folder': _images_of(tree, masks_folder, place),
     'mask_folder': masks_folder,
   }
-  lists = _lists(
-    tree, posixpath.join(place, _VOC_LISTS), is_long=name == _AUGMENTED
-  )
+  keys |= lists or {'fractions': _FRACTIONS}
   if found is None:
-    # Without lists these are folders like any others.
     of_masks = [f for f in tree.images if f.startswith(f'{masks_folder}/')]
-    keys |= {'lists': lists, **_measured(tree, of_masks)}
-    return ('PASCAL VOC folders', keys) if lists else None
+    # 255 is the outline of objects.
+    return 'PASCAL VOC folders', {**keys, **_measured(tree, of_masks, (255,))}
   keys |= _named(found)
-  keys |= {'lists': lists} if lists else {'fractions': _FRACTIONS}
   if found.colors:  # CVAT writes no mask where nothing is drawn.
     what = 'CVAT segmentation mask 1.1'
+    keys.pop('unlabelled', None)
     return what, {**keys, 'missing_mask': 'background'}
   return f'PASCAL VOC folders with {posixpath.basename(found.file)}', keys
 
 
+def _voc_masks(tree, place):
+  """The name of the folder of masks, or None."""
+  names = [name for name in _VOC_MASKS if _has(tree, place, name)]
+  lists = posixpath.join(place, _VOC_LISTS)
+  if _AUGMENTED in names and any(
+    tree.has(f'{lists}/{name}') for name in ('train_aug.txt', 'trainaug.txt')
+  ):
+    return _AUGMENTED
+  return names[0] if names else None
+
+
 def _voc_folder(tree):
-  """The folder of JPEGImages and ImageSets/Segmentation, or None."""
+  """The folder of JPEGImages, and the name of that of masks; or ('', None).
+
+  There are ImageSets/Segmentation too.
+  """
   for file in tree.ending('.txt'):
     folder = posixpath.dirname(file)
     if f'/{folder}'.endswith(f'/{_VOC_LISTS}'):
       place = folder[: -len(_VOC_LISTS)].rstrip('/')
-      if _has(tree, place, _VOC_IMAGES):
-        return place
-  return None
+      name = _voc_masks(tree, place)
+      if name is not None and _has(tree, place, _VOC_IMAGES):
+        return place, name
+  return '', None
+
+
+def _voc_lists(tree, place, name) -> Keys:
+  """The lists, and those of them whose images have no masks; or nothing."""
+  folder = posixpath.join(place, _VOC_LISTS)
+  lists = _lists(tree, folder, is_long=name == _AUGMENTED)
+  if not lists:
+    return {}
+  start = posixpath.join(place, name) + '/'
+  masked = {
+    posixpath.splitext(file.removeprefix(start))[0]
+    for file in tree.images
+    if file.startswith(start)
+  }
+  bare = [
+    split
+    for split, file in lists.items()
+    if split != 'train'
+    and masked.isdisjoint(line.split()[0] for line in _lines(tree, file))
+  ]
+  return {'lists': lists, **({'unlabelled': bare} if bare else {})}
+
+
+def _lines(tree, file):
+  return [line for line in tree.text(file).splitlines() if line.strip()]
 
 
 def _images_of(tree, masks_folder, place):
@@ -147,7 +187,7 @@ def _lists(tree, folder, is_long=False):
   """
   files = [f for f in tree.ending('.txt') if posixpath.dirname(f) == folder]
   if is_long:
-    files.sort(key=lambda file: -len(tree.text(file).split()))
+    files.sort(key=lambda file: -len(_lines(tree, file)))
   lists: dict[str, str] = {}
   for file in files:
     split = splits.of_name(posixpath.splitext(posixpath.basename(file))[0])
@@ -172,8 +212,11 @@ def _background_first(pairs):
   return {name: pairs[name] for name in [*first, *pairs]}
 
 
-def _measured(tree, files) -> Keys:
-  """What the masks themselves show; their names are made up."""
+def _measured(tree, files, void=()) -> Keys:
+  """What the masks themselves show; their names are made up.
+
+  Values that are void count as a class only if there is but one other.
+  """
   step = max(1, len(files) // _MOST_READ)
   paths = [tree.path(file) for file in files[::step]]
   seen: collections.Counter = collections.Counter()
@@ -185,6 +228,8 @@ def _measured(tree, files) -> Keys:
     kinds.add(kind)
     seen.update(values)
   values = sorted(seen)
+  if len(values) > 2:
+    values = [value for value in values if value not in void]
   kinds -= {None}
   if _CLEAR in kinds:  # Others may happen to be opaque.
     kinds -= {'colors'}

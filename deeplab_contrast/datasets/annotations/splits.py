@@ -3,7 +3,7 @@
 import re
 
 _NAMES = {
-  'train': ('train', 'training', 'trainset'),
+  'train': ('train', 'training', 'trainset', 'trainaug'),
   'val': ('val', 'valid', 'validation', 'dev', 'valset'),
   'test': ('test', 'testing', 'testset'),
 }

@@ -144,22 +144,55 @@ def test_crowds_are_below_and_have_run_lengths(tmp_path):
   assert (first(root) == 1).sum() == 100
 
 
-@pytest.mark.parametrize(
-  ('masks_folder', 'train'),
-  [('SegmentationClass', 3), ('SegmentationClassAug', 5)],
-)
-def test_lists_of_voc_folders_count_without_a_list_of_classes(
-  tmp_path, masks_folder, train
-):
-  plain = exports.plain(tmp_path / 'VOC', 'JPEGImages', masks_folder)
-  lists = {'train': range(3), 'train_aug': range(5), 'val': range(5, 8)}
-  for name, numbers in lists.items():
+def voc_folders(root, masks_folder='SegmentationClass', **lists):
+  """Eight images as in PASCAL VOC, without a list of classes."""
+  exports.plain(root, 'JPEGImages', masks_folder)
+  for name, numbers in {'train': range(3), 'val': range(5, 8), **lists}.items():
     text = '\n'.join(map(str, numbers))
-    exports.write(plain / f'ImageSets/Segmentation/{name}.txt', text)
-  about, raw = collect(plain)
-  assert [len(raw.splits[split]) for split in ('train', 'val')] == [train, 3]
+    exports.write(root / f'ImageSets/Segmentation/{name}.txt', text)
+  return root
+
+
+def counts(root):
+  return {split: len(pairs) for split, pairs in collect(root)[1].splits.items()}
+
+
+def test_lists_of_voc_folders_count_without_a_list_of_classes(tmp_path):
+  root = voc_folders(tmp_path / 'VOCdevkit' / 'VOC2007')
+  about, _ = collect(tmp_path / 'VOCdevkit')
   assert about.info.class_names == ('background', 'class_1', 'class_2')
-  np.testing.assert_array_equal(first(plain), exports.ids())
+  assert counts(root) == {'train': 3, 'val': 3}
+  np.testing.assert_array_equal(first(root), exports.ids())
+
+
+@pytest.mark.parametrize('name', ['train_aug', 'trainaug'])
+def test_augmented_masks_of_voc_have_a_longer_list(tmp_path, name):
+  root = voc_folders(
+    tmp_path, 'SegmentationClassAug', **{name: range(5), 'trainval': range(8)}
+  )
+  # Those of VOC's own images, which are fewer.
+  exports.save(root / 'SegmentationClass/0.png', exports.ids())
+  assert counts(root) == {'train': 5, 'val': 3}
+
+
+def test_a_list_of_voc_images_without_masks_is_unlabelled(tmp_path):
+  root = voc_folders(tmp_path, test=range(3, 5))
+  for i in range(3, 5):
+    (root / f'SegmentationClass/{i}.png').unlink()
+  about, raw = collect(root)
+  assert list(about.unlabelled) == ['test']
+  assert counts(root) == {'train': 3, 'val': 3, 'test': 2}
+
+
+def test_outlines_of_one_class_in_voc_folders_are_void(tmp_path):
+  root = voc_folders(tmp_path)
+  mask = exports.ids().clip(0, 1)
+  mask[4] = 255
+  for path in (root / 'SegmentationClass').iterdir():
+    exports.save(path, mask)
+  about, _ = collect(root)
+  assert about.info.class_names == ('background', 'object')
+  np.testing.assert_array_equal(first(root), mask)
 
 
 def test_an_image_without_annotations_is_all_background(tmp_path):
