@@ -184,7 +184,7 @@ def test_large_images_are_evaluated_by_tiles():
 def test_rates_follow_the_batch():
   assert choices.rates(8) == (0.1, 0.2)
   assert choices.rates(16) == (0.2, 0.4)
-  assert choices.warm_up(1000) == 100 and choices.warm_up(50) == 10
+  assert choices.warm_up(1000) == 100 and choices.warm_up(50) == 5
   assert (choices.teacher_decay(900), choices.teacher_decay(9000)) == (
     0.99,
     0.996,
