@@ -88,11 +88,12 @@ def measure(
     return known
   folder = os.path.join(model_dir, _FOLDER)
   shutil.rmtree(folder, ignore_errors=True)  # An earlier attempt was killed.
+  short = {kind: useful(j, _bindings(j, folder)) for kind, j in found.items()}
   seconds: dict[str, float] = {}
   for number in range(ROUNDS):
     for kind, job in found.items():
       run = os.path.join(folder, f'{kind}_{number}')
-      _train(job, flags, run, useful(job, _bindings(job, folder)))
+      _train(job, flags, run, short[kind])
       one = _seconds(run)
       seconds[kind] = min(seconds.get(kind, one), one)
   unit = seconds[schedule.SOFTMAX]

@@ -131,18 +131,24 @@ def _voc_lists(tree, place, name) -> Keys:
   if not lists:
     return {}
   start = posixpath.join(place, name) + '/'
-  masked = {
-    posixpath.splitext(file.removeprefix(start))[0]
-    for file in tree.images
-    if file.startswith(start)
-  }
+  masked = {_stem(file) for file in tree.images if file.startswith(start)}
   bare = [
     split
     for split, file in lists.items()
     if split != 'train'
-    and masked.isdisjoint(line.split()[0] for line in _lines(tree, file))
+    and not any(_has_mask(line, masked) for line in _lines(tree, file))
   ]
   return {'lists': lists, **({'unlabelled': bare} if bare else {})}
+
+
+def _has_mask(line, masked):
+  """Whether the image or images of a line, by any reading, have a mask."""
+  names = [line.strip(), *line.split()]
+  return any({posixpath.basename(n), _stem(n)} & masked for n in names)
+
+
+def _stem(file):
+  return posixpath.splitext(posixpath.basename(file))[0]
 
 
 def _lines(tree, file):

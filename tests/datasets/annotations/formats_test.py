@@ -184,6 +184,20 @@ def test_a_list_of_voc_images_without_masks_is_unlabelled(tmp_path):
   assert counts(root) == {'train': 3, 'val': 3, 'test': 2}
 
 
+@pytest.mark.parametrize('line', ['{}.jpg', '{} 1', 'my photo {}'])
+def test_lists_of_voc_folders_may_name_images_in_several_ways(tmp_path, line):
+  root = voc_folders(tmp_path)
+  if line.startswith('my'):
+    for folder in ('JPEGImages', 'SegmentationClass'):
+      for path in (root / folder).iterdir():
+        path.rename(path.with_name(f'my photo {path.name}'))
+  for name, numbers in (('train', range(5)), ('val', range(5, 8))):
+    text = '\n'.join(line.format(i) for i in numbers)
+    exports.write(root / f'ImageSets/Segmentation/{name}.txt', text)
+  found = folder_segmentation.Folder(str(root)).recognised
+  assert 'unlabelled' not in found.keys
+
+
 def test_outlines_of_one_class_in_voc_folders_are_void(tmp_path):
   root = voc_folders(tmp_path)
   mask = exports.ids().clip(0, 1)
