@@ -59,7 +59,12 @@ MAY_IMPORT = {
   'datasets.info': ('common', 'imaging', 'utils'),
   'datasets.sources': ('common', 'datasets.info', 'imaging', 'utils'),
   'datasets.raw': ('common', 'datasets.sources', 'imaging', 'utils'),
-  'datasets.annotations': ('datasets.raw', 'imaging', 'utils'),
+  'datasets.annotations': (
+    'datasets.raw',
+    'datasets.sources',
+    'imaging',
+    'utils',
+  ),
   **dict.fromkeys(_DATASETS, _OF_ONE_DATASET),
   'datasets.folder_segmentation': ('datasets.annotations', *_OF_ONE_DATASET),
   'datasets': (

@@ -16,8 +16,8 @@ from deeplab_contrast.utils import errors, files, metrics, run_files
 # Of a training that is timed, and how often each is.
 STEPS, ROUNDS = 36, 2
 _LINES = 6  # Of its log; the first one has the compilation.
-# What it starts from, if it starts from another one.
-_START = f'{schedule.COSTS[0]}_0'
+# The run that a training starts from, if it needs one.
+_START = f'{schedule.PRETRAIN}_0'
 # The folder of these trainings, in that of the study.
 _FOLDER = 'timing'
 
@@ -51,7 +51,7 @@ def check(jobs: Sequence[stages.Job]) -> None:
   """Refuses jobs whose costs have no unit.
 
   Raises:
-    ConfigError: some are to take equal time, and none is a softmax training.
+    ConfigError: the arms must take equal time, but none trains with softmax.
   """
   kinds = {job.stage.work.kind for job in jobs if job.stage.work}
   if kinds and schedule.SOFTMAX not in kinds:
@@ -67,15 +67,16 @@ def measure(
   model_dir: str,
   useful: Callable[[stages.Job, Sequence[str]], Sequence[str]],
 ) -> dict[str, float]:
-  """Measures the costs that are not known yet, and stores them.
+  """Measures and stores the costs that are not known yet.
 
-  Those once measured stay, so that what is finished stays comparable.
+  Known costs are kept, so that finished trainings stay comparable.
 
   Args:
     jobs: of the study.
     flags: passed on to the trainings.
     model_dir: of the study.
-    useful: of a job and bindings to override its own, all that it then uses.
+    useful: takes a job and bindings that override its own; returns all
+      bindings that the job then uses.
 
   Returns:
     {kind: what such a step costs, in steps of softmax training}.
@@ -109,7 +110,7 @@ def measure(
 
 
 def _first(jobs):
-  """{kind: a job of it}; first those that others may start from."""
+  """{kind: its first job}; jobs that start from another one come last."""
   known: dict[str, stages.Job] = {}
   for needs_start in (False, True):
     for job in jobs:

@@ -80,7 +80,7 @@ class Runner:
     compare with what it holds.
 
     Args:
-      costs: of the steps of stages that are to take equal time, once known.
+      costs: of a step of each kind, if they have been measured.
 
     Returns:
       The jobs, each with only those given bindings that it uses.

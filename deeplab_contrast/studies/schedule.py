@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from deeplab_contrast.utils import errors
 
 SOFTMAX = 'softmax'
+PRETRAIN = 'pretrain'
 # What can cost more than a step of softmax training.
-COSTS = ('pretrain', 'joint', 'consistency')
+COSTS = (PRETRAIN, 'joint', 'consistency')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,17 +17,18 @@ class Work:
 
   Attributes:
     kind: of its steps: 'softmax', or one of COSTS.
-    softmax_steps: it takes the time of as many steps of softmax training.
+    softmax_steps: its duration, in steps of softmax training.
   """
 
   kind: str
   softmax_steps: int
 
   def steps(self, costs: Mapping[str, float]) -> int:
-    """Its own steps, if one of a kind costs so many steps of softmax training.
+    """The number of steps that fit into that time.
 
     Args:
-      costs: {kind: cost}; 1.0 for those that are not there.
+      costs: {kind: cost of a step, in steps of softmax training}; a missing
+        kind costs 1.0.
     """
     return max(1, round(self.softmax_steps / costs.get(self.kind, 1.0)))
 

@@ -10,6 +10,7 @@ from deeplab_contrast.datasets.annotations import class_lists, layouts, splits
 from deeplab_contrast.datasets.annotations.annotated import BACKGROUNDS
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.datasets.raw import palettes, raw_pairs
+from deeplab_contrast.datasets.sources import id_list
 from deeplab_contrast.imaging import masks
 from deeplab_contrast.utils import errors
 
@@ -78,24 +79,27 @@ def _voc(tree, found):
   if name is None:
     return None
   masks_folder = posixpath.join(place, name)
-  lists = _voc_lists(tree, place, name)
-  if found is None and not lists:
-    return None  # Folders like any others.
+  lists = _lists(
+    tree, posixpath.join(place, _VOC_LISTS), takes_longest=name == _AUGMENTED
+  )
   keys = {
     'image_folder': _images_of(tree, masks_folder, place),
     'mask_folder': masks_folder,
   }
-  keys |= lists or {'fractions': _FRACTIONS}
-  if found is None:
-    of_masks = [f for f in tree.images if f.startswith(f'{masks_folder}/')]
-    # 255 is the outline of objects.
-    return 'PASCAL VOC folders', {**keys, **_measured(tree, of_masks, (255,))}
-  keys |= _named(found)
-  if found.colors:  # CVAT writes no mask where nothing is drawn.
-    what = 'CVAT segmentation mask 1.1'
-    keys.pop('unlabelled', None)
-    return what, {**keys, 'missing_mask': 'background'}
-  return f'PASCAL VOC folders with {posixpath.basename(found.file)}', keys
+  keys |= {'lists': lists} if lists else {'fractions': _FRACTIONS}
+  if found and found.colors:  # CVAT writes no mask where nothing is drawn.
+    keys |= {**_named(found), 'missing_mask': 'background'}
+    return 'CVAT segmentation mask 1.1', keys
+  if unlabelled := _without_masks(tree, keys):
+    keys['unlabelled'] = unlabelled
+  if found:
+    what = f'PASCAL VOC folders with {posixpath.basename(found.file)}'
+    return what, {**keys, **_named(found)}
+  if not lists:
+    return None  # Like any other folders.
+  of_masks = [f for f in tree.images if f.startswith(f'{masks_folder}/')]
+  # 255 is the outline of objects.
+  return 'PASCAL VOC folders', {**keys, **_measured(tree, of_masks, (255,))}
 
 
 def _voc_masks(tree, place):
@@ -110,9 +114,10 @@ def _voc_masks(tree, place):
 
 
 def _voc_folder(tree):
-  """The folder of JPEGImages, and the name of that of masks; or ('', None).
+  """A folder with JPEGImages, masks and ImageSets/Segmentation.
 
-  There are ImageSets/Segmentation too.
+  Returns:
+    The folder and the name of its folder of masks, or ('', None).
   """
   for file in tree.ending('.txt'):
     folder = posixpath.dirname(file)
@@ -124,35 +129,27 @@ def _voc_folder(tree):
   return '', None
 
 
-def _voc_lists(tree, place, name) -> Keys:
-  """The lists, and those of them whose images have no masks; or nothing."""
-  folder = posixpath.join(place, _VOC_LISTS)
-  lists = _lists(tree, folder, is_long=name == _AUGMENTED)
-  if not lists:
-    return {}
-  start = posixpath.join(place, name) + '/'
-  masked = {_stem(file) for file in tree.images if file.startswith(start)}
-  bare = [
+def _without_masks(tree, keys):
+  """The splits, except train, whose lists name images but no masks."""
+  photos, masked = (
+    _ids(tree, keys[f'{kind}_folder']) for kind in ('image', 'mask')
+  )
+  return [
     split
-    for split, file in lists.items()
+    for split, file in keys.get('lists', {}).items()
     if split != 'train'
-    and not any(_has_mask(line, masked) for line in _lines(tree, file))
+    and (ids := photos & {*id_list.read(tree.path(file), photos)})
+    and not ids & masked
   ]
-  return {'lists': lists, **({'unlabelled': bare} if bare else {})}
 
 
-def _has_mask(line, masked):
-  """Whether the image or images of a line, by any reading, have a mask."""
-  names = [line.strip(), *line.split()]
-  return any({posixpath.basename(n), _stem(n)} & masked for n in names)
-
-
-def _stem(file):
-  return posixpath.splitext(posixpath.basename(file))[0]
-
-
-def _lines(tree, file):
-  return [line for line in tree.text(file).splitlines() if line.strip()]
+def _ids(tree, folder):
+  start = f'{folder}/'
+  return {
+    posixpath.splitext(file.removeprefix(start))[0]
+    for file in tree.images
+    if file.startswith(start)
+  }
 
 
 def _images_of(tree, masks_folder, place):
@@ -186,14 +183,14 @@ def _has(tree, place, name):
   return any(file.startswith(start) for file in tree.images)
 
 
-def _lists(tree, folder, is_long=False):
+def _lists(tree, folder, takes_longest=False):
   """{split: list of images}, if there is one to train and one to evaluate.
 
-  Of several for a split the first, or, if `is_long`, the one that names most.
+  Of several lists for a split, takes the first or the longest.
   """
   files = [f for f in tree.ending('.txt') if posixpath.dirname(f) == folder]
-  if is_long:
-    files.sort(key=lambda file: -len(_lines(tree, file)))
+  if takes_longest:
+    files.sort(key=lambda file: -len(id_list.read(tree.path(file))))
   lists: dict[str, str] = {}
   for file in files:
     split = splits.of_name(posixpath.splitext(posixpath.basename(file))[0])
@@ -219,9 +216,9 @@ def _background_first(pairs):
 
 
 def _measured(tree, files, void=()) -> Keys:
-  """What the masks themselves show; their names are made up.
+  """What the masks themselves show; class names are made up.
 
-  Values that are void count as a class only if there is but one other.
+  Values in `void` are left out, unless only one other value would remain.
   """
   step = max(1, len(files) // _MOST_READ)
   paths = [tree.path(file) for file in files[::step]]
