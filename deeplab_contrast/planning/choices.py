@@ -57,7 +57,7 @@ PRETRAIN_SHARE = 0.4
 RATE_RANDOM, PEAK_RANDOM = 0.1, 0.2
 # Of AdamW, for a backbone with ImageNet weights; new layers learn faster by the
 # second number. docs/study_search.csv has the trials.
-RATE_PRETRAINED, NEW_LAYERS = 3e-4, 10.0
+RATE_PRETRAINED, NEW_LAYERS = 6e-4, 10.0
 # Steps of warm-up, and the most of its steps.
 WARM_UP, WARM_UP_SHARE = 100, 0.1
 # Of the teacher's moving average: longer trainings want a slower one.
