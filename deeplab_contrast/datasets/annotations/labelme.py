@@ -73,7 +73,9 @@ def _image(tree, file, value, left_out):
     shape = _shape(item, left_out)
     if shape is not None:
       drawn.append((label(item['label']), shape))
-  return Annotation(image, file, splits.of_path(image), size, tuple(drawn))
+  split = splits.of_path(image) or splits.of_path(file)
+  # All shapes on an image are in one file, so it is a task of its own.
+  return Annotation(image, file, split, size, tuple(drawn), task='image')
 
 
 def _shape(item, left_out):

@@ -76,19 +76,10 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
         drawn = tuple(_shapes(tree.text(file), size, names, left_out))
     split = stated.get(image) or splits.of_path(image)
     images.append(Annotation(image, file, split, None, drawn))
-  _check_not_boxes(tree, files, images, left_out)
   missing = known - {annotation.source for annotation in images}
   if missing:
     left_out['label file without an image'] += len(missing)
   return Annotated(tuple(images), names, left_out)
-
-
-def _check_not_boxes(tree, files, images, left_out):
-  if left_out['box'] and not any(image.shapes for image in images):
-    raise errors.DataError(
-      f'{tree.path(files[0])} and the others have no polygons, only boxes: '
-      'export them for segmentation.'
-    )
 
 
 def _label_file(image, known):
