@@ -58,8 +58,8 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
       images += _images(tree, file, value, categories, left_out)
   if not images and left_out[_PANOPTIC]:
     raise errors.DataError(
-      f'{tree.path(files[0])} has only panoptic segments, which are in PNG '
-      'files: put the instances JSON of the same images there, or what '
+      f'{tree.root} has only panoptic segments, which are in PNG files: put '
+      'the instances JSON of the same images there, or what '
       'panoptic2detection_coco_format.py of panopticapi makes of this one.'
     )
   return Annotated(tuple(images), unique(names), left_out)

@@ -18,6 +18,7 @@ from deeplab_contrast.datasets.annotations.annotated import (
 )
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.imaging import embedded
+from deeplab_contrast.utils import errors
 
 WHAT = 'labelme JSON'
 
@@ -53,10 +54,20 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
     if not is_one(value):
       continue
     with tree.reading(file, WHAT):
+      _check_labels(tree, file, value)
       images.append(_image(tree, file, value, left_out))
       found |= {label(shape['label']) for shape in value['shapes']}
   names = sorted(found - {_VOID})
   return Annotated(tuple(images), unique(names), left_out, void=(_VOID,))
+
+
+def _check_labels(tree, file, value):
+  for number, shape in enumerate(value['shapes'], 1):
+    if not str(shape['label'] or '').strip():
+      raise errors.DataError(
+        f'{tree.path(file)} has a shape without a label, number {number}: name '
+        'it in labelme, or delete it.'
+      )
 
 
 def _image(tree, file, value, left_out):

@@ -9,6 +9,7 @@ from typing import Any
 from deeplab_contrast.datasets.annotations import formats, mask_files
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.imaging import images
+from deeplab_contrast.utils import errors
 
 # Which keys of dataset.json go together: stating one is stating all.
 _TOGETHER = (
@@ -44,6 +45,7 @@ def recognise(
 
   Raises:
     DataError: there are annotations, but they are damaged.
+    ConfigError: there is only one class.
   """
   tree = Tree(root)
   name = formats.recognise(tree)
@@ -55,12 +57,22 @@ def recognise(
     if found is None:
       return None
     what, keys = found
+  if 'classes' not in stated:
+    _check_classes(root, what, keys.get('classes', ()))
   for together in _TOGETHER:
     if set(together) & set(stated):
       keys = {k: v for k, v in keys.items() if k not in together}
   if 'classes' in stated:
     keys = {k: v for k, v in keys.items() if k != 'ids'}
   return Recognised(what, {'name': _name(root), **keys, **stated})
+
+
+def _check_classes(root, what, names):
+  if len(names) == 1:
+    raise errors.ConfigError(
+      f'{root} has {what}: that is only the class {next(iter(names))!r}, so '
+      'there is nothing to learn; name every class, the background too.'
+    )
 
 
 def _drawn(tree, name, stated):

@@ -17,13 +17,14 @@ from deeplab_contrast.datasets.annotations import shapes, splits, yolo_yaml
 from deeplab_contrast.datasets.annotations.annotated import (
   Annotated,
   Annotation,
+  whole,
 )
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.datasets.raw import drawings
 from deeplab_contrast.utils import errors
 
 WHAT = 'a YOLO label file'
-_LINE = re.compile(r'\d+(\s+[-+.\deE]+)+')
+_LINE = re.compile(r'\d+(\.0*)?(\s+[-+.\deE]+)+')
 # Points may be slightly outside; anything else is in pixels, or damaged.
 _MOST = 1.5
 
@@ -99,10 +100,11 @@ def _shapes(text, size, names, left_out):
   height, width = size
   found = []
   for line in filter(str.strip, text.splitlines()):
-    number, *values = line.split()
-    if not 0 <= int(number) < len(names):
+    first, *values = line.split()
+    number = whole(float(first))  # Some scripts write 0.0.
+    if number >= len(names):
       raise ValueError(f'class {number}, but data.yaml names {len(names)}')
-    name = names[int(number)]
+    name = names[number]
     if len(values) in (4, 5):
       left_out['box'] += 1
       continue

@@ -1,7 +1,6 @@
 """What was recognised in own data: said, and written for people to edit."""
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -53,15 +52,22 @@ def write(
     return
   text = dumps(found.keys)
   own = os.path.join(arguments.raw_dir or '', folder_segmentation.FILE)
-  if arguments.raw_dir and not (arguments.description or os.path.lexists(own)):
-    with contextlib.suppress(OSError):  # Read-only, as data often are.
-      files.write_text(own, text)
-      print(f'Wrote {own}: edit it to change classes or splits.')
-      return
+  is_free = arguments.raw_dir and not os.path.lexists(own)
+  if is_free and not arguments.description and _writes(own, text):
+    print(f'Wrote {own}: edit it to change classes or splits.')
+    return
   path = os.fspath(builder.data_path / folder_segmentation.FILE)
   files.write_text(path, text)
   arguments.description = path
   print(f'Wrote {path}: edit a copy and give it as --description to change it.')
+
+
+def _writes(path, text):
+  try:
+    files.write_text(path, text)
+  except OSError:  # Read-only, as data often are.
+    return False
+  return True
 
 
 def _found(dataset):
