@@ -19,7 +19,9 @@ def say(dataset: info.Dataset) -> None:
   Args:
     dataset: any dataset.
   """
-  found = _found(dataset)
+  if not isinstance(dataset, folder_segmentation.Folder):
+    return
+  found = dataset.recognised
   if found is None:
     return
   names = dataset.info.class_names
@@ -47,7 +49,9 @@ def write(
       it, so that the next command names it.
     builder: of the prepared data.
   """
-  found = _found(dataset)
+  if not isinstance(dataset, folder_segmentation.Folder):
+    return
+  found = dataset.recognised
   if found is None:
     return
   text = dumps(found.keys)
@@ -68,11 +72,6 @@ def _writes(path, text):
   except OSError:  # Read-only, as data often are.
     return False
   return True
-
-
-def _found(dataset):
-  is_own = isinstance(dataset, folder_segmentation.Folder)
-  return dataset.recognised if is_own else None
 
 
 def dumps(keys: Mapping[str, Any]) -> str:
