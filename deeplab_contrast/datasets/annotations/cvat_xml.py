@@ -8,6 +8,7 @@ that were tried with OpenCV 5.0.0, 0.8 % of the pixels did.)
 
 import collections
 import math
+import posixpath
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -86,7 +87,7 @@ def _image(tree, file, element, task, left_out):
   return Annotation(
     image,
     file,
-    split or splits.of_path(image),
+    split or splits.of_path(image) or splits.of_name(posixpath.basename(file)),
     size,
     tuple((name, shape) for _, name, shape in drawn),
     element.get('task_id', task),  # Exports of a project have several.

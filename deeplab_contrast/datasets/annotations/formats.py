@@ -13,6 +13,7 @@ from deeplab_contrast.datasets.annotations import (
   label_studio,
   label_studio_png,
   labelme,
+  splits,
   supervisely,
   yolo,
 )
@@ -116,7 +117,11 @@ def _read(name, state):
       f'images such as {name}, but none of these images: put them there.'
     )
   _check_shapes(tree, found, about.title)
-  return dataclasses.replace(found, images=merged(found.images))
+  images = (
+    dataclasses.replace(one, split=one.split or splits.of_path(one.source))
+    for one in found.images
+  )
+  return dataclasses.replace(found, images=merged(images))
 
 
 def _check_shapes(tree, found, title):

@@ -8,6 +8,7 @@ the one that was changed last; later regions are above.
 """
 
 import collections
+import posixpath
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,8 @@ def _image(tree, file, task, left_out):
     else:
       drawn.append((label(value[key][0]), shape))
   image = tree.image(_name(task), file)
-  split, number = splits.of_path(image), task.get('id')
+  split = splits.of_path(image) or splits.of_name(posixpath.basename(file))
+  number = task.get('id')
   task = None if number is None else str(number)
   yield Annotation(image, file, split, size, tuple(drawn), task)
 

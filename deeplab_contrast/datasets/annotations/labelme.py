@@ -84,7 +84,7 @@ def _image(tree, file, value, left_out):
     shape = _shape(item, left_out)
     if shape is not None:
       drawn.append((label(item['label']), shape))
-  split = splits.of_path(image) or splits.of_path(file)
+  split = splits.of_path(image)
   # All shapes on an image are in one file, so it is a task of its own.
   return Annotation(image, file, split, size, tuple(drawn), task='image')
 

@@ -50,7 +50,7 @@ def recognise(
   tree = Tree(root)
   name = formats.recognise(tree)
   if name:
-    what, keys = formats.FORMATS[name].title, _drawn(tree, name, stated)
+    what, keys = _drawn(tree, name, stated)
     stated = {k: v for k, v in stated.items() if k not in _TOGETHER[1]}
   else:
     found = mask_files.recognise(tree)
@@ -83,10 +83,14 @@ def _drawn(tree, name, stated):
   colors = images.voc_colormap(min(len(names), 256))
   if 'classes' not in stated:
     keys['classes'] = {n: list(c) for n, c in zip(names, colors, strict=False)}
-  has_splits = {image.split for image in found.images}
-  if None in has_splits or len(has_splits) < 2:
+  what = formats.FORMATS[name].title
+  has_splits = [image.split for image in found.images]
+  if None in has_splits or len(set(has_splits)) < 2:
     keys['fractions'] = {'val': 0.2}
-  return keys
+  if None in has_splits and any(has_splits):
+    count = has_splits.count(None)
+    what += f' ({count} of {len(has_splits)} images are in no split: all drawn)'
+  return what, keys
 
 
 def _name(root):

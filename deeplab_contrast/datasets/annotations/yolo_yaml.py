@@ -117,4 +117,5 @@ def _images(tree, near, value):
 
 def _lines(text):
   """Without comments."""
-  return [re.sub(r'(^|\s)#.*', '', line) for line in text.splitlines()]
+  comment = re.compile(rf'(?<!\w)({_QUOTED})|(^|\s)#.*')
+  return [comment.sub(r'\1', line) for line in text.splitlines()]

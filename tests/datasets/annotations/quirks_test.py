@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from deeplab_contrast.datasets import folder_segmentation
 from deeplab_contrast.datasets.annotations import yolo_yaml
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.utils import errors
@@ -152,6 +153,33 @@ def test_folders_of_images_or_jsons_name_splits(tmp_path):
     (root / 'labels' / split).mkdir(parents=True, exist_ok=True)
     (root / f'{i}.json').rename(root / f'labels/{split}/{i}.json')
   assert counts(root) == {'train': 3, 'val': 5}
+  (root / '0.json').write_text((root / 'labels/train/0.json').read_text())
+  (root / 'labels/train/0.json').unlink()
+  found = folder_segmentation.Folder(str(root)).recognised
+  assert '(1 of 8 images are in no split: all drawn)' in found.what
+  assert found.keys['fractions'] == {'val': 0.2}
+
+
+@pytest.mark.parametrize(
+  'tool, pattern, name',
+  [('label_studio', '*.json', 'photo_'), ('cvat_xml', '*.xml', 'name="')],
+)
+def test_files_of_many_images_name_splits(tmp_path, tool, pattern, name):
+  root = exports.ALL[tool](tmp_path)
+  photos(root, 'more', 8)
+  for i in range(8):
+    (root / f'more/{i}.jpg').rename(root / f'more/other_{i}.jpg')
+    for path in root.glob(f'images/*/{i}.jpg'):  # Of the subsets of CVAT.
+      path.rename(root / f'images/{i}.jpg')
+  (path,) = root.glob(pattern)
+  text = path.read_text().replace('subset=', 'other=')
+  path.unlink()
+  exports.write(root / f'mine_train{path.suffix}', text)
+  other = name.replace('photo_', '') + 'other_'
+  for i in range(8):
+    text = text.replace(f'{name}{i}.jpg', f'{other}{i}.jpg')
+  exports.write(root / f'mine_val{path.suffix}', text)
+  assert counts(root) == {'train': 8, 'val': 8}
 
 
 def test_a_file_of_all_images_beside_those_of_the_splits(tmp_path):
@@ -225,13 +253,15 @@ def test_coco_files_of_one_class_each(tmp_path):
   [
     "names: [\"cup, small\", driver's box, 'it''s']\n",
     'names: {0: "cup, small", 1: driver\'s box, 2: "it\'s"}\n',
-    'names:\n- "cup, small"\n- driver\'s box\n- it\'s\n',
+    'names: # of "all\n- "cup, small"\n- driver\'s box # it\'s\n- it\'s\n',
   ],
 )
 def test_yolo_names_with_commas_and_quotes(tmp_path, text):
   exports.write(tmp_path / 'data.yaml', text)
   names = yolo_yaml.names_of(Tree(tmp_path))
   assert names == ('cup, small', "driver's box", "it's")
+  exports.write(tmp_path / 'data.yaml', "names: ['cup #1', box] # '")
+  assert yolo_yaml.names_of(Tree(tmp_path)) == ('cup #1', 'box')
 
 
 def test_yolo_classes_written_as_decimals(tmp_path):
