@@ -3,8 +3,10 @@
 import collections
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 from deeplab_contrast.datasets.annotations import shapes
+from deeplab_contrast.utils import errors
 
 # Names of the class that no shape covers, as tools write them.
 BACKGROUNDS = ('background', '_background_', '__background__')
@@ -20,6 +22,9 @@ class Annotation:
     split: 'train', 'val' or 'test' where folders or files say so; else None.
     size: (height, width) as annotated; None for that of the image, upright.
     shapes: (label, shape), the lowest first.
+    task: what the tool keeps in one file, so that two files that have it are
+      two exports; None if the tool does not say.
+    order: what the tool sorts the shapes by; () if it does not.
   """
 
   image: str
@@ -27,6 +32,8 @@ class Annotation:
   split: str | None
   size: tuple[int, int] | None
   shapes: tuple[tuple[str, shapes.Shape], ...]
+  task: str | None = None
+  order: tuple[Any, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +57,52 @@ class Annotated:
     """The name of what no shape covers."""
     lower = {name.lower(): name for name in reversed(self.names)}
     return next((lower[b] for b in BACKGROUNDS if b in lower), 'background')
+
+
+def merged(images: Iterable[Annotation]) -> tuple[Annotation, ...]:
+  """One annotation for each image of a split, of all files together.
+
+  An image without a split has that of the other file.
+
+  Raises:
+    DataError: two files have the same work in different states.
+  """
+  found: dict[str, dict[str | None, Annotation]] = {}
+  for one in sorted(images, key=lambda one: one.split is None):
+    known = found.setdefault(one.image, {})
+    split = one.split or next(iter(known), None)
+    known[split] = _merge(known[split], one) if split in known else one
+  return tuple(one for known in found.values() for one in known.values())
+
+
+def _merge(one, other):
+  """Two annotations of the same image, the second above."""
+  if one.source != other.source:
+    if _marks(one) == _marks(other):
+      return one
+    both = {name for name, _ in one.shapes} & {name for name, _ in other.shapes}
+    if both or (one.task is not None and one.task == other.task):
+      raise errors.DataError(
+        f'{one.image} has shapes in {one.source} and different ones in '
+        f'{other.source}, as in two exports of the same work: keep one of '
+        'these files and move the other out of the folder; if both count, put '
+        'their shapes into one file.'
+      )
+  if one.size != other.size:
+    raise errors.DataError(
+      f'{one.image} is {one.size} (height, width) in {one.source}, and '
+      f'{other.size} in {other.source}: remove one of them.'
+    )
+  drawn, order = one.shapes + other.shapes, one.order + other.order
+  if order:
+    ranks = sorted(range(len(order)), key=order.__getitem__)
+    drawn = tuple(drawn[i] for i in ranks)
+    order = tuple(order[i] for i in ranks)
+  return dataclasses.replace(one, shapes=drawn, order=order)
+
+
+def _marks(one):
+  return one.size, [(name, shape.mark()) for name, shape in one.shapes]
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:

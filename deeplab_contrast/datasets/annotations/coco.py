@@ -25,6 +25,7 @@ from deeplab_contrast.datasets.raw import drawings
 from deeplab_contrast.utils import errors
 
 WHAT = 'COCO JSON'
+_PANOPTIC = 'JSON of panoptic segments'
 
 
 def is_one(value: Any) -> bool:
@@ -49,13 +50,17 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
         left_out['image in a list without annotations'] += len(value['images'])
       continue
     with tree.reading(file, WHAT):
+      if not any('category_id' in one for one in value['annotations']):
+        left_out[_kind_of_file(value)] += 1
+        continue
       categories = _categories(value)
       names += categories.values()
       images += _images(tree, file, value, categories, left_out)
-  if images and not any(image.shapes for image in images):
+  if not images and left_out[_PANOPTIC]:
     raise errors.DataError(
-      f'{tree.path(files[0])} has no segmentation, only boxes, points or '
-      'nothing: export polygons or masks.'
+      f'{tree.root} has only panoptic segments, which are in PNG files: put '
+      'the instances JSON of the same images there, or what '
+      'panoptic2detection_coco_format.py of panopticapi makes of this one.'
     )
   return Annotated(tuple(images), unique(names), left_out)
 
@@ -67,6 +72,17 @@ def _of_instances(files):
     return files
   others = ('captions', 'person_keypoints')
   return [f for f in files if not names[f].startswith(others)]
+
+
+def _kind_of_file(value):
+  """Of annotations without categories; raises KeyError if they lack one."""
+  for key, kind in (
+    ('segments_info', _PANOPTIC),
+    ('caption', 'JSON of captions'),
+  ):
+    if all(key in one for one in value['annotations']):
+      return kind
+  raise KeyError('category_id')
 
 
 def _categories(value):
@@ -89,7 +105,7 @@ def _images(tree, file, value, categories, left_out):
   split = splits.of_name(posixpath.basename(file)) or splits.of_path(file)
   found: dict[Any, tuple] = {}
   for image in value['images']:
-    name = image['file_name']
+    name = image.get('file_name') or image['coco_url']  # LVIS has only a URL.
     if image['id'] in found:
       raise ValueError(f'two images have the id {image["id"]}')
     place = tree.image(name, file, split)
@@ -111,7 +127,10 @@ def _images(tree, file, value, categories, left_out):
   for image, size, several in found.values():
     several.sort(key=lambda item: item[0])
     drawn = tuple((name, shape) for _, name, shape in several)
-    yield Annotation(image, file, split, size, drawn)
+    order = tuple(order for order, *_ in several)
+    yield Annotation(
+      *(image, file, split or splits.of_path(image), size, drawn), order=order
+    )
 
 
 def _size(tree, image, place):

@@ -8,6 +8,7 @@ that were tried with OpenCV 5.0.0, 0.8 % of the pixels did.)
 
 import collections
 import math
+import posixpath
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -57,8 +58,9 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
         raise ValueError('it defines entities, which CVAT does not')
       root = ElementTree.fromstring(text.encode())
       names += _names(root)
+      task = root.findtext('meta/task/id')
       images += [
-        _image(tree, file, one, left_out) for one in root.iter('image')
+        _image(tree, file, one, task, left_out) for one in root.iter('image')
       ]
       has_tracks = root.find('track') is not None
     if has_tracks:
@@ -77,7 +79,7 @@ def _names(root):
       yield label(element.findtext('name'))
 
 
-def _image(tree, file, element, left_out):
+def _image(tree, file, element, task, left_out):
   size = size_of(int(element.attrib['height']), int(element.attrib['width']))
   split = splits.of_name(element.get('subset', ''))
   image = tree.image(element.attrib['name'], file, split)
@@ -85,9 +87,10 @@ def _image(tree, file, element, left_out):
   return Annotation(
     image,
     file,
-    split or splits.of_path(image),
+    split or splits.of_path(image) or splits.of_name(posixpath.basename(file)),
     size,
     tuple((name, shape) for _, name, shape in drawn),
+    element.get('task_id', task),  # Exports of a project have several.
   )
 
 

@@ -1,5 +1,6 @@
 """The annotation formats that are read, and which of them a folder has."""
 
+import dataclasses
 import functools
 import posixpath
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from deeplab_contrast.datasets.annotations import (
   label_studio,
   label_studio_png,
   labelme,
+  splits,
   supervisely,
   yolo,
 )
-from deeplab_contrast.datasets.annotations.annotated import Annotated
+from deeplab_contrast.datasets.annotations.annotated import Annotated, merged
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.utils import errors
 
@@ -91,7 +93,8 @@ def read(name: str, tree: Tree) -> Annotated:
   """Reads the annotations of a format.
 
   Raises:
-    DataError: there are none, or they are damaged.
+    DataError: there are none, none that cover pixels, or several of the same
+      work; or they are damaged.
   """
   return _read(name, tree.state())
 
@@ -113,4 +116,22 @@ def _read(name, state):
       f'{tree.root} has annotations of {about.title} for {len(found.images)} '
       f'images such as {name}, but none of these images: put them there.'
     )
-  return found
+  _check_shapes(tree, found, about.title)
+  images = (
+    dataclasses.replace(one, split=one.split or splits.of_path(one.source))
+    for one in found.images
+  )
+  return dataclasses.replace(found, images=merged(images))
+
+
+def _check_shapes(tree, found, title):
+  if any(image.shapes for image in found.images):
+    return
+  kinds = ', '.join(
+    f'{n} x {k}' for k, n in sorted(found.left_out.items()) if n
+  )
+  but = f', only what is left out ({kinds})' if kinds else ''
+  raise errors.DataError(
+    f'{tree.root} has annotations of {title}, but no shapes that cover pixels'
+    f'{but}: draw polygons or masks, and export them.'
+  )

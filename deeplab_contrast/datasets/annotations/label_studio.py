@@ -1,4 +1,4 @@
-"""Label Studio: one JSON of tasks, with brush strokes, polygons and boxes.
+"""Label Studio: one JSON of tasks: strokes, bitmasks, polygons and ellipses.
 
 "JSON-MIN" has a record for each annotation instead, with its regions under the
 name of the tag that drew them.
@@ -8,11 +8,12 @@ the one that was changed last; later regions are above.
 """
 
 import collections
+import posixpath
 from typing import Any
 
 import numpy as np
 
-from deeplab_contrast.datasets.annotations import shapes, splits
+from deeplab_contrast.datasets.annotations import bitmaps, shapes, splits
 from deeplab_contrast.datasets.annotations.annotated import (
   Annotated,
   Annotation,
@@ -29,11 +30,12 @@ WHAT = 'Label Studio JSON'
 # shape and label have tags of their own.
 _KINDS = (
   *('brushlabels', 'polygonlabels', 'rectanglelabels', 'ellipselabels'),
-  'labels',
+  *('bitmasklabels', 'labels'),
 )
 # A value that only regions of one kind have.
 _SIGNS = {
   'rle': 'brushlabels',
+  'imageDataURL': 'bitmasklabels',
   'points': 'polygonlabels',
   'radiusX': 'ellipselabels',
   'height': 'rectanglelabels',
@@ -74,7 +76,8 @@ def _tasks(value):
   tasks: dict[object, dict] = {}
   for i, record in enumerate(value):
     task = tasks.setdefault(
-      record.get('id', f'record {i}'), {'data': record, 'annotations': []}
+      record.get('id', f'record {i}'),
+      {'id': record.get('id'), 'data': record, 'annotations': []},
     )
     several = (v for v in record.values() if isinstance(v, list))
     regions = [r for one in several for r in one if isinstance(r, dict)]
@@ -94,9 +97,9 @@ def _image(tree, file, task, left_out):
   done.sort(key=lambda a: (bool(a.get('ground_truth')), _changed(a)))
   size, drawn = None, []
   regions = done[-1]['result']
-  labelled = {r.get('id') for r in regions if _key(r['value'])} - {None}
+  labelled = {r.get('id') for r in regions if _key(_value(r))} - {None}
   for region in regions:
-    value = region['value']
+    value = _value(region)
     key = _key(value)
     kind = _kind(value) if key == 'labels' else key
     if kind is None:
@@ -113,7 +116,15 @@ def _image(tree, file, task, left_out):
     else:
       drawn.append((label(value[key][0]), shape))
   image = tree.image(_name(task), file)
-  yield Annotation(image, file, splits.of_path(image), size, tuple(drawn))
+  split = splits.of_path(image) or splits.of_name(posixpath.basename(file))
+  number = task.get('id')
+  task = None if number is None else str(number)
+  yield Annotation(image, file, split, size, tuple(drawn), task)
+
+
+def _value(region):
+  """Of a relation, which has none: it joins two regions."""
+  return {} if region.get('type') == 'relation' else region['value']
 
 
 def _key(value):
@@ -143,6 +154,8 @@ def _shape(key, value, size):
   scale = np.array([width, height]) / 100
   if key == 'brushlabels':
     return shapes.Bitmap(_brush(value['rle'], size))
+  if key == 'bitmasklabels':
+    return shapes.Bitmap(_bitmask(value['imageDataURL'], size))
   if key == 'polygonlabels':
     points = shapes.points(value['points']) * scale
     points = shapes.points(points)
@@ -167,6 +180,14 @@ def _turn(value):
   ((angle, _),) = shapes.points([value.get('rotation') or 0, 0], 1)
   cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
   return np.array([[cos, sin], [-sin, cos]])
+
+
+def _bitmask(url, size):
+  """The painted pixels of a PNG in a data URL: those not transparent."""
+  pixels = bitmaps.from_base64(url.partition(',')[2])
+  if pixels.shape != size:
+    raise ValueError('a bitmask is not for an image of this size')
+  return pixels
 
 
 def _brush(numbers, size):

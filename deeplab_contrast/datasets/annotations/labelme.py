@@ -18,6 +18,7 @@ from deeplab_contrast.datasets.annotations.annotated import (
 )
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.imaging import embedded
+from deeplab_contrast.utils import errors
 
 WHAT = 'labelme JSON'
 
@@ -53,10 +54,20 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
     if not is_one(value):
       continue
     with tree.reading(file, WHAT):
+      _check_labels(tree, file, value)
       images.append(_image(tree, file, value, left_out))
       found |= {label(shape['label']) for shape in value['shapes']}
   names = sorted(found - {_VOID})
   return Annotated(tuple(images), unique(names), left_out, void=(_VOID,))
+
+
+def _check_labels(tree, file, value):
+  for number, shape in enumerate(value['shapes'], 1):
+    if not str(shape['label'] or '').strip():
+      raise errors.DataError(
+        f'{tree.path(file)} has a shape without a label, number {number}: name '
+        'it in labelme, or delete it.'
+      )
 
 
 def _image(tree, file, value, left_out):
@@ -73,7 +84,9 @@ def _image(tree, file, value, left_out):
     shape = _shape(item, left_out)
     if shape is not None:
       drawn.append((label(item['label']), shape))
-  return Annotation(image, file, splits.of_path(image), size, tuple(drawn))
+  split = splits.of_path(image)
+  # All shapes on an image are in one file, so it is a task of its own.
+  return Annotation(image, file, split, size, tuple(drawn), task='image')
 
 
 def _shape(item, left_out):

@@ -64,7 +64,9 @@ def _image(tree, file, value, left_out):
       left_out[f'object of the type {item.get("geometryType")!r}'] += 1
     else:
       drawn.append((label(item['classTitle']), shape))
-  return Annotation(image, file, splits.of_path(image), size, tuple(drawn))
+  split = splits.of_path(image)
+  # All shapes on an image are in one file, so it is a task of its own.
+  return Annotation(image, file, split, size, tuple(drawn), task='image')
 
 
 def _shape(item):

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import posixpath
+import re
 import struct
 import unicodedata
 import urllib.parse
@@ -30,6 +31,9 @@ _MOST_BYTES = 2 << 30
 
 # Files that may hold annotations, or lists of classes.
 _TEXTS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv')
+
+# Folders of masks, whose files may have the names of photos.
+_OF_MASKS = re.compile(r'mask|label|annot|seg|ground.?truth', re.IGNORECASE)
 
 # What reading damaged values raises.
 _WRONG = (
@@ -119,7 +123,13 @@ class Tree:
     with self.reading(file, 'UTF-8 text'):
       if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f'it has more than {_MOST_BYTES >> 30} GB')
-      return path.read_text(encoding='utf-8-sig')
+      try:
+        return path.read_text(encoding='utf-8-sig')
+      except UnicodeDecodeError as error:
+        raise errors.DataError(
+          f'{path} is not UTF-8 text ({error.reason} at byte {error.start}): '
+          'save it as UTF-8, or export it again if it is damaged.'
+        ) from error
 
   def json(self, file: str) -> Any:
     """The value of a JSON file. Raises DataError if it is damaged."""
@@ -170,9 +180,16 @@ class Tree:
 
   @functools.cached_property
   def _by_name(self):
+    return self._named_by(_key)
+
+  @functools.cached_property
+  def _by_upload(self):
+    return self._named_by(lambda file: _uploaded(_key(file)))
+
+  def _named_by(self, key):
     result: dict[str, list[str]] = {}
     for file in self.images:
-      for name in {_key(file), posixpath.splitext(_key(file))[0]}:
+      for name in {key(file), key(posixpath.splitext(file)[0])}:
         result.setdefault(name, []).append(file)
     return result
 
@@ -194,15 +211,19 @@ class Tree:
     parts = _parts(name)
     found = self._by_name.get(_key('/'.join(parts)), [])
     if not found:  # Label Studio puts eight digits before an uploaded file.
-      found = self._by_name.get(_key(parts[-1]).partition('-')[2], [])
+      upload = _key(parts[-1]).partition('-')[2]
+      found = self._by_upload.get(upload, []) if upload else []
     if not found:
       return posixpath.join(posixpath.dirname(near), parts[-1])
+
+    folders = near.split('/')[:-1]
 
     def fit(file):
       return (
         _common(reversed(parts), reversed(file.split('/'))),
         splits.of_path(file) == split,
-        _common(near.split('/')[:-1], file.split('/')),
+        -_masks_below(folders, file.split('/')[:-1]),
+        _common(folders, file.split('/')),
       )
 
     best, *rest = sorted(found, key=fit, reverse=True)
@@ -239,6 +260,17 @@ def _parts(name):
 def _key(file):
   """What names of the same file have in common."""
   return unicodedata.normalize('NFC', posixpath.basename(file)).lower()
+
+
+def _uploaded(name):
+  """What Label Studio (Django) makes of the name of an uploaded file."""
+  return re.sub(r'[^-\w.]', '', name.strip().replace(' ', '_'))
+
+
+def _masks_below(near, folders):
+  """How many folders have a name of masks, of those that are not shared."""
+  own = folders[_common(near, folders) :]
+  return sum(_OF_MASKS.search(name) is not None for name in own)
 
 
 def _common(one, other):

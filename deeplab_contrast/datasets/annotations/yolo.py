@@ -17,13 +17,14 @@ from deeplab_contrast.datasets.annotations import shapes, splits, yolo_yaml
 from deeplab_contrast.datasets.annotations.annotated import (
   Annotated,
   Annotation,
+  whole,
 )
 from deeplab_contrast.datasets.annotations.tree import Tree
 from deeplab_contrast.datasets.raw import drawings
 from deeplab_contrast.utils import errors
 
 WHAT = 'a YOLO label file'
-_LINE = re.compile(r'\d+(\s+[-+.\deE]+)+')
+_LINE = re.compile(r'\d+(\.0*)?(\s+[-+.\deE]+)+')
 # Points may be slightly outside; anything else is in pixels, or damaged.
 _MOST = 1.5
 
@@ -76,19 +77,10 @@ def read(tree: Tree, files: tuple[str, ...]) -> Annotated:
         drawn = tuple(_shapes(tree.text(file), size, names, left_out))
     split = stated.get(image) or splits.of_path(image)
     images.append(Annotation(image, file, split, None, drawn))
-  _check_not_boxes(tree, files, images, left_out)
   missing = known - {annotation.source for annotation in images}
   if missing:
     left_out['label file without an image'] += len(missing)
   return Annotated(tuple(images), names, left_out)
-
-
-def _check_not_boxes(tree, files, images, left_out):
-  if left_out['box'] and not any(image.shapes for image in images):
-    raise errors.DataError(
-      f'{tree.path(files[0])} and the others have no polygons, only boxes: '
-      'export them for segmentation.'
-    )
 
 
 def _label_file(image, known):
@@ -108,10 +100,11 @@ def _shapes(text, size, names, left_out):
   height, width = size
   found = []
   for line in filter(str.strip, text.splitlines()):
-    number, *values = line.split()
-    if not 0 <= int(number) < len(names):
+    first, *values = line.split()
+    number = whole(float(first))  # Some scripts write 0.0.
+    if number >= len(names):
       raise ValueError(f'class {number}, but data.yaml names {len(names)}')
-    name = names[int(number)]
+    name = names[number]
     if len(values) in (4, 5):
       left_out['box'] += 1
       continue

@@ -13,6 +13,10 @@ from deeplab_contrast.datasets.annotations.tree import Tree
 
 _LISTS = ('.yaml', '.yml')
 
+# In brackets: a name, maybe after a number, with commas only in quotes.
+_QUOTED = r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\''
+_ITEM = re.compile(rf'\s*((?:\d+\s*:\s*)?(?:{_QUOTED}|[^,]+))\s*(?:,|$)')
+
 
 def names_of(tree: Tree) -> tuple[str, ...]:
   """The names in data.yaml, classes.txt or obj.names; () without any."""
@@ -38,7 +42,8 @@ def _names(text):
       break
     block.append(line.strip())
   if inline or (block and block[0].startswith(('[', '{'))):
-    items = ' '.join([inline, *block]).strip()[1:-1].split(',')
+    inside = ' '.join([inline, *block]).strip()[1:-1]
+    items = _ITEM.findall(inside)
   else:
     items = [item.removeprefix('- ') for item in block]
   items = [item.strip() for item in items if item.strip()]
@@ -48,7 +53,18 @@ def _names(text):
     if sorted(numbers) != list(range(len(numbers))):
       raise ValueError('the numbers of the names have gaps')
     items = [numbers[i].strip() for i in sorted(numbers)]
-  return tuple(label(item.strip('"\'')) for item in items)
+  return tuple(label(_unquoted(item)) for item in items)
+
+
+def _unquoted(text):
+  """Without quotes, and with what they escape."""
+  if not text.startswith(('"', "'")):
+    return text
+  if not re.fullmatch(_QUOTED, text):
+    raise ValueError(f'a quote is not closed: {text}')
+  if text[0] == "'":
+    return text[1:-1].replace("''", "'")
+  return re.sub(r'\\(["\\/ ])', r'\1', text[1:-1])
 
 
 def splits_of(tree: Tree) -> dict[str, str]:
@@ -101,4 +117,5 @@ def _images(tree, near, value):
 
 def _lines(text):
   """Without comments."""
-  return [re.sub(r'(^|\s)#.*', '', line) for line in text.splitlines()]
+  comment = re.compile(rf'(?<!\w)({_QUOTED})|(^|\s)#.*')
+  return [comment.sub(r'\1', line) for line in text.splitlines()]

@@ -9,7 +9,6 @@ from deeplab_contrast.datasets.annotations import formats, splits, tree
 from deeplab_contrast.datasets.annotations.annotated import (
   BACKGROUNDS,
   Annotated,
-  Annotation,
 )
 from deeplab_contrast.datasets.folder_segmentation import description
 from deeplab_contrast.datasets.raw import drawings, raw_pairs
@@ -47,12 +46,8 @@ def pairs(
   files = tree.Tree(folder)
   found = formats.read(about.masks, files)
   labels = _labels(folder, found, about)
-  merged: dict[tuple, Annotation] = {}
-  for one in found.images:
-    key = one.split, one.image
-    merged[key] = _merge(merged[key], one) if key in merged else one
   result: Pairs = {}
-  for one in merged.values():
+  for one in found.images:
     image = files.path(one.image)
     drawing = drawings.Drawing(
       image,
@@ -64,7 +59,7 @@ def pairs(
     result.setdefault(one.split, []).append(
       raw_pairs.Pair(one.image, image, drawing)
     )
-  rest = _rest(files, merged)
+  rest = _rest(files, found)
   result[''] = [raw_pairs.Pair(i, files.path(i), None) for i in rest]
   return result, list(_notes(found, len(rest), about))
 
@@ -90,18 +85,6 @@ def named(found: list[raw_pairs.Pair]) -> list[raw_pairs.Pair]:
     )
     for pair in found
   ]
-
-
-def _merge(one, other):
-  """Two annotations of the same image, the second above."""
-  if one.size != other.size:
-    raise errors.DataError(
-      f'{one.image} is {one.size} (height, width) in {one.source}, and '
-      f'{other.size} in {other.source}: remove one of them.'
-    )
-  return Annotation(
-    *(one.image, one.source, one.split, one.size, one.shapes + other.shapes)
-  )
 
 
 def _background(about):
@@ -134,9 +117,9 @@ def _labels(folder, found: Annotated, about) -> dict[str, int]:
   return labels
 
 
-def _rest(files, merged) -> list[str]:
+def _rest(files, found) -> list[str]:
   """Images in the same folders that nobody annotated."""
-  known = {image for _, image in merged}
+  known = {one.image for one in found.images}
   folders = {posixpath.dirname(image) for image in known}
   return [
     i

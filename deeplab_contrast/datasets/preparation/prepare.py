@@ -73,7 +73,7 @@ def _run(arguments, began):
   with _stopping():
     _get_raw_files(arguments)
     dataset = make(arguments)
-    description = recognised.say(dataset, arguments)
+    recognised.say(dataset)
     builder = tfds_split.builder_of(dataset, arguments.data_dir)
     is_new = not builder.data_path.exists()
     _check_raw(builder, dataset, arguments)
@@ -83,8 +83,7 @@ def _run(arguments, began):
     if text is None:
       samples = max(1, arguments.samples)
       text = report.write(dataset, builder, arguments.data_dir, samples)
-    if description:
-      recognised.write_beside(description, arguments, builder)
+    recognised.write(dataset, arguments, builder)
   print(text)
   print(f'\nLook at {builder.data_path / report.PICTURE}')
   state = 'Prepared' if is_new else 'Was already prepared; checked'

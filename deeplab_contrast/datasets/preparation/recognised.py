@@ -13,58 +13,65 @@ from deeplab_contrast.datasets import folder_segmentation, info
 from deeplab_contrast.utils import files
 
 
-def say(
-  dataset: info.Dataset, arguments: argparse.Namespace
-) -> Mapping[str, Any] | None:
-  """Prints what was recognised; writes dataset.json into the raw folder.
+def say(dataset: info.Dataset) -> None:
+  """Prints what was recognised, if anything was.
 
   Args:
     dataset: any dataset.
-    arguments: of the command.
-
-  Returns:
-    The keys of its description if that could not be written, since the folder
-    is read-only or has one; else None.
   """
   if not isinstance(dataset, folder_segmentation.Folder):
-    return None
+    return
   found = dataset.recognised
   if found is None:
-    return None
+    return
   names = dataset.info.class_names
   print(
     f'Recognised in {dataset.root}: {found.what}; {len(names)} classes: '
     f'{", ".join(names[:20])}{", ..." * (len(names) > 20)}.',
     file=sys.stderr,
   )
-  own = os.path.join(arguments.raw_dir or '', folder_segmentation.FILE)
-  if arguments.description or os.path.lexists(own) or not arguments.raw_dir:
-    return found.keys
-  try:
-    files.write_text(own, dumps(found.keys))
-  except OSError:  # Read-only, as data often are.
-    return found.keys
-  print(f'Wrote {own}: edit it to change classes or splits.')
-  return None
 
 
-def write_beside(
-  keys: Mapping[str, Any],
+def write(
+  dataset: info.Dataset,
   arguments: argparse.Namespace,
   builder: tfds.core.DatasetBuilder,
 ) -> None:
-  """Writes dataset.json beside the prepared data.
+  """Writes dataset.json into the raw folder, if anything was recognised.
+
+  To be called when the data are prepared: after a refusal the folder may be
+  changed, and what was recognised before would then count as stated.
 
   Args:
-    keys: what it says.
-    arguments: of the command; `description` is set to the file, so that the
-      next command names it.
+    dataset: any dataset.
+    arguments: of the command. If the raw folder is read-only or has such a
+      file, the new one is beside the prepared data, and `description` is set to
+      it, so that the next command names it.
     builder: of the prepared data.
   """
+  if not isinstance(dataset, folder_segmentation.Folder):
+    return
+  found = dataset.recognised
+  if found is None:
+    return
+  text = dumps(found.keys)
+  own = os.path.join(arguments.raw_dir or '', folder_segmentation.FILE)
+  is_free = arguments.raw_dir and not os.path.lexists(own)
+  if is_free and not arguments.description and _writes(own, text):
+    print(f'Wrote {own}: edit it to change classes or splits.')
+    return
   path = os.fspath(builder.data_path / folder_segmentation.FILE)
-  files.write_text(path, dumps(keys))
+  files.write_text(path, text)
   arguments.description = path
   print(f'Wrote {path}: edit a copy and give it as --description to change it.')
+
+
+def _writes(path, text):
+  try:
+    files.write_text(path, text)
+  except OSError:  # Read-only, as data often are.
+    return False
+  return True
 
 
 def dumps(keys: Mapping[str, Any]) -> str:
