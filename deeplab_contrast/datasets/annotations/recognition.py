@@ -51,7 +51,7 @@ def recognise(
     what, keys = formats.FORMATS[name].title, _drawn(tree, name, stated)
     stated = {k: v for k, v in stated.items() if k not in _TOGETHER[1]}
   else:
-    found = mask_files.recognise(tree)
+    found = mask_files.recognise(tree, stated)
     if found is None:
       return None
     what, keys = found
