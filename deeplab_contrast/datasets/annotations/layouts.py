@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import json
 import posixpath
 import re
 from collections.abc import Mapping
@@ -72,6 +73,21 @@ def find(tree: Tree, stated: Mapping[str, Any]) -> Layout | None:
     tuple(mask for pair in found for mask in pair.files),
     unlabelled,
   )
+
+
+def unpaired(tree: Tree) -> tuple[str, str] | None:
+  """An image and a mask (as it looks) whose names do not match, or None."""
+  images = [f for f in tree.images if not is_of_masks(posixpath.dirname(f))]
+  masks = [f for f in tree.images if is_of_masks(posixpath.dirname(f))]
+  masks = [f for f in masks if f.lower().endswith(LOSSLESS)]
+  return (images[0], masks[0]) if images and _are_masks(tree, masks) else None
+
+
+def by_order(image: str, mask: str) -> str:
+  """JSON that pairs the files of two folders in the order of their names."""
+  folders = map(posixpath.dirname, (image, mask))
+  pair = folder_pairs.FolderPair(*folders, ('', ''), (), by_order=True)
+  return json.dumps(pair.keys())
 
 
 def _stars(template, folders):
