@@ -1,5 +1,6 @@
 """Which folder of images belongs to which folder of masks."""
 
+import functools
 import itertools
 import json
 import os
@@ -33,6 +34,9 @@ _NOT_CLASSES = re.compile(
   r'(^|[^a-z])(rgb|inst)([^a-z]|$)',
   re.IGNORECASE,
 )
+
+# How many ends of names are tried.
+_MOST_ENDS = 20
 
 
 class FolderPair(NamedTuple):
@@ -102,12 +106,17 @@ def find(
   Raises:
     DataError: two of them fit a third one equally well.
   """
-  options = [
-    _option(folder, other, *way, photos, masks)
-    for folder, other in itertools.product(sorted(photos), sorted(masks))
-    for way in _ways(stems(photos[folder]), stems(masks[other]), by_order)
-  ]
-  options = [one for one in options if not _is_worse(one, options)]
+  names, mask_names = (
+    {folder: stems(files) for folder, files in sorted(folders.items())}
+    for folders in (photos, masks)
+  )
+  options = _best(
+    [
+      _option(folder, other, way, masks[other])
+      for folder, other in itertools.product(names, mask_names)
+      for way in _ways(names[folder], mask_names[other], by_order)
+    ]
+  )
   options.sort(key=lambda option: option[:3], reverse=True)
   taken: list[_Option] = []
   for option in options:
@@ -121,14 +130,17 @@ def find(
   return sorted(option.pair for option in taken)
 
 
-def _is_worse(option, options):
-  """Whether one of its folders fits another one better."""
-  pair = option.pair
-  return any(
-    (other.pair.images == pair.images or other.pair.masks == pair.masks)
-    and other.fit > option.fit
-    for other in options
-  )
+def _best(options):
+  """Those of which neither folder fits another one better."""
+  best: dict[tuple[int, str], tuple[int, ...]] = {}
+  for option in options:
+    for key in enumerate(option.pair[:2]):
+      best[key] = max(best.get(key, option.fit), option.fit)
+  return [
+    option
+    for option in options
+    if all(best[key] == option.fit for key in enumerate(option.pair[:2]))
+  ]
 
 
 def _check_is_sure(root, option, options, taken):
@@ -169,18 +181,12 @@ def _which(root, one, other):
   )
 
 
-def _option(folder, other, ends, by_order, photos, masks):
-  names = stems(masks[other])
-  files = tuple(
-    file
-    for file, name in zip(masks[other], names, strict=True)
-    if name.endswith(ends[1])
-  )
-  count = (
-    len(files)
-    if by_order
-    else len(_matches(stems(photos[folder]), names, ends))
-  )
+def _option(folder, other, way, masks):
+  ends, by_order, count = way
+  files = tuple(masks)
+  if ends[1]:
+    of_masks = zip(masks, stems(masks), strict=True)
+    files = tuple(file for file, name in of_masks if name.endswith(ends[1]))
   pair = FolderPair(folder, other, ends, files, by_order)
   return _Option(*_fit(folder, other, ends), count, pair)
 
@@ -211,10 +217,12 @@ def _fit(folder, other, ends):
   return fit, -len(words ^ mask_words)
 
 
+@functools.lru_cache(1 << 14)
 def _words(path):
   return set(re.findall(r'[^\W_]+', path.lower()))
 
 
+@functools.lru_cache(1 << 14)
 def _is_kind(word):
   kinds = _MASKS, _PHOTOS, _OTHERS, _NOT_CLASSES
   return any(kind.search(word) for kind in kinds)
@@ -227,24 +235,25 @@ def stems(files: Iterable[str]) -> list[str]:
 
 def _ways(
   images: Sequence[str], masks: Sequence[str], by_order: bool
-) -> Iterator[tuple[tuple[str, str], bool]]:
-  """(ends, by order) in which names of images and masks may match."""
-  if by_order or _have_same_order(images, masks):
-    yield ('', ''), True
-    return
+) -> Iterator[tuple[tuple[str, str], bool, int]]:
+  """(ends, by order, count) in which names of images and masks may match."""
   least = min(len(images), len(masks))
-  tried = [[('', '')], *_ends(images, masks)]
+  count = len(set(images) & set(masks))
+  if not by_order and 2 * count >= least:
+    yield ('', ''), False, count
+    return
+  if by_order or _have_same_order(images, masks):
+    yield ('', ''), True, least
+    return
   seen = set()
-  for several in tried:
+  for several in itertools.islice(_ends(images, masks), _MOST_ENDS):
     count, _, ends = max(
       (len(_matches(images, masks, ends)), len(ends[0] + ends[1]), ends)
       for ends in several
     )
     if 2 * count >= least and ends not in seen:
       seen.add(ends)
-      yield ends, False
-      if not any(ends):
-        return
+      yield ends, False, count
 
 
 def _have_same_order(images, masks):
