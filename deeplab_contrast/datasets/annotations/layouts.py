@@ -198,18 +198,15 @@ def _template(root, pairs):
   Raises:
     DataError: two names of folders and suffixes cannot describe all of them.
   """
-  one = pairs[0]
   if len(pairs) == 1:
-    return one.images or '.', one.masks or '.', False
+    return pairs[0].images or '.', pairs[0].masks or '.', False
   ways: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
   for pair in pairs:
     for name in _split_names(pair.images):
       starred = _starred(pair.images, pair.masks, name)
       if starred:
         ways[starred].add(name)
-  same_names = all(
-    pair[2:] == (*one[2:3], pair.files, one[4]) for pair in pairs
-  )
+  same_names = len({(pair.ends, pair.by_order) for pair in pairs}) == 1
   for (images, masks), names in ways.items():
     meant = {splits.of_name(name) for name in names}
     is_split = len(meant - {None}) == len(names) > 1

@@ -70,18 +70,20 @@ def check(
 def _other_folder(pairs):
   """What to do if names match, but not the subfolders; or ''."""
   images, masks = (
-    {posixpath.basename(p.id): p.id for p in pairs if file(p).exists()}
-    for file in (lambda p: p.image, lambda p: p.mask)
+    {posixpath.basename(p.id): p.id for p in reversed(pairs) if exists(p)}
+    for exists in (
+      lambda pair: pair.image.exists(),
+      lambda pair: pair.mask.exists(),
+    )
   )
   shared = sorted(set(images) & set(masks))
   if 2 * len(shared) < min(len(images), len(masks)):
     return ''
-  one, other = (
-    posixpath.dirname(ids[shared[0]]) or '.' for ids in (images, masks)
-  )
+  places = [posixpath.dirname(ids[shared[0]]) or '.' for ids in (images, masks)]
   return (
-    f'The names match, but not the subfolders {one} and {other}: give masks '
-    'the same subfolders as images.'
+    f'The names match, but not the subfolders {" and ".join(places)}: put all '
+    'images into one folder and all masks into another, with the same '
+    'subfolders in both.'
   )
 
 

@@ -263,3 +263,21 @@ def test_a_description_of_another_tool_is_told_from_ours(tmp_path):
   state(tmp_path, labels={'cup': 1}, numTraining=8)
   with pytest.raises(errors.ConfigError, match='give it another name'):
     collect(tmp_path)
+
+
+def test_names_that_match_in_other_subfolders_have_a_remedy(tmp_path):
+  for place in 'ab':
+    exports.plain(tmp_path, f'{place}/images', f'{place}/masks')
+  keys = {'name': 'x', 'classes': ['a', 'b'], 'fractions': {'val': 0.2}}
+  state(tmp_path, image_folder='.', mask_folder='.', **keys)
+  told = refusal(tmp_path)
+  assert 'a/images/0.jpg and a/masks/0.png' in told
+  assert 'not the subfolders a/images and a/masks: put all images' in told
+
+
+def test_missing_images_are_told_from_missing_masks(tmp_path):
+  exports.plain(tmp_path)
+  exports.save(tmp_path / 'masks/9.png', IDS)
+  _, raw = collect(tmp_path)
+  assert 'Masks (or names in lists) without an image' in raw.advice[0][1]
+  assert not any('missing_mask' in advice for _, advice in raw.advice)
