@@ -2,11 +2,13 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from deeplab_contrast.datasets.annotations import shapes
 from deeplab_contrast.utils import errors
+
+_Value = TypeVar('_Value')
 
 # Names of the class that no shape covers, as tools write them.
 BACKGROUNDS = ('background', '_background_', '__background__')
@@ -133,3 +135,9 @@ def size_of(height: object, width: object) -> tuple[int, int]:
   if size[0] * size[1] > shapes.MOST_PIXELS:
     raise ValueError(f'an image of {size[1]} x {size[0]} pixels is too large')
   return size
+
+
+def background_first(pairs: Mapping[str, _Value]) -> dict[str, _Value]:
+  """The same, beginning with the names that tools give the background."""
+  first = [name for name in pairs if name.lower() in BACKGROUNDS]
+  return {name: pairs[name] for name in [*first, *pairs]}

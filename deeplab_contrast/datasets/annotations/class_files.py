@@ -13,15 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeplab_contrast.datasets.annotations import bitmaps, layouts, splits
+from deeplab_contrast.datasets.annotations import (
+  bitmaps,
+  layouts,
+  soft_edges,
+  splits,
+)
 from deeplab_contrast.datasets.annotations.annotated import (
   Annotated,
   Annotation,
   unique,
 )
 from deeplab_contrast.datasets.annotations.tree import Tree
+from deeplab_contrast.utils import errors
 
-_LOSSLESS = ('.png', '.bmp', '.tif', '.tiff', '.gif')
 _MOST_CLASSES = 64
 # How many files are opened to see whether they are black and white.
 _SAMPLED = 5
@@ -83,7 +88,7 @@ def _masks(tree):
   known = {part for folder in folders for part in folder.split('/')}
   found = []
   for file in rest:
-    if file.lower().endswith(_LOSSLESS):
+    if file.lower().endswith(layouts.LOSSLESS):
       stem, name = _parsed(file, photos, known)
       if stem is not None:
         found.append(_Mask(file, _nearest(file, photos[stem]), name))
@@ -128,13 +133,34 @@ def _nearest(file, photos):
 
 
 def _are_black_and_white(tree, found):
+  """Whether masks have two greys. Raises DataError if their edges are soft."""
   step = max(1, len(found) // _SAMPLED)
-  return all(_is_black_and_white(tree, mask.file) for mask in found[::step])
+  files = [mask.file for mask in found[::step]]
+  greys = [_grey(tree, file) for file in files]
+  if any(pixels is None for pixels in greys):
+    return False
+  if all(len(np.unique(pixels)) <= 2 for pixels in greys):
+    return True
+  soft = soft_edges.values(pixels[..., None] for pixels in greys)
+  # Between black and white; masks of classes have more areas.
+  if soft and len(soft) + 2 >= len(np.unique(np.concatenate(greys, None))):
+    values = [value for (value,) in soft]
+    raise errors.DataError(
+      soft_edges.sentence(tree.root, tree.path(files[0]), values)
+    )
+  return False
 
 
-def _is_black_and_white(tree, file):
+def _grey(tree, file):
+  """The greys of a mask, uint8 [height, width]; None if it is not grey."""
   pixels = layouts.pixels_of(tree, file)
-  return pixels is not None and pixels.ndim == 2 and len(np.unique(pixels)) <= 2
+  if pixels is None or pixels.dtype not in (bool, np.uint8):
+    return None
+  if pixels.ndim == 3:
+    is_opaque = pixels.shape[-1] == 3 or (pixels[..., 3:] == 255).all()
+    is_grey = is_opaque and (pixels[..., :3] == pixels[..., :1]).all()
+    return pixels[..., 0] if is_grey else None
+  return pixels.astype(np.uint8)
 
 
 def _stem(file):

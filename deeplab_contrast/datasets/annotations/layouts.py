@@ -2,27 +2,26 @@
 
 import collections
 import dataclasses
-import os
+import json
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from deeplab_contrast.datasets.annotations import splits
+from deeplab_contrast.datasets.annotations import folder_pairs, splits
 from deeplab_contrast.datasets.annotations.tree import Tree
+from deeplab_contrast.utils import errors
 
-_LOSSLESS = ('.png', '.bmp', '.tif', '.tiff', '.gif')
-# Words in the names of folders of masks.
-_MASKS = re.compile(
-  r'mask|label|annot|seg|ground.?truth|(^|[^a-z])gt', re.IGNORECASE
-)
+LOSSLESS = ('.png', '.bmp', '.tif', '.tiff', '.gif')
 # More colours than this are a photo.
 MOST_VALUES = 64
-# How many files of a folder are looked at, and the pixels of their sides.
-_SAMPLED = 3
+# The pixels of the sides of a file that is looked at.
 _SIDE = 256
+
+is_of_masks = folder_pairs.is_of_masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,170 +29,217 @@ class Layout:
   """Folders and how names match, as `Description` has them.
 
   Attributes:
-    image_folder: below the root, maybe with a star.
-    mask_folder: likewise.
-    image_suffix: the end of the names of images.
-    mask_suffix: likewise of masks.
+    keys: of `Description`: the folders, maybe with a star, and how names match.
     has_splits: whether the star or subfolders are splits.
     masks: the mask files.
     unlabelled: splits without masks.
   """
 
-  image_folder: str
-  mask_folder: str
-  image_suffix: str
-  mask_suffix: str
+  keys: Mapping[str, str]
   has_splits: bool
   masks: tuple[str, ...]
   unlabelled: tuple[str, ...] = ()
 
 
-def find(tree: Tree) -> Layout | None:
-  """The layout of folders of images and masks; None if there are none."""
+def find(tree: Tree, stated: Mapping[str, Any]) -> Layout | None:
+  """The layout of folders of images and masks; None if there are none.
+
+  Args:
+    tree: all files.
+    stated: keys of dataset.json; the folders that it states are taken.
+
+  Raises:
+    DataError: folders fit in several ways, or one description cannot say how.
+  """
   folders: dict[str, list[str]] = collections.defaultdict(list)
   for file in tree.images:
     folders[posixpath.dirname(file)].append(file)
-  found = _in_one_folder(tree, folders) or _in_two_folders(tree, folders)
+  found = _in_one_folder(tree, folders, stated)
+  found = found or _in_two_folders(tree, folders, stated)
   if not found:
     return None
-  suffixes = collections.Counter(pair[2:4] for pair in found)
-  (image_suffix, mask_suffix), _ = suffixes.most_common(1)[0]
-  image_folder, mask_folder, has_splits = _template([p[:2] for p in found])
-  masks = tuple(m for p in found for m in p[4])
+  for pair in found:
+    _check_second_masks(tree, pair, folders[pair.masks])
+  image_folder, mask_folder, has_splits = _template(tree.root, found)
   known = {folder for pair in found for folder in pair[:2]}
   unlabelled = _stars(image_folder, set(folders) - known) if has_splits else ()
   return Layout(
-    *(image_folder, mask_folder, image_suffix, mask_suffix),
+    {
+      **found[0].keys(),
+      'image_folder': image_folder,
+      'mask_folder': mask_folder,
+    },
     has_splits,
-    masks,
+    tuple(mask for pair in found for mask in pair.files),
     unlabelled,
   )
 
 
+def unpaired(tree: Tree) -> tuple[str, str] | None:
+  """An image and a mask (as it looks) whose names do not match, or None."""
+  images = [f for f in tree.images if not is_of_masks(posixpath.dirname(f))]
+  masks = [f for f in tree.images if is_of_masks(posixpath.dirname(f))]
+  masks = [f for f in masks if f.lower().endswith(LOSSLESS)]
+  return (images[0], masks[0]) if images and _are_masks(tree, masks) else None
+
+
+def by_order(image: str, mask: str) -> str:
+  """JSON that pairs the files of two folders in the order of their names."""
+  folders = map(posixpath.dirname, (image, mask))
+  pair = folder_pairs.FolderPair(*folders, ('', ''), (), by_order=True)
+  return json.dumps(pair.keys())
+
+
 def _stars(template, folders):
-  """What the star stands for in folders of this form."""
+  """What the star stands for in folders of this form, or below them."""
+  found = [_star(template, folder) for folder in folders]
+  return tuple(sorted({match[1] for match in found if match}))
+
+
+def _star(template, folder):
+  """A match: what the star stands for (if any), and what is below."""
   pattern = re.escape(template).replace(r'\*', '([^/]+)')
-  found = [re.fullmatch(pattern, folder) for folder in sorted(folders)]
-  return tuple(match[1] for match in found if match)
+  pattern = '' if template == '.' else f'{pattern}(?:$|/)'
+  return re.match(f'{pattern}(?P<below>.*)', folder)
 
 
-def is_of_masks(folder: str) -> bool:
-  """Whether the name of a folder (a path with `/`) says that it has masks."""
-  return _MASKS.search(folder) is not None
+def _stated(folders, template):
+  """The folders of a template that dataset.json states."""
+  if not isinstance(template, str):
+    return folders
+  template = posixpath.normpath(template)
+  return {f: files for f, files in folders.items() if _star(template, f)}
 
 
-def suffixes(
-  images: Sequence[str], masks: Sequence[str]
-) -> tuple[str, str] | None:
-  """The ends of names after what images and masks have in common.
-
-  Args:
-    images: names without extension.
-    masks: likewise.
-
-  Returns:
-    Those with which most names match; None if fewer than half do.
-  """
-  if not images or not masks:
-    return None
-  image = images[0]
-  mask = max(masks, key=lambda m: len(os.path.commonprefix([image, m])))
-  start = os.path.commonprefix([image, mask])
-  tried = [('', ''), *_ends(image, mask, start)]
-  counts = {ends: len(_matches(images, masks, *ends)) for ends in tried}
-  best = max(tried, key=lambda ends: counts[ends])
-  return best if 2 * counts[best] >= min(len(images), len(masks)) else None
-
-
-def _ends(image, mask, start):
-  for common in (start, start.rstrip('_-. ')):
-    if common:
-      yield image[len(common) :], mask[len(common) :]
-
-
-def _matches(images, masks, image_suffix, mask_suffix):
-  ids = {
-    i.removesuffix(image_suffix) for i in images if i.endswith(image_suffix)
-  }
-  own = {m.removesuffix(mask_suffix) for m in masks if m.endswith(mask_suffix)}
-  return ids & own
-
-
-def _stems(files: Iterable[str]) -> list[str]:
-  return [posixpath.splitext(posixpath.basename(file))[0] for file in files]
-
-
-def _in_one_folder(tree, folders):
-  """[(folder, folder, '', suffix, masks)] where masks are beside images."""
+def _in_one_folder(tree, folders, stated):
+  """The pairs where masks are beside images."""
+  given = stated.get('image_folder'), stated.get('mask_folder')
+  if given[0] != given[1]:
+    return []
   found = []
-  for folder, files in sorted(folders.items()):
-    names = dict(zip(files, _stems(files), strict=True))
-    stems = set(names.values())
-    ends = collections.Counter(
-      stem[i:]
-      for stem in stems
-      for i in range(1, len(stem))
-      if stem[:i] in stems
+  for folder, files in sorted(_stated(folders, given[0]).items()):
+    pair = (
+      _with_suffix(tree, folder, files)
+      or _pngs(tree, folder, files)
+      or _two_ends(tree, folder, files)
     )
-    for suffix, count in ends.most_common(1):
-      masks = [f for f in files if names[f].endswith(suffix)]
-      if 3 * count >= len(stems) and _are_masks(tree, masks):
-        found.append((folder, folder, '', suffix, masks))
-    pngs = [f for f in files if f.lower().endswith('.png')]
-    others = {names[f] for f in files if f not in set(pngs)}
-    if others & {names[f] for f in pngs} and _are_masks(tree, pngs):
-      found.append((folder, folder, '', '', pngs))
+    found += [pair] if pair else []
   return found
 
 
-def _in_two_folders(tree, folders):
-  """[(image folder, mask folder, image suffix, mask suffix, masks)]."""
-  masks = {f for f, files in folders.items() if _are_masks(tree, files)}
-  if masks == set(folders):  # Drawings, and tiny photos, have few colours too.
-    masks = set(filter(is_of_masks, folders))
-  found = []
-  for folder in sorted(set(folders) - masks):
-    stems = _stems(folders[folder])
-    best = None
-    for other in sorted(masks):
-      ends = suffixes(stems, _stems(folders[other]))
-      if ends is None:
-        continue
-      count = len(_matches(stems, _stems(folders[other]), *ends))
-      # a/1.jpg belongs to masks/a/1.png rather than to masks/b/1.png.
-      near = len(set(folder.split('/')) & set(other.split('/')))
-      same = splits.of_path(f'{folder}/') == splits.of_path(f'{other}/')
-      key = (same, near, len(os.path.commonprefix([folder, other])), count)
-      if best is None or key > best[0]:
-        best = key, other, ends
-    if best:
-      key, other, ends = best
-      found.append((key, (folder, other, *ends, folders[other])))
-  # Each folder of masks belongs to the folder that fits best.
-  best_of = {pair[1]: pair for _, pair in sorted(found, key=lambda f: f[0])}
-  return sorted(best_of.values())
+def _with_suffix(tree, folder, files):
+  """Masks that have the name of an image and a suffix, or None."""
+  names = dict(zip(files, folder_pairs.stems(files), strict=True))
+  stems = set(names.values())
+  ends = collections.Counter(
+    stem[i:] for stem in stems for i in range(1, len(stem)) if stem[:i] in stems
+  )
+  for suffix, count in ends.most_common(1):
+    masks = [f for f in files if names[f].endswith(suffix)]
+    if 3 * count >= len(stems) and _are_masks(tree, masks):
+      return folder_pairs.FolderPair(folder, folder, ('', suffix), tuple(masks))
+  return None
 
 
-def _template(pairs):
-  """(image folder, mask folder, whether they have splits) for all pairs."""
+def _pngs(tree, folder, files):
+  """Masks that are PNG files beside photos of the same name, or None."""
+  pngs = [f for f in files if f.lower().endswith('.png')]
+  others = set(folder_pairs.stems(set(files) - set(pngs)))
+  if others & set(folder_pairs.stems(pngs)) and _are_masks(tree, pngs):
+    return folder_pairs.FolderPair(folder, folder, ('', ''), tuple(pngs))
+  return None
+
+
+def _two_ends(tree, folder, files):
+  """Images and masks that both have an end, 1_image and 1_mask; or None."""
+  groups: dict[str, list[str]] = collections.defaultdict(list)
+  for file, stem in zip(files, folder_pairs.stems(files), strict=True):
+    groups[folder_pairs.last_word(stem)].append(file)
+  large = [g for end, g in groups.items() if end and 4 * len(g) >= len(files)]
+  masks = [file for g in large if _are_masks(tree, g) for file in g]
+  photos = [file for g in large for file in g if file not in set(masks)]
+  if not masks or not photos:
+    return None
+  found = folder_pairs.find(tree.root, {folder: photos}, {folder: masks})
+  return next((p for p in found if all(p.ends) and not p.by_order), None)
+
+
+def _in_two_folders(tree, folders, stated):
+  """The pairs of a folder of images and one of masks."""
+  masks = {f: files for f, files in folders.items() if _are_masks(tree, files)}
+  if len(masks) == len(folders):  # Drawings, tiny photos have few colours too.
+    masks = {f: files for f, files in masks.items() if is_of_masks(f)}
+  if 'mask_folder' in stated:
+    masks = _stated(folders, stated['mask_folder'])
+  photos = {f: files for f, files in folders.items() if f not in masks}
+  photos = _stated(photos, stated.get('image_folder'))
+  by_order = stated.get('pair_by') == 'order'
+  return folder_pairs.find(tree.root, photos, masks, by_order)
+
+
+def _check_second_masks(tree, pair, files):
+  """Refuses a_mask_1.png beside a_mask.png: it would be left out."""
+  if not pair.ends[1]:
+    return
+  masks = set(folder_pairs.stems(pair.files))
+  for file, stem in zip(files, folder_pairs.stems(files), strict=True):
+    starts = (stem[:i] for i in range(1, len(stem)) if not stem[i].isalnum())
+    first = next((start for start in starts if start in masks), None)
+    if first and stem not in masks:
+      raise errors.DataError(
+        f'{tree.path(file)} looks like a second mask of the image of {first}: '
+        'merge both into one mask, or move it out of the folder.'
+      )
+
+
+def _template(root, pairs):
+  """(image folder, mask folder, whether they have splits) for all pairs.
+
+  Raises:
+    DataError: two names of folders and suffixes cannot describe all of them.
+  """
   if len(pairs) == 1:
-    (images, masks) = pairs[0]
-    return images or '.', masks or '.', False
-  templates: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
-  for images, masks in pairs:
-    for name in _split_names(images):
-      starred = _starred(images, masks, name)
+    return pairs[0].images or '.', pairs[0].masks or '.', False
+  ways: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+  for pair in pairs:
+    for name in _split_names(pair.images):
+      starred = _starred(pair.images, pair.masks, name)
       if starred:
-        templates[starred].add(name)
-  for (images, masks), names in templates.items():
+        ways[starred].add(name)
+  same_names = len({(pair.ends, pair.by_order) for pair in pairs}) == 1
+  for (images, masks), names in ways.items():
     meant = {splits.of_name(name) for name in names}
-    if len(meant - {None}) == len(names) > 1:
+    is_split = len(meant - {None}) == len(names) > 1
+    if is_split and same_names and _describes(images, masks, pairs):
       return images, masks, True
   images, masks = (
-    '/'.join(posixpath.commonprefix([p[i].split('/') for p in pairs]))
+    '/'.join(posixpath.commonprefix([p[i].split('/') for p in pairs])) or '.'
     for i in (0, 1)
   )
-  return images or '.', masks or '.', False
+  if same_names and _describes(images, masks, pairs):
+    return images, masks, False
+  raise errors.DataError(_cannot_describe(root, pairs))
+
+
+def _describes(images, masks, pairs):
+  """Whether folders of all pairs have the same star and subfolders."""
+  for pair in pairs:
+    found = _star(images, pair.images), _star(masks, pair.masks)
+    if not all(found) or found[0].groups() != found[1].groups():
+      return False
+  return True
+
+
+def _cannot_describe(root, pairs):
+  places = [f'{p.images or "."} with {p.masks or "."}' for p in pairs]
+  more = f' and {len(places) - 2} more' if len(places) > 2 else ''
+  name = next(iter(_split_names(pairs[0].images)), 'part1')
+  return (
+    f'{root} has images and masks in several places ({"; ".join(places[:2])}'
+    f'{more}), which dataset.json cannot describe together: move all images '
+    f'into one folder and all masks into another, with the same subfolders and '
+    f'names in both (images/{name}, masks/{name}), or leave only one place.'
+  )
 
 
 def _split_names(folder):
@@ -222,7 +268,7 @@ def _starred(images, masks, name):
 
 def _are_masks(tree, files):
   """Whether the first, middle and last file of a folder look like masks."""
-  files = [f for f in files if f.lower().endswith(_LOSSLESS)]
+  files = [f for f in files if f.lower().endswith(LOSSLESS)]
   chosen = {files[i * (len(files) - 1) // 2] for i in range(3)} if files else ()
   return bool(chosen) and all(_is_mask(tree, file) for file in chosen)
 

@@ -2,16 +2,18 @@
 
 import collections
 import posixpath
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from deeplab_contrast.datasets.annotations import class_lists, layouts, splits
-from deeplab_contrast.datasets.annotations.annotated import BACKGROUNDS
+from deeplab_contrast.datasets.annotations import (
+  class_lists,
+  layouts,
+  measured,
+  splits,
+)
+from deeplab_contrast.datasets.annotations.annotated import background_first
 from deeplab_contrast.datasets.annotations.tree import Tree
-from deeplab_contrast.datasets.raw import palettes, raw_pairs
 from deeplab_contrast.datasets.sources import id_list
-from deeplab_contrast.imaging import masks
 from deeplab_contrast.utils import errors
 
 Keys = dict[str, Any]
@@ -22,29 +24,28 @@ _VOC_MASKS = ('SegmentationClassPNG', 'SegmentationClass', _AUGMENTED)
 _VOC_IMAGES = 'JPEGImages'
 _VOC_LISTS = 'ImageSets/Segmentation'
 
-_MOST_CLASSES = 64
-_MOST_READ = 5000
 _FRACTIONS = {'val': 0.2}
 
-# The kind of masks of colours on transparent ground.
-_CLEAR = 'clear'
 
-
-def recognise(tree: Tree) -> tuple[str, Keys] | None:
+def recognise(tree: Tree, stated: Mapping[str, Any]) -> tuple[str, Keys] | None:
   """(what it is, keys of dataset.json), or None.
 
+  Args:
+    tree: all files.
+    stated: keys that dataset.json has already.
+
   Raises:
-    DataError: a list is damaged.
+    DataError: a list is damaged, or what lies there is unclear.
   """
   found = class_lists.find(tree)
-  voc = _voc(tree, found)
+  voc = _voc(tree, found, stated)
   if voc:
     return voc
-  layout = layouts.find(tree)
+  layout = layouts.find(tree, stated)
   if layout is None:
     return None
   keys = _folders(tree, layout)
-  keys |= _named(found) if found else _measured(tree, layout.masks)
+  keys |= _named(found) if found else _measured(tree, layout.masks, stated)
   if found is None:
     return 'images and masks', keys
   if posixpath.basename(found.file) == '_classes.csv':
@@ -53,31 +54,28 @@ def recognise(tree: Tree) -> tuple[str, Keys] | None:
 
 
 def _folders(tree, layout) -> Keys:
-  keys: Keys = {
-    'image_folder': layout.image_folder,
-    'mask_folder': layout.mask_folder,
-    'image_suffix': layout.image_suffix,
-    'mask_suffix': layout.mask_suffix,
-  }
-  keys = {name: value for name, value in keys.items() if value}
+  keys: Keys = dict(layout.keys)
   if layout.unlabelled:
     keys['unlabelled'] = list(layout.unlabelled)
   lists = {} if layout.has_splits else _lists(tree, '')
   if lists:
     keys['lists'] = lists
+    if unlabelled := _without_masks(tree, keys):
+      keys['unlabelled'] = unlabelled
   elif not layout.has_splits:
     keys['fractions'] = _FRACTIONS
   return keys
 
 
-def _voc(tree, found):
+def _voc(tree, found, stated):
   """Folders as in PASCAL VOC, with a list of classes, or lists of images."""
   place = class_lists.folder(found) if found else ''
   name = _voc_masks(tree, place) if found else None
   if name is None:
     place, name = _voc_folder(tree)
-  if name is None:
+  if name is None or not {'image_folder', 'mask_folder'}.isdisjoint(stated):
     return None
+  _check_one_place(tree, place)
   masks_folder = posixpath.join(place, name)
   lists = _lists(
     tree, posixpath.join(place, _VOC_LISTS), takes_longest=name == _AUGMENTED
@@ -99,7 +97,26 @@ def _voc(tree, found):
     return None  # Like any other folders.
   of_masks = [f for f in tree.images if f.startswith(f'{masks_folder}/')]
   # 255 is the outline of objects.
-  return 'PASCAL VOC folders', {**keys, **_measured(tree, of_masks, (255,))}
+  return 'PASCAL VOC folders', {
+    **keys,
+    **_measured(tree, of_masks, stated, (255,)),
+  }
+
+
+def _check_one_place(tree, place):
+  """Refuses a second folder of this kind: it would be left out."""
+  places = {
+    posixpath.dirname(folder)
+    for folder in map(posixpath.dirname, tree.images)
+    if posixpath.basename(folder) in _VOC_MASKS
+  }
+  for other in sorted(places - {place}):
+    raise errors.DataError(
+      f'{tree.root} has folders of masks in two places, {place or "."} and '
+      f'{other or "."}: move the files of one into the same folders of the '
+      'other (images, masks, lines of lists; no name may be in both), or give '
+      'only one of them as --raw_dir.'
+    )
 
 
 def _voc_masks(tree, place):
@@ -132,7 +149,8 @@ def _voc_folder(tree):
 def _without_masks(tree, keys):
   """The splits, except train, whose lists name images but no masks."""
   photos, masked = (
-    _ids(tree, keys[f'{kind}_folder']) for kind in ('image', 'mask')
+    _ids(tree, keys[f'{kind}_folder'], keys.get(f'{kind}_suffix', ''))
+    for kind in ('image', 'mask')
   )
   return [
     split
@@ -143,12 +161,13 @@ def _without_masks(tree, keys):
   ]
 
 
-def _ids(tree, folder):
-  start = f'{folder}/'
+def _ids(tree, folder, suffix):
+  start = '' if folder == '.' else f'{folder}/'
+  stems = (posixpath.splitext(file)[0] for file in tree.images)
   return {
-    posixpath.splitext(file.removeprefix(start))[0]
-    for file in tree.images
-    if file.startswith(start)
+    stem.removeprefix(start).removesuffix(suffix)
+    for stem in stems
+    if stem.startswith(start) and stem.endswith(suffix)
   }
 
 
@@ -203,103 +222,18 @@ def _named(found) -> Keys:
   """What a list of classes says about the values in the masks."""
   if found.colors:
     pairs = dict(zip(found.names, map(list, found.colors), strict=True))
-    return {'masks': 'colors', 'classes': _background_first(pairs)}
+    return {'masks': 'colors', 'classes': background_first(pairs)}
   keys: Keys = {'classes': list(found.names)}
   if found.ids != tuple(range(len(found.ids))):
     keys['ids'] = list(found.ids)
   return keys
 
 
-def _background_first(pairs):
-  first = [name for name in pairs if name.lower() in BACKGROUNDS]
-  return {name: pairs[name] for name in [*first, *pairs]}
-
-
-def _measured(tree, files, void=()) -> Keys:
-  """What the masks themselves show; class names are made up.
-
-  Values in `void` are left out, unless only one other value would remain.
-  """
-  step = max(1, len(files) // _MOST_READ)
-  paths = [tree.path(file) for file in files[::step]]
-  seen: collections.Counter = collections.Counter()
-  kinds = set()
-  found = list(raw_pairs.in_threads(_values, paths))
-  if _palettes_differ(found):
-    found = list(raw_pairs.in_threads(_colors, paths))
-  for kind, values, _ in found:
-    kinds.add(kind)
-    seen.update(values)
-  values = sorted(seen)
-  if len(values) > 2:
-    values = [value for value in values if value not in void]
-  kinds -= {None}
-  if _CLEAR in kinds:  # Others may happen to be opaque.
-    kinds -= {'colors'}
-  least = 0 if _CLEAR in kinds else 1
-  if len(kinds) != 1 or not least < len(values) <= _MOST_CLASSES:
-    raise errors.DataError(
-      f'{tree.root} has images and masks, but what the masks mean is unclear '
-      f'({len(values)} values or colours): write a dataset.json with "classes",'
-      ' see docs/own_data.md.'
-    )
-  if kinds == {'colors'}:
-    colors = {_color_name(c): list(c) for c in values}
-    return {'masks': 'colors', 'classes': _background_first(colors)}
-  if kinds == {_CLEAR}:
-    colors = {_color_name(c): list(c) for c in values}
-    about = {'masks': 'colors', 'transparent': 'background'}
-    return {**about, 'classes': {'background': [0, 0, 0], **colors}}
-  if set(values) <= {0, 1, 255} and 255 in values:
-    # White is 1 in a 1-bit file.
-    return {'classes': ['background', 'object'], 'ids': [0, 255]}
-  ids = values
-  if not _are_shades(values):
-    ids = [value for value in values if value != 255]
-  names = ['background' if i == 0 else f'class_{i}' for i in ids]
-  if len(ids) == 2 and ids[0] == 0:
-    names = ['background', 'object']
-  keys: Keys = {'classes': names}
-  return keys if ids == list(range(len(ids))) else {**keys, 'ids': ids}
-
-
-def _are_shades(values):
-  """Whether classes are evenly spread greys, of which 255 is the last."""
-  steps = np.diff(values)
-  ends = values[0], values[-1]
-  return len(values) > 2 and ends == (0, 255) and np.ptp(steps) <= 2
-
-
-def _color_name(color):
-  return 'background' if not any(color) else 'color_{}_{}_{}'.format(*color)
-
-
-def _palettes_differ(found):
-  """Whether an index has several colours, so that it is not an id."""
-  shown: dict[int, tuple] = {}
-  return any(
-    shown.setdefault(index, color) != color
-    for *_, palette in found
-    for index, color in palette.items()
-  )
-
-
-def _values(path):
-  """('ids' or 'colors' or None, the values, its palette) of a mask file."""
+def _measured(tree, files, stated, void=()) -> Keys:
+  """What the masks themselves show, as far as dataset.json does not say it."""
   try:
-    mask = masks.read(path)
+    return measured.measure(tree, files, void)
   except errors.DataError:
-    return _colors(path)
-  return 'ids', np.unique(mask.values).tolist(), palettes.used(mask)
-
-
-def _colors(path):
-  try:
-    colors, is_clear = masks.read_colors(path, may_be_clear=True)
-  except errors.DataError:
-    return None, [], {}
-  flat = np.unique(colors[~is_clear], axis=0)
-  if len(flat) > _MOST_CLASSES:
-    return None, [], {}
-  kind = _CLEAR if is_clear.any() else 'colors'
-  return kind, list(map(tuple, flat.tolist())), {}
+    if 'classes' in stated:
+      return {}
+    raise

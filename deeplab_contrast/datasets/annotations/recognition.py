@@ -53,7 +53,7 @@ def recognise(
     what, keys = _drawn(tree, name, stated)
     stated = {k: v for k, v in stated.items() if k not in _TOGETHER[1]}
   else:
-    found = mask_files.recognise(tree)
+    found = mask_files.recognise(tree, stated)
     if found is None:
       return None
     what, keys = found

@@ -24,25 +24,44 @@ def load(path: str | os.PathLike) -> description.Description:
 
 
 def read(path: str | os.PathLike) -> tuple[dict, pathlib.Path]:
-  """The keys that a JSON file states, unchecked, and the file; see `load`."""
+  """The keys that a JSON file states, and the file; see `load`."""
   file = _find(path)
-  return _read(file), file
+  values = _read(file)
+  _check_keys(values, file)
+  return values, file
 
 
 def make(
   values: Mapping[str, Any], file: str | os.PathLike
 ) -> description.Description:
   """The Description of keys that are from a file; see `load`."""
-  keys = [f.name for f in dataclasses.fields(description.Description) if f.init]
-  unknown = sorted(set(values) - set(keys))
   missing = sorted({'name', 'classes'} - set(values))
-  if unknown or missing:
-    what = f'has unknown keys {unknown}' if unknown else f'lacks {missing}'
-    raise errors.ConfigError(f'{file} {what}; keys: {", ".join(keys)}.')
+  if missing:
+    raise errors.ConfigError(
+      f'{file} lacks {missing}; keys: {", ".join(_keys())}.'
+    )
   try:
     return description.Description(**values)
   except errors.ConfigError as error:
     raise errors.ConfigError(f'{file}: {error}') from error
+
+
+def _keys():
+  return [f.name for f in dataclasses.fields(description.Description) if f.init]
+
+
+def _check_keys(values, file):
+  """Refuses unknown keys, maybe of another tool: COCO, nnU-Net."""
+  unknown = sorted(set(values) - set(_keys()))
+  if len(unknown) > len(values) / 2:
+    raise errors.ConfigError(
+      f'{file} has unknown keys {unknown}, so it is not a description as in '
+      'docs/own_data.md: if another tool wrote it, give it another name.'
+    )
+  if unknown:
+    raise errors.ConfigError(
+      f'{file} has unknown keys {unknown}; keys: {", ".join(_keys())}.'
+    )
 
 
 def _find(path: str | os.PathLike) -> pathlib.Path:

@@ -26,14 +26,19 @@ from deeplab_contrast.utils import errors
 # rotated photos are decoded like all others.
 _MADE = 2
 
-# What dataset.json can say about faults.
+# What to do about faults, and what dataset.json can say about them.
+_NO_MASK = (
+  ' does not exist.',
+  'Images without a mask: state "missing_mask": "background" if nothing is '
+  'on them, or "unlabelled" if nobody labelled them: the names of their '
+  'splits, or ["extra"] with "fractions".',
+)
+_NO_IMAGE = (
+  ' does not exist.',
+  'Masks (or names in lists) without an image: put the images there, or take '
+  'these masks (or names) away.',
+)
 _ADVICE = (
-  (
-    ' does not exist.',
-    'Images without a mask: state "missing_mask": "background" if nothing is '
-    'on them, or "unlabelled": ["extra"] if nobody labelled them (with '
-    '"fractions").',
-  ),
   (
     ' is the same picture as ',
     'Equal pictures: state "allow_equal": true if they are blank tiles.',
@@ -55,7 +60,7 @@ _ADVICE_DRAWN = (
     'Photos that are annotated, but not there: put them there, or leave them '
     'out with --on_error=skip (more than 5 % of all: --max_skipped=0.5).',
   ),
-  *_ADVICE[1:],
+  *_ADVICE,
 )
 
 
@@ -101,11 +106,24 @@ def _collect(folder, about):
     disjoint=tuple(itertools.combinations(order, 2)),
     allow_equal=about.allow_equal,
     convert=about.info.convert,
-    advice=_ADVICE_DRAWN if about.is_drawn else _ADVICE,
+    advice=_advice(about, splits),
     about=[about.name, about.info.class_names],
     notes=tuple(notes),
     made=_MADE,
   )
+
+
+def _advice(about, splits):
+  if about.is_drawn:
+    return _ADVICE_DRAWN
+  pairs = [pair for pairs in splits.values() for pair in pairs]
+  is_there = [pair.image.exists() for pair in pairs]
+  no_mask = any(
+    there and pair.mask and not pair.mask.exists()
+    for pair, there in zip(pairs, is_there, strict=True)
+  )
+  absent = [_NO_MASK] * no_mask + [_NO_IMAGE] * (not all(is_there))
+  return (*absent, *_ADVICE)
 
 
 def _with_background(splits, about):

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import posixpath
 import re
 from collections.abc import Sequence
 
@@ -34,6 +35,13 @@ def check(
   found = sorted(pair.image for pair in pairs if pair.image.exists())
   files = (p.mask for p in pairs if isinstance(p.mask, pathlib.Path))
   labels = sorted(file for file in files if file.exists())
+  if not found and labels and images == masks:
+    raise errors.DataError(
+      f'{images} has masks such as {labels[0].name}, but no images: in one '
+      'folder, PNG files are masks unless a suffix tells them apart; state '
+      '"image_suffix" or "mask_suffix", or give images and masks different '
+      'folders.'
+    )
   if not found:
     raise _nothing('image', images, file_pairs.IMAGE_ENDINGS)
   if not labels:
@@ -48,10 +56,34 @@ def check(
       'names.'
     )
   mask = max(labels, key=lambda label: _common(found[0], label))
+  names = (
+    path.relative_to(folder).as_posix()
+    for path, folder in ((found[0], images), (mask, masks))
+  )
   raise errors.DataError(
     f'No mask in {masks} has the name of an image in {images}: there are '
-    f'{found[0].name} and {mask.name}. '
-    + _remedy(found[0].stem, mask.stem, found, labels)
+    f'{" and ".join(names)}. '
+    + (_other_folder(pairs) or _remedy(found[0].stem, mask.stem, found, labels))
+  )
+
+
+def _other_folder(pairs):
+  """What to do if names match, but not the subfolders; or ''."""
+  images, masks = (
+    {posixpath.basename(p.id): p.id for p in reversed(pairs) if exists(p)}
+    for exists in (
+      lambda pair: pair.image.exists(),
+      lambda pair: pair.mask.exists(),
+    )
+  )
+  shared = sorted(set(images) & set(masks))
+  if 2 * len(shared) < min(len(images), len(masks)):
+    return ''
+  places = [posixpath.dirname(ids[shared[0]]) or '.' for ids in (images, masks)]
+  return (
+    f'The names match, but not the subfolders {" and ".join(places)}: put all '
+    'images into one folder and all masks into another, with the same '
+    'subfolders in both.'
   )
 
 
@@ -64,8 +96,8 @@ def _nothing(kind, folder, endings):
   )
   others = f'; it has {names[0]}' if names else ''
   return errors.DataError(
-    f'{folder} has no {kind} with the suffix stated in the description and '
-    f'one of the extensions {" ".join(endings)}{others}.'
+    f'{folder} has no {kind} with the suffix (if the description states '
+    f'one) and one of the extensions {" ".join(endings)}{others}.'
   )
 
 

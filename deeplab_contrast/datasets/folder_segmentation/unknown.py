@@ -25,6 +25,14 @@ def sentence(folder: pathlib.Path) -> str:
       'so that values mix at the edges: export PNG; black and white ones can '
       'be repaired, see "saved as JPEG" in docs/own_data.md.'
     )
+  if found := layouts.unpaired(files):
+    image, mask = found
+    return (
+      f'{folder} has masks such as {mask} and images such as {image}, whose '
+      'names do not match: give each mask the name of its image, or one that '
+      'only adds a suffix; or, if both have the same order, state in '
+      f'{tree.DESCRIPTION}: {layouts.by_order(image, mask)}.'
+    )
   if found := _smooth(files):
     return (
       f'{folder} has masks such as {found}, but of more than '

@@ -16,8 +16,13 @@ MASK_ENDINGS = (
   *('.png', '.bmp', '.tif', '.tiff', '.gif', '.jpg', '.jpeg', '.webp'),
 )
 
-# Hidden files, and what macOS adds to archives.
+# Hidden files, what macOS adds to archives and network drives to folders
+# (thumbnails, deleted files), and what we prepare ourselves.
 _RUBBISH = ('.', '__MACOSX')
+_RUBBISH_NAMES = (
+  *('@eadir', '#recycle', '@recycle', '#snapshot', '$recycle.bin'),
+  *('system volume information', 'lost+found', 'folder_segmentation'),
+)
 
 
 def pairs(
@@ -90,8 +95,8 @@ def natural(file: tuple[str, pathlib.Path]) -> list[tuple[int, str]]:
 
 
 def is_rubbish(name: str) -> bool:
-  """Whether the system made this file or folder, not a person."""
-  return name.startswith(_RUBBISH)
+  """Whether a system (or we) made this file or folder, not a person."""
+  return name.startswith(_RUBBISH) or name.lower() in _RUBBISH_NAMES
 
 
 def _apart(found, labels, image_suffix, mask_suffix):
