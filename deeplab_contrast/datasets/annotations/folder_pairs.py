@@ -74,13 +74,13 @@ class _Option(NamedTuple):
   Attributes:
     fit: how well its folders fit by their names.
     near: likewise, where that does not tell any apart for sure.
-    count: how many names match.
+    matches: how many names match.
     pair: what it is.
   """
 
   fit: tuple[int, ...]
   near: int
-  count: int
+  matches: int
   pair: FolderPair
 
 
@@ -156,7 +156,7 @@ def _check_is_sure(root, option, options, taken):
       or (same[1] and other.images not in used[0])
     )
     # A few names match by chance: those of 1 and 11 for the end '1'.
-    is_rival = other != one and 3 * rival.count > 2 * option.count
+    is_rival = other != one and 3 * rival.matches > 2 * option.matches
     if is_free and is_rival and rival.fit == option.fit:
       raise errors.DataError(_which(root, one, other))
 
@@ -188,7 +188,8 @@ def _option(folder, other, way, masks):
     of_masks = zip(masks, stems(masks), strict=True)
     files = tuple(file for file, name in of_masks if name.endswith(ends[1]))
   pair = FolderPair(folder, other, ends, files, by_order)
-  return _Option(*_fit(folder, other, ends), count, pair)
+  fit, near = _fit(folder, other, ends)
+  return _Option(fit, near, count, pair)
 
 
 def _fit(folder, other, ends):

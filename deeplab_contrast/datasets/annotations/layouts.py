@@ -85,8 +85,8 @@ def unpaired(tree: Tree) -> tuple[str, str] | None:
 
 def by_order(image: str, mask: str) -> str:
   """JSON that pairs the files of two folders in the order of their names."""
-  folders = map(posixpath.dirname, (image, mask))
-  pair = folder_pairs.FolderPair(*folders, ('', ''), (), by_order=True)
+  of_image, of_mask = posixpath.dirname(image), posixpath.dirname(mask)
+  pair = folder_pairs.FolderPair(of_image, of_mask, ('', ''), (), by_order=True)
   return json.dumps(pair.keys())
 
 

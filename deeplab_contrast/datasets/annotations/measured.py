@@ -141,7 +141,8 @@ def _palettes_differ(found):
 
 def _check_same_colors(found):
   """Refuses grey masks whose greys no mask in colours has: are they ids?"""
-  grey, colored = [], []
+  grey: list[_Found] = []
+  colored: list[_Found] = []
   for one in found:
     is_grey = all(len(set(color)) == 1 for color in one.values)
     (grey if is_grey else colored).append(one)
@@ -190,11 +191,11 @@ def _colors(path):
     return _Found(path, '', [], {}, error)
   flat = np.unique(colors[~is_clear], axis=0)
   if len(flat) > _MOST_CLASSES:
-    error = errors.DataError(
+    too_many = errors.DataError(
       f'{path} is not a mask: it has {len(flat)} colours; export one colour '
       'for each class.'
     )
-    return _Found(path, '', [], {}, error)
+    return _Found(path, '', [], {}, too_many)
   kind = _CLEAR if is_clear.any() else 'colors'
   return _Found(path, kind, list(map(tuple, flat.tolist())), {})
 

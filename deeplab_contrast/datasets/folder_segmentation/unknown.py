@@ -25,8 +25,8 @@ def sentence(folder: pathlib.Path) -> str:
       'so that values mix at the edges: export PNG; black and white ones can '
       'be repaired, see "saved as JPEG" in docs/own_data.md.'
     )
-  if found := layouts.unpaired(files):
-    image, mask = found
+  if unpaired := layouts.unpaired(files):
+    image, mask = unpaired
     return (
       f'{folder} has masks such as {mask} and images such as {image}, whose '
       'names do not match: give each mask the name of its image, or one that '
