@@ -142,6 +142,8 @@ TASKS = {
       '--gin_file=gin_configs/tasks/consistency.gin',
       '--gin_file=tools/soaking/bank.gin',
       '--gin_bindings=THRESHOLD = 0.0',
+      # With distorted colours rounding grew to 7 % of a loss in ten steps.
+      '--gin_bindings=COLOR = @transforms.BrightnessContrast()',
       '--gin_bindings=LABELS = 4',
       '--gin_bindings=scenes.Scenes.train = 8',
     ),
