@@ -15,6 +15,7 @@ import numpy as np
 
 from deeplab_contrast.datasets.annotations import (
   bitmaps,
+  folder_pairs,
   layouts,
   soft_edges,
   splits,
@@ -78,10 +79,10 @@ def _masks(tree):
   photos: dict[str, list[str]] = {}
   rest = []
   for file in tree.images:
-    if layouts.is_of_masks(posixpath.dirname(file)):
+    if folder_pairs.is_of_masks(posixpath.dirname(file)):
       rest.append(file)
     else:
-      photos.setdefault(_stem(file), []).append(file)
+      photos.setdefault(folder_pairs.stem(file), []).append(file)
   folders = {
     posixpath.dirname(f) for several in photos.values() for f in several
   }
@@ -103,7 +104,7 @@ def _masks(tree):
 
 def _parsed(file, photos, known):
   """(stem of a photo, name of the class), or (None, '')."""
-  stem, folders = _stem(file), file.split('/')[:-1]
+  stem, folders = folder_pairs.stem(file), file.split('/')[:-1]
   for folder in reversed(folders[-2:]):
     # 1/cup.png, or 1/masks/cup.png, where no photo is named `masks`.
     if folder in photos and stem != folder:
@@ -111,7 +112,7 @@ def _parsed(file, photos, known):
   if stem in photos:
     above = '/'.join(folders[:-1])
     is_class = not splits.of_name(folders[-1]) and folders[-1] not in known
-    if is_class and layouts.is_of_masks(above):
+    if is_class and folder_pairs.is_of_masks(above):
       return stem, folders[-1]
     return None, ''
   for match in reversed(list(re.finditer(r'[-_. ]+', stem))):
@@ -161,7 +162,3 @@ def _grey(tree, file):
     is_grey = is_opaque and (pixels[..., :3] == pixels[..., :1]).all()
     return pixels[..., 0] if is_grey else None
   return pixels.astype(np.uint8)
-
-
-def _stem(file):
-  return posixpath.splitext(posixpath.basename(file))[0]

@@ -229,9 +229,14 @@ def _is_kind(word):
   return any(kind.search(word) for kind in kinds)
 
 
+def stem(file: str) -> str:
+  """The name of a file without folder and extension."""
+  return posixpath.splitext(posixpath.basename(file))[0]
+
+
 def stems(files: Iterable[str]) -> list[str]:
   """Names without folder and extension."""
-  return [posixpath.splitext(posixpath.basename(file))[0] for file in files]
+  return list(map(stem, files))
 
 
 def _ways(
@@ -291,7 +296,7 @@ def _matches(images, masks, ends):
   return ids & own
 
 
-def last_word(stem: str) -> str:
+def last_word(name: str) -> str:
   """The last word of a name, with what is before it: '_mask' of '1_mask'."""
-  found = re.search(r'[-_. ][^-_. ]*[^-_. \d][^-_. ]*$', stem)
+  found = re.search(r'[-_. ][^-_. ]*[^-_. \d][^-_. ]*$', name)
   return found[0] if found else ''

@@ -21,8 +21,6 @@ MOST_VALUES = 64
 # The pixels of the sides of a file that is looked at.
 _SIDE = 256
 
-is_of_masks = folder_pairs.is_of_masks
-
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -77,8 +75,12 @@ def find(tree: Tree, stated: Mapping[str, Any]) -> Layout | None:
 
 def unpaired(tree: Tree) -> tuple[str, str] | None:
   """An image and a mask (as it looks) whose names do not match, or None."""
-  images = [f for f in tree.images if not is_of_masks(posixpath.dirname(f))]
-  masks = [f for f in tree.images if is_of_masks(posixpath.dirname(f))]
+  images = [
+    f for f in tree.images if not folder_pairs.is_of_masks(posixpath.dirname(f))
+  ]
+  masks = [
+    f for f in tree.images if folder_pairs.is_of_masks(posixpath.dirname(f))
+  ]
   masks = [f for f in masks if f.lower().endswith(LOSSLESS)]
   return (images[0], masks[0]) if images and _are_masks(tree, masks) else None
 
@@ -168,7 +170,9 @@ def _in_two_folders(tree, folders, stated):
   """The pairs of a folder of images and one of masks."""
   masks = {f: files for f, files in folders.items() if _are_masks(tree, files)}
   if len(masks) == len(folders):  # Drawings, tiny photos have few colours too.
-    masks = {f: files for f, files in masks.items() if is_of_masks(f)}
+    masks = {
+      f: files for f, files in masks.items() if folder_pairs.is_of_masks(f)
+    }
   if 'mask_folder' in stated:
     masks = _stated(folders, stated['mask_folder'])
   photos = {f: files for f, files in folders.items() if f not in masks}

@@ -7,6 +7,7 @@ from typing import Any
 
 from deeplab_contrast.datasets.annotations import (
   class_lists,
+  folder_pairs,
   layouts,
   measured,
   splits,
@@ -178,7 +179,7 @@ def _images_of(tree, masks_folder, place):
   stems = [
     posixpath.splitext(file)[0]
     for file in tree.images
-    if not layouts.is_of_masks(posixpath.dirname(file))
+    if not folder_pairs.is_of_masks(posixpath.dirname(file))
   ]
   start = masks_folder + '/'
   counts: collections.Counter[str] = collections.Counter()
@@ -212,7 +213,7 @@ def _lists(tree, folder, takes_longest=False):
     files.sort(key=lambda file: -len(id_list.read(tree.path(file))))
   lists: dict[str, str] = {}
   for file in files:
-    split = splits.of_name(posixpath.splitext(posixpath.basename(file))[0])
+    split = splits.of_name(folder_pairs.stem(file))
     if split:
       lists.setdefault(split, file)
   return lists if 'train' in lists and len(lists) > 1 else {}

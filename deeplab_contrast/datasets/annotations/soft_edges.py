@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from deeplab_contrast.datasets.raw import mask_causes
+
 # Fewer values than this at edges only may be thin classes.
 LEAST = 3
 # What part of the pixels of such a value has only its equals around it.
@@ -70,15 +72,5 @@ def sentence(root: object, mask: object, found: Sequence[object]) -> str:
 
 def _around(mask, reach):
   """The smallest and the largest value around each pixel, by channel."""
-  low = high = mask
-  for axis in (0, 1):
-    padding = [(0, 0)] * 3
-    padding[axis] = (reach, reach)
-    windows = [
-      np.lib.stride_tricks.sliding_window_view(
-        np.pad(one, padding, 'edge'), 2 * reach + 1, axis
-      )
-      for one in (low, high)
-    ]
-    low, high = windows[0].min(-1), windows[1].max(-1)
-  return low, high
+  mask = mask.astype(np.int16)
+  return -mask_causes.largest(-mask, reach), mask_causes.largest(mask, reach)

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from deeplab_contrast.datasets.annotations import splits
+from deeplab_contrast.datasets.annotations import folder_pairs, splits
 from deeplab_contrast.datasets.raw import file_pairs
 from deeplab_contrast.imaging import image_list
 from deeplab_contrast.utils import errors, files
@@ -31,9 +31,6 @@ _MOST_BYTES = 2 << 30
 
 # Files that may hold annotations, or lists of classes.
 _TEXTS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv')
-
-# Folders of masks, whose files may have the names of photos.
-_OF_MASKS = re.compile(r'mask|label|annot|seg|ground.?truth', re.IGNORECASE)
 
 # What reading damaged values raises.
 _WRONG = (
@@ -270,7 +267,7 @@ def _uploaded(name):
 def _masks_below(near, folders):
   """How many folders have a name of masks, of those that are not shared."""
   own = folders[_common(near, folders) :]
-  return sum(_OF_MASKS.search(name) is not None for name in own)
+  return sum(map(folder_pairs.is_of_masks, own))
 
 
 def _common(one, other):

@@ -3,7 +3,12 @@
 import pathlib
 import shlex
 
-from deeplab_contrast.datasets.annotations import formats, layouts, tree
+from deeplab_contrast.datasets.annotations import (
+  folder_pairs,
+  formats,
+  layouts,
+  tree,
+)
 
 _ARCHIVES = ('.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
 _BLURRED = ('.jpg', '.jpeg', '.jfif', '.webp')
@@ -70,7 +75,7 @@ def _blurred(files):
     (
       file
       for file in files.ending(*_BLURRED)
-      if layouts.is_of_masks(file.rpartition('/')[0])
+      if folder_pairs.is_of_masks(file.rpartition('/')[0])
     ),
     None,
   )
@@ -79,7 +84,8 @@ def _blurred(files):
 def _smooth(files):
   """The first other file in a folder of masks, by its name; or None."""
   return next(
-    (f for f in files.images if layouts.is_of_masks(f.rpartition('/')[0])), None
+    (f for f in files.images if folder_pairs.is_of_masks(f.rpartition('/')[0])),
+    None,
   )
 
 

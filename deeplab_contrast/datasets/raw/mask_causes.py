@@ -87,7 +87,7 @@ def of_colors(mask: np.ndarray, is_unknown: np.ndarray) -> str:
     A phrase.
   """
   colors = np.unique(mask[is_unknown], axis=0)
-  beside = _largest(~is_unknown, _REACH)[is_unknown]
+  beside = largest(~is_unknown, _REACH)[is_unknown]
   if len(colors) > 2 and beside.mean() > 0.7:
     return RESIZED
   return 'colours that are not in the list of classes'
@@ -114,17 +114,25 @@ def _step(values, count):
 def _is_between(mask, is_unknown):
   """Whether the unknown values are between the known ones around them."""
   mask = mask.astype(np.int16)
-  high = _largest(np.where(is_unknown, -1, mask), _REACH)
-  low = -_largest(np.where(is_unknown, -256, -mask), _REACH)
+  high = largest(np.where(is_unknown, -1, mask), _REACH)
+  low = -largest(np.where(is_unknown, -256, -mask), _REACH)
   slack = _OVERSHOOT * (high - low)
   between = (low < high) & (low - slack <= mask) & (mask <= high + slack)
   return between[is_unknown].mean() > 0.7
 
 
-def _largest(values, reach):
-  """The largest value within `reach` pixels, along rows and columns."""
+def largest(values: np.ndarray, reach: int) -> np.ndarray:
+  """The largest value around each pixel.
+
+  Args:
+    values: [height, width, ...].
+    reach: how far, in pixels, along rows and columns.
+
+  Returns:
+    The same shape and dtype.
+  """
   for axis in (0, 1):
-    padding = [(0, 0), (0, 0)]
+    padding = [(0, 0)] * values.ndim
     padding[axis] = (reach, reach)
     padded = np.pad(values, padding, 'edge')
     windows = np.lib.stride_tricks.sliding_window_view(
