@@ -5,6 +5,7 @@ import re
 import pytest
 
 from deeplab_contrast import launch
+from deeplab_contrast.datasets import transforms
 from deeplab_contrast.studies import stages
 from tests.gin_configs import experiments
 
@@ -43,3 +44,22 @@ def test_every_stage_of_a_recipe_builds(name, tmp_path):
     found = start and re.sub(r'_seed\d+$', '', start.path)
     assert found == (link or _imagenet(job))
   assert any(stage.arm is not None for stage in recipe.stages)
+
+
+def test_the_quickstart_distorts_colours_as_it_says(tmp_path):
+  """In pretraining always, in cross entropy in half of the arms."""
+  files = ['gin_configs/quickstart.gin']
+  recipe = launch.parse(files, root=experiments.RECIPE).root
+  last = {}
+  for job in stages.plan(recipe, str(tmp_path), ()):
+    bindings = (*job.bindings, *experiments.SHALLOW)
+    built = launch.parse(job.stage.gin_files, bindings).root
+    last[job.stage.name] = type(built.train.transforms[-1])
+  assert last == {
+    'scratch_4': transforms.BrightnessContrast,
+    'pretrain_4': transforms.TwoViews,
+    'finetune_4': transforms.BrightnessContrast,
+    'scratch_4_distorted': transforms.ColorDistortion,
+    'pretrain_4_distorted': transforms.TwoViews,
+    'finetune_4_distorted': transforms.ColorDistortion,
+  }
