@@ -195,11 +195,18 @@ def read_file(path: FilePath) -> bytes:
     DataError: it is missing, empty, a pipe or a device.
   """
   files.refuse_special(path)
+  name = os.fspath(path)
   try:
-    with tf.io.gfile.GFile(os.fspath(path), 'rb') as file:
-      data = file.read()
-  except tf.errors.NotFoundError:
+    # TensorFlow opens no local file whose name is not UTF-8.
+    is_local = '://' not in name
+    with open(name, 'rb') if is_local else tf.io.gfile.GFile(name, 'rb') as f:
+      data = f.read()
+  except (FileNotFoundError, tf.errors.NotFoundError):
     raise errors.DataError(f'{path} does not exist.') from None
+  except OSError as error:
+    raise errors.DataError(
+      f'{path} cannot be read: {error.strerror}.'
+    ) from error
   except tf.errors.OpError as error:
     raise errors.DataError(
       f'{path} cannot be read: {error.message}.'

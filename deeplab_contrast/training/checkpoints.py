@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from deeplab_contrast.training import contents
-from deeplab_contrast.utils import checks, errors, results, run_files
+from deeplab_contrast.utils import checks, errors, files, results, run_files
 
 _T = TypeVar('_T')
 
@@ -278,12 +278,22 @@ def step_of(path: str) -> int:
 
 
 def digest(path: str) -> str:
-  """A SHA-256 digest, in hexadecimal, of a checkpoint's files."""
+  """A SHA-256 digest, in hexadecimal, of a checkpoint's files.
+
+  Raises:
+    DataError: one of them cannot be read.
+  """
   result = hashlib.sha256()
   for name in sorted(tf.io.gfile.glob([f'{path}.index', f'{path}.data-*'])):
-    with tf.io.gfile.GFile(name, 'rb') as file:
-      while block := file.read(1 << 24):
-        result.update(block)
+    files.refuse_special(name)
+    try:
+      with tf.io.gfile.GFile(name, 'rb') as file:
+        while block := file.read(1 << 24):
+          result.update(block)
+    except tf.errors.OpError as error:
+      raise errors.DataError(
+        f'{name} cannot be read: {error.message}.'
+      ) from error
   return result.hexdigest()
 
 

@@ -8,11 +8,11 @@ from deeplab_contrast.utils import files, run_files
 
 
 def read(model_dir: str | os.PathLike) -> list[dict[str, Any]]:
-  """The lines of `metrics.jsonl` as dicts; [] if the file does not exist."""
+  """The lines of `metrics.jsonl` as dicts; [] if there is no such file."""
   path = os.path.join(model_dir, run_files.METRICS)
-  if not os.path.exists(path):
-    return []
   files.refuse_special(path)
+  if not os.path.isfile(path):
+    return []
   return read_lines(path)
 
 

@@ -41,7 +41,7 @@ def files_of(tree: Tree) -> tuple[str, ...]:
 
 
 def _is_one(tree, file):
-  with tree.path(file).open('rb') as opened:
+  with tree.reading(file, WHAT), tree.path(file).open('rb') as opened:
     return b'<annotations' in opened.read(_HEAD)
 
 

@@ -276,7 +276,9 @@ def _by_fractions(folder, about, pairs):
 
   def order(pair):
     # Of the name alone: a new image does not change the others' order.
-    return hashlib.sha256(f'{about.seed}/{pair.id}'.encode()).digest()
+    # Names that are not UTF-8 are refused later, with the others' faults.
+    name = f'{about.seed}/{pair.id}'.encode(errors='surrogateescape')
+    return hashlib.sha256(name).digest()
 
   left = sorted(pairs, key=order)
   splits = {}
