@@ -1,5 +1,6 @@
 """The contents of a checkpoint: names, shapes and parts of a network."""
 
+import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from deeplab_contrast.utils import errors
+from deeplab_contrast.utils import errors, files
 
 PARTS = ('backbone', 'trunk', 'head')
 
@@ -71,7 +72,14 @@ def key(name: str, of: str = 'model') -> str:
 
 
 def stored_shapes(path: str) -> dict[str, list[int]]:
-  """{key: shape} of a checkpoint."""
+  """{key: shape} of a checkpoint.
+
+  Raises:
+    DataError: one of its files is a pipe or a device.
+    Unreadable: they are damaged or incomplete.
+  """
+  for name in (path, *glob.glob(f'{glob.escape(path)}.*')):
+    files.refuse_special(name)
   try:
     return tf.train.load_checkpoint(path).get_variable_to_shape_map()
   except (tf.errors.OpError, IndexError, ValueError) as e:

@@ -38,5 +38,6 @@ CASES: dict[str, tuple] = {
     ('model.ckpt.data-00000-of-00001', (('link', 0.0, '-rf.png'),)),
     ('model.ckpt.data-00000-of-00001', (('folder', 0.0, 'a.png'),)),
     ('model.ckpt.data-00000-of-00001', (('special', 0.084, 'a.png'),)),
+    ('numbered.weights.h5', (('special', 0.668, '\udcff\udcfe.png'),)),
   ),
 }
